@@ -1,0 +1,72 @@
+package journal
+
+import "netbank/cluster/journal/command"
+
+// Verdict is what became of a command. The numbers are not in the log.
+type Verdict uint8
+
+// The verdicts. Everything but Done left the state as it was.
+const (
+	Done           Verdict = iota
+	Repeated               // this command id took effect before; the result is that of the state now
+	Attached               // Authorise: the payment was authorised before; follow its outcome, start nothing
+	Exists                 // CreatePayment: same idempotency key, same request; Payment is the one created then
+	KeyConflict            // CreatePayment: same idempotency key, another request
+	NotFound               // no such payment, customer, partner or session
+	NotAllowed             // the state of the payment does not allow it; Payment shows where it stands
+	StaleTerm              // Authorise: granted by a gate of another term; nothing was granted
+	NoSession              // the session is not in force: replaced, ended or too old
+	ConsentDiffers         // Authorise: amount, payee or account are not those of the payment
+	Locked                 // too many failed attempts; Access says until when
+	FactorUsed             // a one-time code's step was used before
+	TooMany                // a limit on open payments or records is reached
+	BadCommand             // a field is out of its range; the proposer is at fault
+)
+
+func (v Verdict) String() string {
+	names := [...]string{
+		"done", "repeated", "attached", "exists", "key-conflict", "not-found", "not-allowed", "stale-term",
+		"no-session", "consent-differs", "locked", "factor-used", "too-many", "bad-command",
+	}
+	if int(v) < len(names) {
+		return names[v]
+	}
+	return "unknown"
+}
+
+// Result answers one command of a batch. Payment is set for commands about a payment, Access for those about a
+// customer's sign-in; each is a copy.
+type Result struct {
+	Verdict Verdict
+	Payment Payment
+	Access  Access
+}
+
+// Change tells what a command did to a payment: what waiters, caches and the outbox dispatcher listen to.
+type Change struct {
+	Payment PaymentID
+	From    State
+	To      State
+	Version uint32
+}
+
+// Batch and Command are the wire forms, so that proposers need not import the generated package.
+type (
+	Batch   = command.Batch
+	Command = command.Command
+)
+
+// Store holds what is finished, outside the memory of the state machine: payments in a final state, customers,
+// idempotency keys and the outbox. Keys sort as bytes. A write is visible to every later read. Nothing needs to be
+// durable: after a crash the store is rebuilt from the snapshot and the log.
+type Store interface {
+	// Get calls f with the value under key, if there is one, and reports whether there was. The value is valid
+	// only until f returns.
+	Get(key []byte, f func(value []byte)) (bool, error)
+	Set(key, value []byte) error
+	Delete(key []byte) error
+	// DeleteRange deletes all keys k with from <= k < to.
+	DeleteRange(from, to []byte) error
+	// Scan calls f with each entry with from <= key < to, in order, until f returns false.
+	Scan(from, to []byte, f func(key, value []byte) bool) error
+}
