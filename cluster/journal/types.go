@@ -211,21 +211,21 @@ type Customer struct {
 }
 
 // Access is what the journal holds of a customer between requests: the session in force and the attempts.
-// Failures are counted in two lanes, so that a stranger who guesses from an unknown device can lock out
+// Failures are counted in lanes, so that a stranger who guesses from an unknown device can lock out
 // unknown devices only, and never the customer's own.
 type Access struct {
-	Epoch          Epoch  // of the newest session; 0 if there never was one
-	SignedIn       Millis // when that session began
-	Ended          bool   // that session was ended by logout, lock or an operator
-	Lanes          [2]Lane
-	TOTPStep       int64 // the last step used; that step and earlier ones are refused
-	PasswordSerial uint32
+	Epoch    Epoch  // of the newest session; 0 if there never was one
+	SignedIn Millis // when that session began
+	Ended    bool   // that session was ended by logout, lock or an operator
+	Lanes    [3]Lane
+	TOTPStep int64 // the last step used; that step and earlier ones are refused
 }
 
-// Lane counts attempts in a row that were not followed by a success: index 0 for unknown devices, 1 for known ones.
+// Lane counts attempts in a row that were not followed by a success. Index 0: passwords from unknown devices; 1: passwords
+// from known ones; 2: one-time codes, which only a session in force may try.
 type Lane struct {
 	Failures    uint8
-	LockedUntil Millis // 0: not locked
+	LastAttempt Millis // the lane is locked for 15 minutes from here once Failures is 5
 }
 
 // Partner is a copy of a payment platform's record.

@@ -1,0 +1,97 @@
+// Package kek seals secrets at rest under a key-encryption key: root keys, TOTP seeds, password hashes. What is sealed
+// may stand in the journal and in backups; the key-encryption key stands in a file of its own (later in an HSM) and never
+// in either.
+package kek
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// Size is the length of a key-encryption key: 32 bytes, for AES-256-GCM.
+const Size = 32
+
+// ErrSealed says that a sealed value cannot be opened: another key, another purpose, or damage.
+var ErrSealed = errors.New("kek: the value does not open: it was sealed under another key-encryption key or for another purpose, or is damaged; check --kek-file")
+
+// Key seals and opens. It is safe for concurrent use.
+type Key struct{ aead cipher.AEAD }
+
+// New makes a Key of 32 secret bytes.
+func New(secret []byte) (*Key, error) {
+	if len(secret) != Size {
+		return nil, fmt.Errorf("kek: a key-encryption key has %d bytes, this one %d", Size, len(secret))
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, fmt.Errorf("kek: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("kek: %w", err)
+	}
+	return &Key{aead: aead}, nil
+}
+
+// Load reads a file of 64 hexadecimal digits, which only its owner may read.
+func Load(path string) (*Key, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("kek: no key-encryption key at %s; make one with `netbank keygen --kek-file %s`, and keep a copy apart from the backups", path, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kek: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("kek: %s can be read by others (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(), path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("kek: %w", err)
+	}
+	secret := make([]byte, Size)
+	if n, err := hex.Decode(secret, bytes.TrimSpace(text)); err != nil || n != Size {
+		return nil, fmt.Errorf("kek: %s does not hold %d hexadecimal digits", path, 2*Size)
+	}
+	return New(secret)
+}
+
+// Generate writes a new key to path, which must not exist, readable by its owner only.
+func Generate(path string) error {
+	secret := make([]byte, Size)
+	rand.Read(secret)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("kek: %w", err)
+	}
+	if _, err := fmt.Fprintln(f, hex.EncodeToString(secret)); err != nil {
+		f.Close()
+		return fmt.Errorf("kek: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		f.Close()
+		return fmt.Errorf("kek: %w", err)
+	}
+	return f.Close()
+}
+
+// Seal encrypts secret. The purpose is bound to it: what was sealed for one purpose does not open for another.
+func (k *Key) Seal(purpose string, secret []byte) []byte {
+	return k.aead.Seal(nil, nil, secret, []byte(purpose))
+}
+
+// Open decrypts what Seal made for the same purpose, or fails with ErrSealed.
+func (k *Key) Open(purpose string, sealed []byte) ([]byte, error) {
+	secret, err := k.aead.Open(nil, nil, sealed, []byte(purpose))
+	if err != nil {
+		return nil, ErrSealed
+	}
+	return secret, nil
+}

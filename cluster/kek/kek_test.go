@@ -1,0 +1,54 @@
+package kek
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSealOpensForItsPurposeAndKeyOnly(t *testing.T) {
+	first, _ := New(bytes.Repeat([]byte{1}, Size))
+	second, _ := New(bytes.Repeat([]byte{2}, Size))
+	sealed := first.Seal("totp", []byte("seed"))
+	if bytes.Contains(sealed, []byte("seed")) {
+		t.Fatal("the secret stands in the sealed value")
+	}
+	if got, err := first.Open("totp", sealed); err != nil || string(got) != "seed" {
+		t.Fatalf("Open = %q, %v", got, err)
+	}
+	refuse := func(k *Key, purpose string, sealed []byte) {
+		t.Helper()
+		if _, err := k.Open(purpose, sealed); !errors.Is(err, ErrSealed) {
+			t.Fatalf("Open = %v, want ErrSealed", err)
+		}
+	}
+	refuse(second, "totp", sealed)
+	refuse(first, "password", sealed)
+	refuse(first, "totp", sealed[:len(sealed)-1])
+	refuse(first, "totp", nil)
+}
+
+func TestKeyFileIsPrivateAndNeverOverwritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kek")
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "netbank keygen") {
+		t.Fatalf("Load of nothing = %v, want the remedy named", err)
+	}
+	if err := Generate(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := Generate(path); err == nil {
+		t.Fatal("Generate overwrote a key")
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Fatalf("Load of a file others can read = %v, want the remedy named", err)
+	}
+}
