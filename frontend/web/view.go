@@ -1,0 +1,99 @@
+package web
+
+// Frame is what every page shows around its content. Pages embed it.
+type Frame struct {
+	Lang      Locale
+	Title     string
+	Bank      string // the bank's name
+	Reference string // of this request; a customer reads it to the hotline
+	Refresh   string // content of a refresh: seconds, or seconds and an address; empty: none
+	Langs     []LanguageLink
+	SignOut   *SignOut // nil: nobody is signed in
+}
+
+// LanguageLink leads to the same page in another language.
+type LanguageLink struct {
+	Tag     Locale
+	Name    string // in that language itself
+	Href    string
+	Current bool
+}
+
+// SignOut is the form that ends the session.
+type SignOut struct {
+	Name string
+	CSRF string
+}
+
+// Order is a payment as a customer sees it.
+type Order struct {
+	CreditorName string
+	Amount       string // with its currency
+	OrderText    string
+	Account      string // masked; empty before one was chosen
+}
+
+// Form is a form that has only a button.
+type Form struct {
+	Action string
+	CSRF   string
+}
+
+// SignIn is the page of that name.
+type SignIn struct {
+	Frame
+	Order  *Order
+	Alert  string // why the last try did not work; empty: none
+	Action string
+	Cancel *Form
+}
+
+// Account is one choice on the page Confirm.
+type Account struct {
+	Value   string // an index, never the number
+	Label   string
+	Masked  string
+	Balance string // empty: not asked for, or not known
+	Checked bool
+}
+
+// Confirm shows what is to be paid, the customer's reserved message, and the accounts.
+type Confirm struct {
+	Frame
+	Order    Order
+	Reserved string
+	Alert    string
+	Action   string
+	CSRF     string
+	Accounts []Account
+	Cancel   *Form
+}
+
+// Code asks for the one-time code.
+type Code struct {
+	Frame
+	Order  Order
+	Alert  string
+	Action string
+	CSRF   string
+	Cancel *Form
+}
+
+// Link is an address with its words.
+type Link struct {
+	Href string
+	Text string
+}
+
+// Message is every page that tells something and leads on or back.
+type Message struct {
+	Frame
+	Tone       string // good, bad or wait: the sign beside the heading
+	Heading    string
+	Paragraphs []string
+	Order      *Order
+	Primary    *Link  // the one thing to do now
+	Follow     string // what will happen by itself
+	Back       string // the merchant's address
+	Cancel     *Form
+}

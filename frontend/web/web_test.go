@@ -1,0 +1,140 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func sentencesOf(t *testing.T, locale Locale) map[string]string {
+	t.Helper()
+	text, err := files.ReadFile("locales/" + string(locale) + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]string
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestEverySentenceExistsInEveryLanguage(t *testing.T) {
+	arguments := regexp.MustCompile(`{{\.\w+}}`)
+	first := sentencesOf(t, locales[0].Tag)
+	for _, l := range locales[1:] {
+		other := sentencesOf(t, l.Tag)
+		for key, sentence := range first {
+			if strings.TrimSpace(other[key]) == "" {
+				t.Errorf("%s has no sentence %q", l.Tag, key)
+			}
+			if a, b := arguments.FindString(sentence), arguments.FindString(other[key]); a != b {
+				t.Errorf("%q takes %q in %s and %q in %s", key, a, locales[0].Tag, b, l.Tag)
+			}
+		}
+		for key := range other {
+			if _, ok := first[key]; !ok {
+				t.Errorf("%s has no sentence %q", locales[0].Tag, key)
+			}
+		}
+	}
+}
+
+func TestTemplatesUseOnlySentencesThatExistAndNothingInline(t *testing.T) {
+	known := sentencesOf(t, English)
+	used := regexp.MustCompile(`\bt "([a-z-]+)"`)
+	inline := regexp.MustCompile(`(?i)<script|<style|\sstyle=|\son[a-z]+=`)
+	err := fs.WalkDir(Templates(), "templates", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(Templates(), path)
+		if err != nil {
+			return err
+		}
+		for _, m := range used.FindAllSubmatch(text, -1) {
+			if _, ok := known[string(m[1])]; !ok {
+				t.Errorf("%s says %q, which no language has", path, m[1])
+			}
+		}
+		if m := inline.Find(text); m != nil {
+			t.Errorf("%s holds %q; the content security policy forbids anything inline", path, m)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPagesRenderAndEscape(t *testing.T) {
+	site, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostile := `"><script>alert(1)</script>`
+	for _, l := range locales {
+		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, CSRF: hostile}}
+		order := Order{CreditorName: hostile, Amount: hostile, OrderText: hostile, Account: hostile}
+		views := map[string]any{
+			"sign-in": SignIn{Frame: frame, Order: &order, Alert: hostile, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
+			"confirm": Confirm{Frame: frame, Order: order, Reserved: hostile, Accounts: []Account{{Value: "0", Label: hostile, Masked: hostile, Balance: hostile}}},
+			"code":    Code{Frame: frame, Order: order, Alert: hostile},
+			"message": Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Back: "javascript:alert(1)"},
+		}
+		for _, page := range pages {
+			var b bytes.Buffer
+			if err := site.Render(&b, l.Tag, page, views[page]); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(b.String(), "<script") || strings.Contains(b.String(), `href="javascript:`) {
+				t.Errorf("%s in %s lets markup through:\n%s", page, l.Tag, b.String())
+			}
+		}
+	}
+}
+
+func TestMatchChoosesTheLanguageAskedFor(t *testing.T) {
+	site, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(chosen, header string, want Locale) {
+		t.Helper()
+		if got := site.Match([]byte(chosen), []byte(header)); got != want {
+			t.Errorf("Match(%q, %q) = %s, want %s", chosen, header, got, want)
+		}
+	}
+	f("", "", English)
+	f("en", "zh-CN", English)
+	f("zh-CN", "en", Chinese)
+	f("", "zh-CN,zh;q=0.9,en;q=0.8", Chinese)
+	f("", "zh-Hans", Chinese)
+	f("", "de, zh;q=0.5", Chinese)
+	f("", "fr-FR", English)
+	f("xx", ";;;", English)
+	f("", strings.Repeat("zh,", 200), English)
+}
+
+func BenchmarkConfirmPage(b *testing.B) {
+	site, err := New()
+	if err != nil {
+		b.Fatal(err)
+	}
+	view := Confirm{
+		Frame: Frame{Lang: Chinese, Title: "t", Bank: "b", Reference: "r", Langs: Languages(Chinese, "/pay/x?s=y"), SignOut: &SignOut{Name: "n", CSRF: "c"}},
+		Order: Order{CreditorName: "商户", Amount: "CNY 128.00", OrderText: "订单"}, Reserved: "清风", Accounts: []Account{{Value: "0", Label: "储蓄", Masked: "•••• 1234"}}, Cancel: &Form{Action: "/x", CSRF: "c"},
+	}
+	var out bytes.Buffer
+	b.ReportAllocs()
+	for b.Loop() {
+		out.Reset()
+		if err := site.Render(&out, Chinese, "confirm", &view); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(out.Len()), "bytes/page")
+}
