@@ -70,3 +70,49 @@ type Store interface {
 	// Scan calls f with each entry with from <= key < to, in order, until f returns false.
 	Scan(from, to []byte, f func(key, value []byte) bool) error
 }
+
+// Open is what the leader must know of a payment that may be inside the core.
+type Open struct {
+	ID       PaymentID
+	State    State // authorised, in doubt or reversing
+	Granted  Millis
+	Changed  Millis
+	Executor Executor
+}
+
+// Contradiction is an entry of the reconciliation list: the core said something that the payment's state
+// does not allow. A person looks at it; the journal never acts on it.
+type Contradiction struct {
+	Payment      PaymentID
+	State        State  // of the payment, when the core first said it
+	Said         string // "approved", "declined", "in-doubt" or "reversed"
+	ResponseCode string // field 39
+	First        Millis
+	Last         Millis
+	Times        uint32 // how often it was said
+}
+
+// Counts tells how full the journal is.
+type Counts struct {
+	ByState               [StateReversing + 1]uint64 // finished ones until they are pruned
+	Open                  int                        // payments not in a final state
+	Unresolved            int                        // of these, authorised, in doubt or reversing
+	Outbox                int
+	Partners              int
+	PerPartner            []PartnerCounts // by partner, ascending
+	Customers             int
+	Keys                  int
+	CommandIDs            int
+	IdempotencyKeys       int
+	Contradictions        int
+	ContradictionsDropped uint64 // that did not fit the list
+	ReferenceEpoch        uint16 // the first two characters of every reference given now
+	References            uint64 // ever given
+}
+
+// PartnerCounts tells how much of its limits a partner uses.
+type PartnerCounts struct {
+	Partner PartnerID
+	Open    int
+	Outbox  int
+}

@@ -1,0 +1,96 @@
+package journal
+
+// Limits bounds every table and field of the journal. They are part of the algorithm: every node of a cluster, and
+// every program that replays its log, must use the same, or their states drift apart. So there is one set,
+// DefaultLimits, and a change of a default comes with a new Batch.version. Tests use smaller ones.
+type Limits struct {
+	BatchCommands  int // commands in one entry; of a larger one every command is a BadCommand
+	OpenPayments   int // payments not in a final state, of all partners
+	PartnerOpen    int // the same of one partner whose record says 0
+	Partners       int // payment platforms
+	Fingerprints   int // client certificates of one partner
+	PartnerURIs    int // registered redirect URIs of one partner; as many notification URIs
+	Customers      int // customers, each with 64 bytes of Access in memory
+	Accounts       int // accounts of one customer
+	Keys           int // generations of the root key; the oldest leaves when one more comes
+	CommandIDs     int // ids of commands remembered, newest
+	Contradictions int // entries of the reconciliation list; further ones are only counted
+	Notices        int // outbox of all partners, and what open payments may still add to it
+	PartnerNotices int // the same of one partner
+	ExpireIDs      int // payments in one Expire
+	OutboxIDs      int // sequences in one OutboxDone
+	PruneRecords   int // records of each kind that one Prune drops; it says TooMany when more are left
+
+	AccountBytes   int // an account number (IBAN: 34, ISO 13616)
+	NameRunes      int // a creditor's, customer's or partner's name (Berlin Group: Max70Text)
+	EndToEndRunes  int // end-to-end identification (Max35Text)
+	TextRunes      int // remittance text, reserved message (Max140Text)
+	LabelRunes     int // an account's label
+	URIBytes       int // each URI
+	UsernameBytes  int
+	LocaleBytes    int
+	SealedBytes    int    // a sealed password hash, seed or root key
+	AmountMinorMax int64  // the wire carries 12 digits (field 4)
+	ExpiresAfter   Millis // from the creation of a payment to its expiry, at most
+	ClockSlack     Millis // how far a proposer's clock, which made the expiry and the payment's id, may be ahead
+}
+
+// DefaultLimits are the limits of version 1 of the journal.
+func DefaultLimits() Limits {
+	return Limits{
+		BatchCommands:  4096,
+		OpenPayments:   1 << 20,
+		PartnerOpen:    1 << 18,
+		Partners:       1000,
+		Fingerprints:   8,
+		PartnerURIs:    16,
+		Customers:      1 << 24,
+		Accounts:       32,
+		Keys:           64,
+		CommandIDs:     1 << 18,
+		Contradictions: 10000,
+		Notices:        1 << 24,
+		PartnerNotices: 1 << 23,
+		ExpireIDs:      1024,
+		OutboxIDs:      1024,
+		PruneRecords:   4096,
+
+		AccountBytes:   34,
+		NameRunes:      70,
+		EndToEndRunes:  35,
+		TextRunes:      140,
+		LabelRunes:     35,
+		URIBytes:       1024,
+		UsernameBytes:  64,
+		LocaleBytes:    16,
+		SealedBytes:    1024,
+		AmountMinorMax: 999_999_999_999,
+		ExpiresAfter:   24 * hour,
+		ClockSlack:     minute,
+	}
+}
+
+const (
+	second Millis = 1000
+	minute        = 60 * second
+	hour          = 60 * minute
+)
+
+// The times and counts of signing in. They are fixed: a change is a change of the algorithm.
+const (
+	// SessionMax is how long after its sign-in a session can authorise a payment, whatever its cookie says.
+	SessionMax = 30 * minute
+	// LockAfter is the number of attempts in a row without a success after which a lane is locked.
+	LockAfter = 5
+	// LockFor is how long a lane stays locked, from its last attempt that counted.
+	LockFor = 15 * minute
+	// IdempotencyKept is how long an idempotency key is kept at least; Prune refuses to drop younger ones.
+	IdempotencyKept = 48 * hour
+)
+
+// The lanes of Access.
+const (
+	LaneUnknownDevice = iota // passwords from devices that never signed in
+	LaneKnownDevice          // passwords from devices that did
+	LaneOneTimeCode          // one-time codes
+)
