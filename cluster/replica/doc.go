@@ -1,0 +1,38 @@
+// Package replica keeps one node's copy of the journal: the Raft log on disk, the state machine that the log drives,
+// the store of finished payments, the snapshots of both, and the guard that ends the process when the disk fails.
+//
+//	Propose ──> Raft ──> log on disk (fsync) ──> commit ──> journal.Machine.Apply ──> Future, OnApplied
+//	             │            ▲                                  │      │
+//	        Transport     disk guard                     open payments  finished payments (Pebble, no log of its own)
+//	             │                                               └──┬───┘
+//	        other nodes  <──────────── one stream ─────────────  snapshot
+//
+// # State is snapshot plus replay
+//
+// Nothing but the newest snapshot and the log behind it counts. Pebble runs without a write-ahead log and without
+// fsync of single writes; its working directory is thrown away at every start, linked anew from the snapshot's
+// checkpoint, and brought up to date by replaying the log. So a crash can never leave the two halves of the state,
+// memory and disk, at different entries. A snapshot is the copy of what is in memory and the flushed Pebble
+// checkpoint, both taken between the same two entries.
+//
+// # The data directory
+//
+//	LOCK                  held (flock) by the process that has the directory open; holds its pid
+//	version               the format of the directory and the node it belongs to
+//	log/                  the Raft log in segments of 64 MiB, and its term and vote (wal-meta.db)
+//	snapshots/<name>/     a finished snapshot: manifest, live, pebble/…; the newest two are kept
+//	snapshots/*.tmp       an unfinished snapshot; removed at the next start
+//	snapshots/damaged-*   a snapshot whose checksums did not fit, set aside for a person; one is kept
+//	state/                Pebble's working directory
+//
+// While the process is stopped, state/, snapshots/*.tmp and snapshots/damaged-* may be deleted; they are made anew or not
+// needed. Never delete or edit log/, version, or a finished snapshot, and never copy single files from one
+// directory to another: what the log acknowledged is nowhere else on this node. A backup is a copy of the whole
+// directory, made while the process is stopped; hard links inside it may become copies.
+//
+// # What it never does
+//
+// It never answers "done" for what is not on disk on a majority. It never goes on after a write to the log has failed
+// or hung: hashicorp/raft does not elect away from a stalled disk, so the process ends and the others go on. It never
+// skips an entry that it cannot read. It never starts from a snapshot that leaves a hole before the log.
+package replica
