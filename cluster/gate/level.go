@@ -1,0 +1,130 @@
+package gate
+
+import "time"
+
+// Constants of the feasibility test, tuned in simulation.
+const (
+	budgetKept   = 0.3  // of the budget that an offer must have to spare: estimates err, and networks take time
+	leftoverMin  = 0.05 // of the rate that a class is believed to have, however much better classes take
+	retryMin     = 250 * time.Millisecond
+	retryMax     = 60 * time.Second
+	retryUnknown = time.Second // least for what no rate can tell: a stall, a broken connection
+	retryPlan    = retryMax    // a plan ends when an operator says so
+)
+
+// Levels is what a node needs to refuse at its own door what the gate would refuse anyway, by class.
+// The zero value lets everything through to the gate.
+type Levels [Classes]Level
+
+// Level is how full the gate is for one class. It is a value without pointers, made to be copied to every node.
+type Level struct {
+	Shut       Reason        // if not Admitted: every offer is refused, with this reason and RetryAfter
+	RetryAfter time.Duration // with Shut
+	Tested     bool          // more than half of the seats are taken: an offer has to be feasible
+	Stalled    bool          // the core has stopped answering
+	Wait       time.Duration // how long an offer made now would wait for its seat
+	CallTime   time.Duration // how long a call of weight 1 takes in 95 of 100 cases
+}
+
+// Refuses tells whether the gate would refuse an offer of this weight and budget now, and if so why and when to come again:
+// Admitted if it would not. It is the test at the gate's own door, and allocates nothing.
+//
+// An offer is feasible if the wait and a slow call fit into seven tenths of its budget. Below half of the seats no
+// test is made, so that a gate whose estimates are wrong can still learn better ones.
+func (l Level) Refuses(weight float64, budget time.Duration) (Reason, time.Duration) {
+	if l.Shut != Admitted {
+		return l.Shut, l.RetryAfter
+	}
+	return l.infeasible(workOf(weight), min(budget, BudgetMax))
+}
+
+func (l Level) infeasible(cost work, budget time.Duration) (Reason, time.Duration) {
+	if budget <= 0 {
+		return TooLate, retryMin
+	}
+	if !l.Tested {
+		return Admitted, 0
+	}
+	call := time.Duration(float64(l.CallTime) * float64(cost) / float64(workUnit))
+	over := l.Wait + call - time.Duration((1-budgetKept)*float64(budget))
+	if over <= 0 {
+		return Admitted, 0
+	}
+	if l.Stalled {
+		return Stalled, max(retryUnknown, retryIn(over))
+	}
+	return TooLate, retryIn(over)
+}
+
+func retryIn(d time.Duration) time.Duration { return min(max(d, retryMin), retryMax) }
+
+// Level tells, per class, what an offer made now would meet.
+func (g *Gate) Level() Levels {
+	var ls Levels
+	for class := range ls {
+		ls[class] = g.level(Class(class))
+	}
+	return ls
+}
+
+func (g *Gate) level(class Class) Level {
+	l := Level{
+		Stalled: g.stalled,
+		Wait:    g.wait(class),
+		Tested:  g.crowded() && !g.hasOwnSeat(class),
+	}
+	l.CallTime = time.Duration(g.estimate.tail * g.seatTime())
+	switch {
+	case g.breaker:
+		l.Shut, l.RetryAfter = Breaker, g.again(g.breakerSince)
+	case g.closed[class]:
+		l.Shut, l.RetryAfter = Plan, retryPlan
+	case g.queue.length >= g.queueMax && g.queue.givesWay(class) == none && !g.seatFor(class):
+		l.Shut, l.RetryAfter = QueueFull, retryIn(l.Wait)
+		if g.stalled {
+			l.Shut, l.RetryAfter = Stalled, g.again(g.quietSince)
+		}
+	}
+	return l
+}
+
+// again answers when to come back after something of which only its beginning is known: what has lasted some time is
+// expected to last about as long again (Gott, Nature 1993).
+func (g *Gate) again(since Time) time.Duration {
+	return min(max(g.now-since, retryUnknown), retryMax)
+}
+
+// wait estimates how long an offer of this class made now would wait for its seat: the work ahead of it over the rate
+// left by better classes, or the work of its own class over the guaranteed rate, whichever is shorter.
+func (g *Gate) wait(class Class) time.Duration {
+	var ahead, better work
+	for c := range class + 1 {
+		ahead += g.queue.workOf[c]
+		if c < class {
+			better += g.workInside[c]
+		}
+	}
+	if ahead == 0 {
+		return 0
+	}
+	// Time for a unit of work to pass the seats when they are all taken.
+	perWork := g.seatTime() / (float64(g.seats()) * float64(workUnit))
+	leftover := 1.0
+	if g.workInsideAll > 0 {
+		leftover = max(leftoverMin, 1-float64(better)/float64(g.workInsideAll))
+	}
+	wait := float64(ahead) * perWork / leftover
+	if share := g.shares[class]; share > 0 {
+		wait = min(wait, float64(g.queue.workOf[class])*perWork/share)
+	}
+	return time.Duration(min(wait, float64(BudgetMax)))
+}
+
+// seatTime is how long a unit of work holds its seat, in ns: the mean of the answers, or half the age of the
+// calls inside per unit of their weight, which sees a core slow down before any answer does.
+func (g *Gate) seatTime() float64 {
+	if g.workInsideAll == 0 {
+		return g.estimate.stretch
+	}
+	return max(g.estimate.stretch, 0.5*float64(g.ages())*float64(workUnit)/float64(g.workInsideAll))
+}

@@ -1,0 +1,129 @@
+package gate
+
+import "math/bits"
+
+// queue holds what waits for a seat. Each entry stands in three orders: in its lane by deadline (who is next), in
+// its class by deadline backwards (who gives way when the queue is full), and among all by deadline (who is too late).
+type queue struct {
+	entries    []entry // the slab, shared with the seats
+	lanes      []lane
+	freeLanes  []int32
+	laneOf     index // class, tier and partner -> lane
+	rings      [Classes][Tiers]ring
+	tiers      [Classes]uint8 // bit per tier that has a lane
+	latest     [Classes]heap
+	byDeadline heap
+
+	length   int
+	lengthOf [Classes]int
+	workOf   [Classes]work
+	arrivals uint64
+	weights  map[uint32]work // the partners' quanta; workUnit if not listed
+}
+
+func newQueue(entries []entry, size int, weights map[uint32]float64) queue {
+	q := queue{
+		entries:    entries,
+		lanes:      make([]lane, size),
+		freeLanes:  make([]int32, size),
+		laneOf:     newIndex(size),
+		byDeadline: heap{nodes: make([]heapNode, 0, size), at: make([]int32, len(entries))},
+		weights:    make(map[uint32]work, len(weights)),
+	}
+	for partner, weight := range weights {
+		q.weights[partner] = work(weight * float64(workUnit))
+	}
+	for i := range q.freeLanes {
+		q.freeLanes[i] = int32(size - 1 - i)
+	}
+	at := make([]int32, len(entries))
+	for class := range q.latest {
+		q.latest[class] = heap{nodes: make([]heapNode, 0, size), at: at}
+		for tier := range q.rings[class] {
+			q.rings[class][tier].current = none
+		}
+	}
+	return q
+}
+
+// add lets an entry wait. There must be room.
+func (q *queue) add(slot int32, partner uint32) {
+	e := &q.entries[slot]
+	q.arrivals++
+	e.place, e.arrival = queued, q.arrivals
+	e.child, e.next, e.prev = none, none, none
+	e.lane = q.laneFor(e.class, e.tier, partner)
+	l := &q.lanes[e.lane]
+	l.root = q.meld(l.root, slot)
+	q.latest[e.class].push(-int64(e.deadline), ^e.arrival, slot)
+	q.byDeadline.push(int64(e.deadline), e.arrival, slot)
+	q.length++
+	q.lengthOf[e.class]++
+	q.workOf[e.class] += e.cost
+}
+
+// remove takes an entry out, from wherever it stands.
+func (q *queue) remove(slot int32) {
+	e := &q.entries[slot]
+	l := &q.lanes[e.lane]
+	l.root = q.cut(l.root, slot)
+	if l.root == none {
+		q.closeLane(e.lane)
+	}
+	q.latest[e.class].remove(slot)
+	q.byDeadline.remove(slot)
+	q.length--
+	q.lengthOf[e.class]--
+	q.workOf[e.class] -= e.cost
+}
+
+func laneKey(class Class, tier uint8, partner uint32) uint64 {
+	return uint64(class)<<40 | uint64(tier)<<32 | uint64(partner)
+}
+
+func (q *queue) laneFor(class Class, tier uint8, partner uint32) int32 {
+	key := laneKey(class, tier, partner)
+	if l := q.laneOf.get(key); l != none {
+		return l
+	}
+	l := q.freeLanes[len(q.freeLanes)-1]
+	q.freeLanes = q.freeLanes[:len(q.freeLanes)-1]
+	quantum, listed := q.weights[partner]
+	if !listed {
+		quantum = workUnit
+	}
+	q.lanes[l] = lane{partner: partner, class: class, tier: tier, root: none, quantum: quantum}
+	q.laneOf.put(key, l)
+	q.insert(&q.rings[class][tier], l)
+	q.tiers[class] |= 1 << tier
+	return l
+}
+
+func (q *queue) closeLane(l int32) {
+	ln := &q.lanes[l]
+	r := &q.rings[ln.class][ln.tier]
+	q.take(r, l)
+	if r.lanes == 0 {
+		q.tiers[ln.class] &^= 1 << ln.tier
+	}
+	q.laneOf.remove(laneKey(ln.class, ln.tier, ln.partner))
+	q.freeLanes = append(q.freeLanes, l)
+}
+
+// next finds who of a class starts next: the best tier, the partner whose turn it is, the earliest deadline.
+// The class must have something waiting.
+func (q *queue) next(class Class) (slot, lane int32) {
+	tier := bits.TrailingZeros8(q.tiers[class])
+	lane = q.turn(&q.rings[class][tier])
+	return q.lanes[lane].root, lane
+}
+
+// givesWay finds who leaves a full queue for work of this class: the latest deadline of the lowest class below it.
+func (q *queue) givesWay(class Class) int32 {
+	for c := Class(Classes - 1); c > class; c-- {
+		if q.lengthOf[c] > 0 {
+			return q.latest[c].nodes[0].slot
+		}
+	}
+	return none
+}
