@@ -1,0 +1,230 @@
+package session
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
+)
+
+// PasswordPurpose is the purpose under which a customer's PHC string is sealed with the key-encryption key. It names the customer,
+// so that one customer's hash cannot be put in another's record.
+func PasswordPurpose(id journal.CustomerID) string {
+	return "password/" + strconv.FormatUint(uint64(id), 10)
+}
+
+// nobody is the customer of attempts at user names that nobody has. No customer gets this number.
+const nobody journal.CustomerID = math.MaxInt64
+
+// grace is what a sign-in still gets to commit when its deadline passed while the password was hashed: the attempt is counted, so
+// the answer should count too.
+const grace = 2 * time.Second
+
+// LockedError says until when a factor is locked. errors.Is finds ErrLocked in it.
+type LockedError struct {
+	Until time.Time
+}
+
+func (e *LockedError) Error() string {
+	return ErrLocked.Error() + ", until " + e.Until.UTC().Format(time.RFC3339)
+}
+
+// Is makes the error one of ErrLocked.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
+// SignedIn is the outcome of a sign-in.
+type SignedIn struct {
+	Session *Session
+	Cookie  string // the value of the session cookie to set
+}
+
+// SignIn checks a user name and a password and begins a session, which replaces the customer's older one. device is the value of the
+// device cookie, or empty. It takes until the deadline, or a little longer once the attempt is counted.
+//
+// Errors: ErrMalformed and ErrBusy (no attempt was counted), ErrWrong, ErrLocked, ErrUnavailable, ErrNoKey. An error
+// that is also an ErrCredential belongs in the log: a record in the directory is unusable.
+func (s *Store) SignIn(username, password string, device []byte, deadline time.Time) (SignedIn, error) {
+	signedIn, err := s.signIn(username, password, device, deadline)
+	s.metrics.signedIn(err)
+	return signedIn, err
+}
+
+func (s *Store) signIn(username, password string, device []byte, deadline time.Time) (SignedIn, error) {
+	username, err := normalUsername(username)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	password, err = normalPassword(password)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	now := s.clock()
+	if _, err := s.sealing(now); err != nil {
+		return SignedIn{}, err
+	}
+	place, err := s.hasher.reserve(deadline)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	defer place.leave()
+
+	who, against, broken := s.claimed(username)
+	owner, _, ok := s.openDevice(device, now)
+	a := attempt{username: username, customer: who, known: ok && who != nobody && owner == who}
+	// Rule 9: the attempt is committed before the password is looked at.
+	result, err := s.submit(attemptPassword(who, a.known), deadline)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	a.access = result.Access
+	a.open = who != nobody && broken == nil && result.Verdict == journal.Done
+	if !a.known {
+		a.toldLocked = s.guesses.count(username, journal.Millis(now.UnixMilli()))
+	}
+	if !a.open {
+		// The same work, whatever the reason, and no password matches the dummy.
+		against = s.dummy
+	}
+	if right := place.check(password, against); !right || !a.open {
+		return SignedIn{}, a.refusal(result.Verdict, broken)
+	}
+	return s.begin(a, deadline)
+}
+
+// claimed looks up whom a user name claims to be, and gives the hash to check: nobody and no hash if there is none. broken says
+// that the customer's own is unusable.
+func (s *Store) claimed(username string) (who journal.CustomerID, against Hash, broken error) {
+	customer, ok := s.directory.Customer(username)
+	if !ok {
+		return nobody, Hash{}, nil
+	}
+	phc, err := s.opener.Open(PasswordPurpose(customer.ID), customer.PasswordSealed)
+	if err == nil {
+		against, err = ParseHash(string(phc))
+	}
+	if err == nil {
+		err = against.check(s.cheap)
+	}
+	if err != nil {
+		return customer.ID, Hash{}, fmt.Errorf("%w: %w: customer %d: %w", ErrWrong, ErrCredential, customer.ID, err)
+	}
+	return customer.ID, against, nil
+}
+
+// attempt is one try at a password after it was committed.
+type attempt struct {
+	username   string
+	customer   journal.CustomerID
+	known      bool // from a device of the customer's own
+	open       bool // the journal lets the password be checked
+	access     journal.Access
+	toldLocked journal.Millis // for strangers: until when the name is said to be locked, or 0
+}
+
+// refusal decides what a failed attempt is told. On a known device it is the journal's word; a stranger learns nothing but what
+// strangers have tried at this node.
+func (a *attempt) refusal(verdict journal.Verdict, broken error) error {
+	switch {
+	case a.known && verdict == journal.Locked:
+		return lockedUntil(&a.access, laneKnown)
+	case a.toldLocked != 0:
+		return &LockedError{time.UnixMilli(int64(a.toldLocked))}
+	case broken != nil:
+		return broken
+	}
+	return ErrWrong
+}
+
+// The lanes of journal.Access.
+const (
+	laneUnknown = 0
+	laneKnown   = 1
+	laneCode    = 2
+)
+
+func lockedUntil(access *journal.Access, lane int) error {
+	return &LockedError{time.UnixMilli(int64(access.Lanes[lane].LastAttempt)).Add(LockFor)}
+}
+
+// begin commits the session of a right password and seals its cookie.
+func (s *Store) begin(a attempt, deadline time.Time) (SignedIn, error) {
+	if soon := time.Now().Add(grace); deadline.Before(soon) {
+		deadline = soon
+	}
+	result, err := s.submit(signIn(a.customer, a.known), deadline)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	switch result.Verdict {
+	case journal.Done, journal.Repeated:
+	case journal.Locked:
+		return SignedIn{}, a.refusal(journal.Locked, nil)
+	default:
+		return SignedIn{}, fmt.Errorf("%w: sign-in: %s", ErrUnavailable, result.Verdict)
+	}
+	if !a.known {
+		s.guesses.forget(a.username)
+	}
+	now := s.clock()
+	c := state{
+		customer:    a.customer,
+		epoch:       result.Access.Epoch,
+		signedIn:    result.Access.SignedIn,
+		lastSeen:    journal.Millis(now.UnixMilli()),
+		knownDevice: a.known,
+	}
+	rand.Read(c.csrf[:])
+	profile, err := s.profile(c.customer, c.epoch, now)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	cookie, err := s.sealCookie(&c, now)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return SignedIn{Session: newSession(&c, profile, now), Cookie: cookie}, nil
+}
+
+// submit gives the journal's answer, or an error that is ErrUnavailable and the node's own.
+func (s *Store) submit(cmd *journal.Command, deadline time.Time) (journal.Result, error) {
+	result, err := s.directory.Submit(cmd, deadline)
+	if err != nil {
+		return journal.Result{}, errors.Join(ErrUnavailable, err)
+	}
+	return result, nil
+}
+
+func commandID() []byte {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return id
+}
+
+func attemptPassword(customer journal.CustomerID, known bool) *journal.Command {
+	return &journal.Command{Id: commandID(), Body: &command.Command_Attempt{Attempt: &command.Attempt{
+		Customer: uint64(customer), Factor: command.Factor_FACTOR_PASSWORD, KnownDevice: known,
+	}}}
+}
+
+func attemptCode(customer journal.CustomerID, known bool) *journal.Command {
+	return &journal.Command{Id: commandID(), Body: &command.Command_Attempt{Attempt: &command.Attempt{
+		Customer: uint64(customer), Factor: command.Factor_FACTOR_TOTP, KnownDevice: known,
+	}}}
+}
+
+func signIn(customer journal.CustomerID, known bool) *journal.Command {
+	return &journal.Command{Id: commandID(), Body: &command.Command_SignIn{SignIn: &command.SignIn{
+		Customer: uint64(customer), KnownDevice: known,
+	}}}
+}
+
+func endSession(customer journal.CustomerID, epoch journal.Epoch) *journal.Command {
+	return &journal.Command{Id: commandID(), Body: &command.Command_EndSession{EndSession: &command.EndSession{
+		Customer: uint64(customer), SessionEpoch: uint64(epoch),
+	}}}
+}

@@ -1,0 +1,217 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"netbank/cluster/journal"
+)
+
+// Directory is what the sessions need of a node: the customers, the keys and the sessions in force as the journal has them, and a
+// way to commit. *cluster.Node is one.
+type Directory interface {
+	// Submit commits a command and gives its result, or an error by the deadline.
+	Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error)
+	Customer(username string) (journal.Customer, bool)
+	CustomerByID(journal.CustomerID) (journal.Customer, bool)
+	Access(journal.CustomerID) (journal.Access, bool)
+	Keys() []journal.Key
+	Now() journal.Millis
+}
+
+// Config is what New needs.
+type Config struct {
+	Directory Directory // required
+	Opener    Opener    // required; the key-encryption key
+	// Clock gives the time that sessions are measured by; nil: the directory's, which all nodes share.
+	Clock func() time.Time
+	// Params are those of the passwords in the directory, or of most: a user name that nobody has costs as much. The zero
+	// value is Standard.
+	Params Params
+	// AllowCheapHash admits password hashes weaker than Standard. For netbank-lab only.
+	AllowCheapHash bool
+	// Registerer takes the metrics netbank_session_* and netbank_signin_*; nil: they are not exported.
+	Registerer prometheus.Registerer
+	Limits     Limits // zero fields take their defaults
+}
+
+// Limits bounds what the package holds. A zero field takes its default.
+type Limits struct {
+	// CacheEntries is the number of profiles kept; default 100,000 (about 600 bytes each).
+	CacheEntries int64
+	// HashWorkers is the number of passwords checked at once, each with the memory of its hash (19 MiB); default GOMAXPROCS.
+	HashWorkers int
+	// HashQueue is the number of sign-ins that wait for a worker; default 64 for each worker.
+	HashQueue int
+	// Guesses is the number of user names of which wrong attempts from unknown devices are remembered; default 65,536.
+	Guesses int
+}
+
+// Store is the only door to sessions. It is safe for concurrent use.
+type Store struct {
+	*KeyRing
+
+	directory Directory
+	opener    Opener
+	clock     func() time.Time
+	profiles  profiles
+	hasher    *Hasher
+	dummy     Hash
+	cheap     bool
+	guesses   *guesses
+	metrics   *metrics
+}
+
+// New makes a Store. Close it.
+func New(c Config) (*Store, error) {
+	if c.Directory == nil || c.Opener == nil {
+		return nil, errors.New("session: Config needs Directory and Opener")
+	}
+	if c.Params == (Params{}) {
+		c.Params = Standard
+	}
+	if err := c.Params.check(c.AllowCheapHash); err != nil {
+		return nil, err
+	}
+	clock := c.Clock
+	if clock == nil {
+		clock = func() time.Time { return time.UnixMilli(int64(c.Directory.Now())) }
+	}
+	ring, err := NewKeyRing(c.Directory.Keys, c.Opener, clock)
+	if err != nil {
+		return nil, err
+	}
+	c.Limits = c.Limits.withDefaults()
+	cached, err := newCachedProfiles(c.Limits.CacheEntries)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		KeyRing:   ring,
+		directory: c.Directory,
+		opener:    c.Opener,
+		clock:     clock,
+		profiles:  cached,
+		hasher:    NewHasher(c.Limits.HashWorkers, c.Limits.HashQueue),
+		dummy:     dummyHash(c.Params),
+		cheap:     c.AllowCheapHash,
+		guesses:   newGuesses(c.Limits.Guesses),
+	}
+	s.metrics = newMetrics(s)
+	if c.Registerer != nil {
+		if err := c.Registerer.Register(s.metrics); err != nil {
+			cached.close()
+			return nil, fmt.Errorf("session: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Close releases the cache. The Store is not used after it.
+func (s *Store) Close() { s.profiles.close() }
+
+// Open gives the session of a cookie's value: ErrNoSession, ErrExpired, ErrReplaced, ErrEnded or ErrIdle if there is none.
+// It asks the journal on every call whether the session is in force. cookie is not kept.
+func (s *Store) Open(cookie []byte) (*Session, error) {
+	session, err := s.openSession(cookie)
+	s.metrics.opened(err)
+	return session, err
+}
+
+func (s *Store) openSession(cookie []byte) (*Session, error) {
+	now := s.clock()
+	c, err := s.openCookie(cookie, now)
+	if err != nil {
+		return nil, err
+	}
+	ms := journal.Millis(now.UnixMilli())
+	if ms-c.signedIn >= journal.Millis(AbsoluteLimit.Milliseconds()) || c.lastSeen-ms > journal.Millis(skewMax.Milliseconds()) {
+		return nil, ErrExpired
+	}
+	if err := s.inForce(c.customer, c.epoch, c.signedIn, ms); err != nil {
+		return nil, err
+	}
+	if ms-c.lastSeen >= journal.Millis(IdleLimit.Milliseconds()) {
+		return nil, ErrIdle
+	}
+	profile, err := s.profile(c.customer, c.epoch, now)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(&c, profile, now), nil
+}
+
+// inForce asks the journal: invariant OutMeansOut as far as reading goes. Apply checks again where money moves.
+func (s *Store) inForce(customer journal.CustomerID, epoch journal.Epoch, signedIn, now journal.Millis) error {
+	access, _ := s.directory.Access(customer)
+	switch {
+	case access.Epoch < epoch:
+		// The cookie is genuine, so the sign-in was committed; this node has not applied it yet. If that goes on, the
+		// journal was restored from a backup, and the session is none of its own.
+		if now-signedIn <= journal.Millis(LagMax.Milliseconds()) {
+			return nil
+		}
+		return ErrReplaced
+	case access.Epoch > epoch, access.SignedIn != signedIn:
+		return ErrReplaced
+	case access.Ended:
+		return ErrEnded
+	}
+	return nil
+}
+
+func newSession(c *state, profile *Profile, now time.Time) *Session {
+	return &Session{
+		Profile:     profile,
+		Customer:    c.customer,
+		Epoch:       c.epoch,
+		SignedIn:    time.UnixMilli(int64(c.signedIn)),
+		LastSeen:    time.UnixMilli(int64(c.lastSeen)),
+		Seen:        now,
+		KnownDevice: c.knownDevice,
+		csrf:        c.csrf,
+	}
+}
+
+// Renew gives the cookie to set with the answer, or "" while the one that came is younger than RenewAfter. Without a key
+// it gives "" too: the session goes on with the cookie it has.
+func (s *Store) Renew(session *Session) string {
+	if session.Seen.Sub(session.LastSeen) < RenewAfter {
+		return ""
+	}
+	c := session.state()
+	c.lastSeen = journal.Millis(session.Seen.UnixMilli())
+	cookie, err := s.sealCookie(&c, session.Seen)
+	if err != nil {
+		return ""
+	}
+	return cookie
+}
+
+func (s *Session) state() state {
+	return state{
+		customer:    s.Customer,
+		epoch:       s.Epoch,
+		signedIn:    journal.Millis(s.SignedIn.UnixMilli()),
+		lastSeen:    journal.Millis(s.LastSeen.UnixMilli()),
+		csrf:        s.csrf,
+		knownDevice: s.KnownDevice,
+	}
+}
+
+// SignOut ends the session for every node and device. A session that has ended already is no error. On ErrUnavailable it may
+// still be in force: say so, and ask to try again.
+func (s *Store) SignOut(session *Session, deadline time.Time) error {
+	result, err := s.submit(endSession(session.Customer, session.Epoch), deadline)
+	if err != nil {
+		return err
+	}
+	switch result.Verdict {
+	case journal.Done, journal.Repeated, journal.NoSession, journal.NotFound:
+		return nil
+	}
+	return fmt.Errorf("%w: end of session: %s", ErrUnavailable, result.Verdict)
+}

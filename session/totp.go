@@ -1,0 +1,121 @@
+package session
+
+import (
+	"crypto/subtle"
+	"encoding/base32"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
+
+	"netbank/cluster/journal"
+)
+
+// The parameters of one-time codes (RFC 6238 with HMAC-SHA-1, as authenticator applications have them).
+const (
+	CodeDigits = 6
+	CodeStep   = 30 * time.Second
+	// codeWindow is how many steps the customer's clock may be off, either way.
+	codeWindow = 1
+	// SeedMin and SeedMax bound a seed in bytes; RFC 4226 asks for at least 16 and recommends 20.
+	SeedMin = 16
+	SeedMax = 64
+)
+
+// TOTPPurpose is the purpose under which a customer's raw seed is sealed with the key-encryption key.
+func TOTPPurpose(id journal.CustomerID) string { return "totp/" + strconv.FormatUint(uint64(id), 10) }
+
+// CheckCode checks a one-time code and gives the time step that it belongs to. The attempt is committed before the code is looked at
+// (rule 9); the step is spent, and the attempt forgiven, by the Authorise that names it, or by nothing.
+//
+// Errors: ErrReplaced and ErrEnded (no attempt was counted), ErrWrong, ErrLocked, ErrUsed, ErrUnavailable.
+func (s *Store) CheckCode(session *Session, code string, deadline time.Time) (step int64, err error) {
+	step, err = s.checkCode(session, code, deadline)
+	s.metrics.codeChecked(err)
+	return step, err
+}
+
+func (s *Store) checkCode(session *Session, code string, deadline time.Time) (int64, error) {
+	// Only a session in force may use up the customer's attempts.
+	now := s.clock()
+	if err := s.inForce(session.Customer, session.Epoch, journal.Millis(session.SignedIn.UnixMilli()), journal.Millis(now.UnixMilli())); err != nil {
+		return 0, err
+	}
+	seed, err := s.seed(session.Customer)
+	if err != nil {
+		return 0, err
+	}
+	result, err := s.submit(attemptCode(session.Customer, session.KnownDevice), deadline)
+	if err != nil {
+		return 0, err
+	}
+	switch result.Verdict {
+	case journal.Done:
+	case journal.Locked:
+		return 0, lockedUntil(&result.Access, laneCode)
+	case journal.NoSession:
+		return 0, ErrEnded
+	default:
+		return 0, fmt.Errorf("%w: attempt: %s", ErrUnavailable, result.Verdict)
+	}
+	step, ok := matchCode(seed, code, now)
+	if !ok {
+		return 0, ErrWrong
+	}
+	if step <= result.Access.TOTPStep {
+		return 0, ErrUsed
+	}
+	return step, nil
+}
+
+func (s *Store) seed(id journal.CustomerID) ([]byte, error) {
+	customer, ok := s.directory.CustomerByID(id)
+	if !ok {
+		return nil, ErrEnded
+	}
+	seed, err := s.opener.Open(TOTPPurpose(id), customer.TOTPSealed)
+	if err == nil && (len(seed) < SeedMin || len(seed) > SeedMax) {
+		err = fmt.Errorf("session: a TOTP seed of %d bytes; %d to %d", len(seed), SeedMin, SeedMax)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w: customer %d: %w", ErrWrong, ErrCredential, id, err)
+	}
+	return seed, nil
+}
+
+// matchCode looks for the code in the window around now, every step in the same time, and gives the latest step that has it.
+func matchCode(seed []byte, code string, now time.Time) (step int64, ok bool) {
+	code, digits := normalCode(code)
+	secret := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seed)
+	current := now.Unix() / int64(CodeStep/time.Second)
+	found := 0
+	for i := int64(-codeWindow); i <= codeWindow; i++ {
+		want, err := hotp.GenerateCodeCustom(secret, uint64(current+i), hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
+		if err != nil {
+			return 0, false
+		}
+		same := subtle.ConstantTimeCompare([]byte(want), []byte(code))
+		step = int64(subtle.ConstantTimeSelect(same, int(current+i), int(step)))
+		found |= same
+	}
+	return step, digits && found == 1
+}
+
+// normalCode drops the spaces that people type between groups of digits, and reports whether six digits remain.
+func normalCode(code string) (string, bool) {
+	var b [CodeDigits]byte
+	n := 0
+	for i := 0; i < len(code); i++ {
+		switch c := code[i]; {
+		case c == ' ':
+		case c < '0' || c > '9' || n == CodeDigits:
+			return "", false
+		default:
+			b[n] = c
+			n++
+		}
+	}
+	return string(b[:n]), n == CodeDigits
+}
