@@ -1,0 +1,343 @@
+package gate
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// judge is what both testing.T and rapid.T can do.
+type judge interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// fate is what the observer knows of a ticket.
+type fate uint8
+
+const (
+	waiting fate = iota
+	started
+	refused
+	withdrawn
+	ended
+)
+
+// observer watches a gate from outside: it keeps its own simple account of every ticket, and checks each decision and
+// each state against the rules. It shares no code with the gate but the limit in force.
+type observer struct {
+	t       judge
+	g       *Gate
+	now     Time
+	known   map[Ticket]*watched
+	order   []Ticket // all tickets, by arrival
+	breaker bool
+	out     []Decision
+
+	work     [Classes]float64 // started, by class
+	total    float64
+	inverted [Classes]float64 // started before a better class by credit rather than by whole seats
+}
+
+type watched struct {
+	Offer
+	deadline Time
+	arrival  int
+	fate     fate
+	granted  Time
+}
+
+func observe(t judge, c Config) *observer {
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}}
+}
+
+// event lets the time pass on its own first, so that what follows is the event's own doing.
+func (o *observer) event(now Time, f func(out []Decision) []Decision) {
+	o.now = now
+	for _, w := range o.known {
+		if w.fate == started && w.granted+o.g.coreLimit <= now {
+			w.fate = ended
+		}
+	}
+	o.judge(o.g.Tick(now, o.out[:0]))
+	if f != nil {
+		o.judge(f(o.out[:0]))
+	}
+}
+
+func (o *observer) offer(now Time, of Offer) {
+	o.event(now, func(out []Decision) []Decision {
+		if o.known[of.Ticket] == nil {
+			o.known[of.Ticket] = &watched{Offer: of, deadline: now + of.Budget, arrival: len(o.order)}
+			o.order = append(o.order, of.Ticket)
+		}
+		return o.g.Offer(now, of, out)
+	})
+}
+
+func (o *observer) answer(now Time, t Ticket, elapsed time.Duration) {
+	o.event(now, func(out []Decision) []Decision {
+		if w := o.known[t]; w != nil && w.fate == started {
+			w.fate = ended
+		}
+		return o.g.Answer(now, t, elapsed, false, out)
+	})
+}
+
+func (o *observer) withdraw(now Time, t Ticket) {
+	o.event(now, func(out []Decision) []Decision {
+		if w := o.known[t]; w != nil && w.fate == waiting {
+			w.fate = withdrawn
+		}
+		return o.g.Withdraw(now, t, out)
+	})
+}
+
+func (o *observer) inside() (all, resolve int) {
+	for _, w := range o.known {
+		if w.fate == started {
+			all++
+			if w.Class == Resolve {
+				resolve++
+			}
+		}
+	}
+	return all, resolve
+}
+
+func (o *observer) judge(out []Decision) {
+	for _, d := range out {
+		w := o.known[d.Ticket]
+		if w == nil {
+			o.t.Fatalf("a decision about ticket %d, which was never offered", d.Ticket)
+		}
+		if w.fate != waiting {
+			o.t.Fatalf("RefusedMeansNotCharged: a second decision %v about ticket %d", d, d.Ticket)
+		}
+		if d.Action == Refuse {
+			if d.Reason == Admitted || d.RetryAfter < retryMin || d.RetryAfter > retryMax {
+				o.t.Fatalf("a refusal needs a reason and a time to come again: %+v", d)
+			}
+			w.fate = refused
+			continue
+		}
+		o.judgeStart(w)
+		w.fate, w.granted = started, o.now
+	}
+	o.judgeState()
+}
+
+func (o *observer) judgeStart(w *watched) {
+	all, resolve := o.inside()
+	own := w.Class == Resolve && resolve < ResolveSeats
+	if shared := all - min(resolve, ResolveSeats); !own && shared >= o.g.seats() {
+		o.t.Fatalf("SeatsAreExact: ticket %d starts with %d of %d seats taken", w.Ticket, shared, o.g.seats())
+	}
+	if o.breaker {
+		o.t.Fatalf("ticket %d starts while the breaker is open", w.Ticket)
+	}
+	if o.now >= w.deadline {
+		o.t.Fatalf("ticket %d starts after its deadline", w.Ticket)
+	}
+	inversion := false
+	for _, t := range o.order {
+		v := o.known[t]
+		if v.fate != waiting || v == w {
+			continue
+		}
+		inversion = inversion || v.Class < w.Class
+		sameClass := v.Class == w.Class
+		if sameClass && min(v.Tier, Tiers-1) < min(w.Tier, Tiers-1) {
+			o.t.Fatalf("ticket %d of tier %d starts before %d of tier %d", w.Ticket, w.Tier, v.Ticket, v.Tier)
+		}
+		sameLane := sameClass && min(v.Tier, Tiers-1) == min(w.Tier, Tiers-1) && v.Partner == w.Partner
+		if sameLane && (v.deadline < w.deadline || v.deadline == w.deadline && v.arrival < w.arrival) {
+			o.t.Fatalf("EarliestDeadlineFirst: ticket %d (%v) starts before %d (%v)", w.Ticket, w.deadline, v.Ticket, v.deadline)
+		}
+	}
+	o.judgeInversion(w, inversion)
+}
+
+// judgeInversion allows work to overtake a better class for its guaranteed share only: as whole seats, or
+// as a part of all the work that was started.
+func (o *observer) judgeInversion(w *watched, inversion bool) {
+	share := o.g.shares[w.Class]
+	weight := min(max(w.Weight, WeightMin), WeightMax)
+	if inversion {
+		held := 0
+		for _, v := range o.known {
+			if v.fate == started && v.Class == w.Class {
+				held++
+			}
+		}
+		if held >= int(share*float64(o.g.seats())) {
+			if bound := share*o.total + 1; o.inverted[w.Class] > bound {
+				o.t.Fatalf("StrictPriority: class %v has overtaken with %.2f units of work, its share explains %.2f",
+					w.Class, o.inverted[w.Class], bound)
+			}
+			o.inverted[w.Class] += weight
+		}
+	}
+	o.work[w.Class] += weight
+	o.total += weight
+}
+
+func (o *observer) judgeState() {
+	all, resolve := o.inside()
+	shared := all - min(resolve, ResolveSeats)
+	count, ofResolve := 0, 0
+	for _, w := range o.known {
+		if w.fate == waiting {
+			count++
+			if w.Class == Resolve {
+				ofResolve++
+			}
+			if o.now >= w.deadline {
+				o.t.Fatalf("EverythingIsBounded: ticket %d waits beyond its deadline", w.Ticket)
+			}
+		}
+	}
+	s := o.g.Snapshot()
+	if s.Taken != all || s.Queued != count {
+		o.t.Fatalf("SeatsAreExact: the gate counts %d inside and %d waiting, there are %d and %d", s.Taken, s.Queued, all, count)
+	}
+	if !o.breaker && count > 0 && (shared < s.Seats || ofResolve > 0 && resolve < ResolveSeats) {
+		o.t.Fatalf("WorkConservation: %d wait while %d of %d seats are taken", count, shared, s.Seats)
+	}
+	if err := o.g.sound(); err != nil {
+		o.t.Fatal(err)
+	}
+	next, any := o.g.Next(o.now)
+	if (count > 0 || all > 0) && !any || next < o.now {
+		o.t.Fatalf("Next says %v, %v at %v with %d inside and %d waiting", next, any, o.now, all, count)
+	}
+}
+
+// sound checks that the gate's structures agree with each other and are within their bounds.
+func (g *Gate) sound() error {
+	if g.queue.length > g.queueMax || g.taken > SeatsMax {
+		return fmt.Errorf("EverythingIsBounded: %d wait, %d inside", g.queue.length, g.taken)
+	}
+	if len(g.entries) != g.queueMax+SeatsMax || len(g.free)+g.queue.length+g.taken != len(g.entries) || cap(g.free) != len(g.entries) {
+		return fmt.Errorf("EverythingIsBounded: %d entries, %d free", len(g.entries), len(g.free))
+	}
+	lanes, heaped := 0, 0
+	var sum, inside work
+	for class := range g.queue.rings {
+		sum += g.queue.workOf[class]
+		inside += g.workInside[class]
+		heaped += len(g.queue.latest[class].nodes)
+		for tier, r := range g.queue.rings[class] {
+			lanes += r.lanes
+			if (r.lanes > 0) != (g.queue.tiers[class]&(1<<tier) != 0) || (r.lanes == 0) != (r.current == none) {
+				return fmt.Errorf("class %d tier %d has %d lanes", class, tier, r.lanes)
+			}
+		}
+	}
+	if lanes+len(g.queue.freeLanes) != g.queueMax || cap(g.queue.freeLanes) != g.queueMax {
+		return fmt.Errorf("%d lanes in use, %d free, of %d", lanes, len(g.queue.freeLanes), g.queueMax)
+	}
+	if heaped != g.queue.length || len(g.queue.byDeadline.nodes) != g.queue.length || inside != g.workInsideAll {
+		return fmt.Errorf("%d wait, %d by class, %d by deadline", g.queue.length, heaped, len(g.queue.byDeadline.nodes))
+	}
+	if g.queue.length == 0 && sum != 0 || g.taken == 0 && (g.workInsideAll != 0 || g.grantedSum != 0 || g.oldest != none || g.youngest != none) {
+		return fmt.Errorf("something is left in an empty gate")
+	}
+	return nil
+}
+
+// anyConfig draws a small gate, so that every bound is met often.
+func anyConfig(t *rapid.T) Config {
+	c := Config{
+		Limit:       rapid.IntRange(1, 24).Draw(t, "limit"),
+		QueueMax:    rapid.IntRange(1, 24).Draw(t, "queue"),
+		CoreLimit:   rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second}).Draw(t, "core limit"),
+		ServiceTime: rapid.SampledFrom([]time.Duration{time.Millisecond, 50 * time.Millisecond}).Draw(t, "service time"),
+	}
+	if rapid.Bool().Draw(t, "weighted") {
+		c.PartnerWeights = map[uint32]float64{1: 3, 2: 0.01}
+	}
+	if rapid.Bool().Draw(t, "shared") {
+		c.Shares = [Classes]float64{Express: 0.3, SignIn: 0.1, Inquiry: 0.02}
+	}
+	return c
+}
+
+func anyOffer(t *rapid.T, ticket Ticket) Offer {
+	return Offer{
+		Ticket:  ticket,
+		Class:   Class(rapid.IntRange(0, Classes-1).Draw(t, "class")),
+		Tier:    uint8(rapid.IntRange(0, 5).Draw(t, "tier")),
+		Partner: uint32(rapid.IntRange(0, 3).Draw(t, "partner")),
+		Weight:  rapid.SampledFrom([]float64{1, 0.25, 1.5, 16, 0.01}).Draw(t, "weight"),
+		Budget:  time.Duration(rapid.IntRange(-1, 4000).Draw(t, "budget")) * time.Millisecond,
+	}
+}
+
+// step draws one event and lets it happen.
+func step(t *rapid.T, o *observer, now Time, ticket *Ticket) {
+	seated := func() (ts []Ticket) {
+		for _, k := range o.order {
+			if o.known[k].fate == started {
+				ts = append(ts, k)
+			}
+		}
+		return ts
+	}
+	anyTicket := func() Ticket { return Ticket(rapid.Uint64Range(0, uint64(*ticket)+1).Draw(t, "ticket")) }
+	switch kind := rapid.IntRange(0, 19).Draw(t, "event"); {
+	case kind < 9:
+		*ticket++
+		o.offer(now, anyOffer(t, *ticket))
+	case kind < 14:
+		if ts := seated(); len(ts) > 0 {
+			elapsed := time.Duration(rapid.IntRange(-1, 500).Draw(t, "elapsed")) * time.Millisecond
+			o.answer(now, rapid.SampledFrom(ts).Draw(t, "answered"), elapsed)
+		}
+	case kind == 14:
+		o.withdraw(now, anyTicket())
+	case kind == 15:
+		o.answer(now, anyTicket(), time.Millisecond) // of a ticket in any state
+	case kind == 16:
+		o.event(now, nil)
+		again := anyTicket() // only one that is still there: a ticket is never used for other work
+		if w := o.known[again]; w != nil && (w.fate == waiting || w.fate == started) {
+			o.offer(now, anyOffer(t, again))
+		}
+	case kind == 17:
+		n := rapid.IntRange(1, 24).Draw(t, "new limit")
+		o.event(now, func(out []Decision) []Decision { return o.g.SetLimit(now, n, out) })
+	case kind == 18:
+		o.event(now, func(out []Decision) []Decision {
+			o.breaker = !o.breaker
+			return o.g.SetBreaker(now, o.breaker, out)
+		})
+	default:
+		closed := [Classes]bool{Inquiry: rapid.Bool().Draw(t, "closed")}
+		o.event(now, func(out []Decision) []Decision { return o.g.SetPlan(now, closed, out) })
+	}
+}
+
+func TestSeatsAreExact_RefusedMeansNotCharged_EverythingIsBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := observe(t, anyConfig(t))
+		var now Time
+		var ticket Ticket
+		for range rapid.IntRange(1, 150).Draw(t, "events") {
+			now += time.Duration(rapid.SampledFrom([]int{0, 0, 1, 10, 100, 400, 3000}).Draw(t, "ms")) * time.Millisecond
+			step(t, o, now, &ticket)
+		}
+		o.event(now+BudgetMax, nil)
+		for _, k := range o.order {
+			if o.known[k].fate == waiting || o.known[k].fate == started {
+				t.Fatalf("ticket %d is still there long after every deadline", k)
+			}
+		}
+	})
+}
