@@ -126,9 +126,8 @@ const (
 
 // Network codes (field 70).
 const (
-	NetworkSignOn  = "001"
-	NetworkSignOff = "002"
-	NetworkEcho    = "301"
+	NetworkSignOn = "001"
+	NetworkEcho   = "301"
 )
 
 // Response codes (field 39).
