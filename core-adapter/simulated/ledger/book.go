@@ -394,3 +394,11 @@ func (b *Book) Balances() map[Currency]CurrencySum {
 	}
 	return sums
 }
+
+func (s Status) String() string {
+	names := [...]string{"none", "debited", "declined", "reversed", "voided"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}

@@ -96,14 +96,14 @@ type Reference struct {
 	Payment uuid.UUID
 }
 
-// ParseReference reads an RRN of 12 letters, digits or spaces and a payment id in the 36-character form.
+// ParseReference reads an RRN of 12 letters or digits and a payment id in the 36-character form.
 func ParseReference(rrn, paymentID string) (Reference, error) {
 	var ref Reference
 	if len(rrn) != len(ref.RRN) {
 		return ref, fmt.Errorf("ledger: retrieval reference number %q: 12 characters are wanted", rrn)
 	}
 	for i := range len(rrn) {
-		if !alphanumeric(rrn[i]) && rrn[i] != ' ' {
+		if !alphanumeric(rrn[i]) {
 			return ref, fmt.Errorf("ledger: retrieval reference number %q: letters and digits are wanted", rrn)
 		}
 	}
