@@ -114,7 +114,7 @@ var (
 	codeRunning = ledger.Code{'0', '9'}
 )
 
-// network answers sign-on, echo and sign-off at once: they take no work of the core.
+// network answers sign-on and echo at once: they take no work of the core.
 func (k *link) network(m *iso8583.Message) error {
 	code := iso8583.CodeApproved
 	switch network := m.Text(iso8583.FieldNetwork); {
@@ -122,8 +122,6 @@ func (k *link) network(m *iso8583.Message) error {
 		k.signed = true
 	case !k.signed:
 		return fmt.Errorf("%w (network code %s)", errNotSignedOn, network)
-	case network == iso8583.NetworkSignOff:
-		k.signed = false
 	case network != iso8583.NetworkEcho:
 		code = iso8583.CodeFormat
 	}
