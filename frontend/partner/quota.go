@@ -1,0 +1,77 @@
+package partner
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"netbank/cluster/journal"
+)
+
+// quotas are what one partner may ask of this node, in one second.
+type quotas struct {
+	creates, polls, cancels *bucket
+}
+
+// set follows the partner's record. Callers hold the registry's lock; a bucket is replaced only when its rate changes.
+func (q *quotas) set(record journal.Partner, limits Limits) {
+	creates, polls := record.CreatesPerSecond, record.PollsPerSecond
+	setDefault(&creates, limits.CreatesPerSecond)
+	setDefault(&polls, limits.PollsPerSecond)
+	fresh := func(b **bucket, name string, rate uint32) {
+		if *b == nil || (*b).rate != rate {
+			*b = newBucket(name, rate)
+		}
+	}
+	fresh(&q.creates, "creates", creates)
+	fresh(&q.polls, "polls", polls)
+	fresh(&q.cancels, "cancels", creates)
+}
+
+// bucket is a token bucket of one second's worth of tokens, kept as the time at which it will be full again (the generic
+// cell rate algorithm, ITU-T I.371): one word, no lock, no timer.
+type bucket struct {
+	rate   uint32
+	cost   int64  // nanoseconds that one token takes to come back
+	policy string // the RateLimit-Policy field
+	name   string
+	full   atomic.Int64 // nanoseconds since 1970 at which the bucket will be full
+}
+
+func newBucket(name string, perSecond uint32) *bucket {
+	return &bucket{
+		rate: perSecond, cost: max(1, int64(time.Second)/int64(perSecond)), name: name,
+		policy: `"` + name + `";q=` + strconv.FormatUint(uint64(perSecond), 10) + `;w=1`,
+	}
+}
+
+// take takes a token. It says how many are left, and if there was none, how long until there is one.
+func (b *bucket) take(now int64) (left int64, wait time.Duration) {
+	window := b.cost * int64(b.rate)
+	for {
+		full := b.full.Load()
+		next := max(full, now) + b.cost
+		if next-now > window {
+			return 0, time.Duration(next - now - window)
+		}
+		if b.full.CompareAndSwap(full, next) {
+			return (window - (next - now)) / b.cost, 0
+		}
+	}
+}
+
+// appendRateLimit writes the RateLimit field of draft-ietf-httpapi-ratelimit-headers: what is left, and in how many
+// seconds the quota is whole again.
+func (b *bucket) appendRateLimit(dst []byte, left int64, reset int64) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, b.name...)
+	dst = append(dst, `";r=`...)
+	dst = strconv.AppendInt(dst, left, 10)
+	dst = append(dst, `;t=`...)
+	return strconv.AppendInt(dst, reset, 10)
+}
+
+// retrySeconds rounds up, and is at least 1: what Retry-After can say.
+func retrySeconds(wait time.Duration) int64 {
+	return max(1, int64((wait+time.Second-1)/time.Second))
+}
