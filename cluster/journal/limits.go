@@ -2,7 +2,8 @@ package journal
 
 // Limits bounds every table and field of the journal. They are part of the algorithm: every node of a cluster, and
 // every program that replays its log, must use the same, or their states drift apart. So there is one set,
-// DefaultLimits, and a change of a default comes with a new Batch.version. Tests use smaller ones.
+// DefaultLimits, and a change of a default comes with a new Batch.version. Tests use smaller ones; lengths of texts
+// above the defaults count as the defaults, since the layout of records holds no more.
 type Limits struct {
 	BatchCommands  int // commands in one entry; of a larger one every command is a BadCommand
 	OpenPayments   int // payments not in a final state, of all partners
@@ -20,6 +21,7 @@ type Limits struct {
 	ExpireIDs      int // payments in one Expire
 	OutboxIDs      int // sequences in one OutboxDone
 	PruneRecords   int // records of each kind that one Prune drops; it says TooMany when more are left
+	Stored         int // payments, open and finished, and idempotency keys each, between two prunings
 
 	AccountBytes   int // an account number (IBAN: 34, ISO 13616)
 	NameRunes      int // a creditor's, customer's or partner's name (Berlin Group: Max70Text)
@@ -54,6 +56,7 @@ func DefaultLimits() Limits {
 		ExpireIDs:      1024,
 		OutboxIDs:      1024,
 		PruneRecords:   4096,
+		Stored:         1 << 28,
 
 		AccountBytes:   34,
 		NameRunes:      70,
@@ -68,6 +71,19 @@ func DefaultLimits() Limits {
 		ExpiresAfter:   24 * hour,
 		ClockSlack:     minute,
 	}
+}
+
+// within gives limits whose texts fit the records: the largest are those of version 1.
+func (l Limits) within(most Limits) Limits {
+	for _, pair := range [...][2]*int{
+		{&l.Fingerprints, &most.Fingerprints}, {&l.PartnerURIs, &most.PartnerURIs}, {&l.AccountBytes, &most.AccountBytes},
+		{&l.NameRunes, &most.NameRunes}, {&l.EndToEndRunes, &most.EndToEndRunes}, {&l.TextRunes, &most.TextRunes},
+		{&l.LabelRunes, &most.LabelRunes}, {&l.URIBytes, &most.URIBytes}, {&l.UsernameBytes, &most.UsernameBytes},
+		{&l.LocaleBytes, &most.LocaleBytes}, {&l.SealedBytes, &most.SealedBytes}, {&l.Accounts, &most.Accounts},
+	} {
+		*pair[0] = min(*pair[0], *pair[1])
+	}
+	return l
 }
 
 const (

@@ -1,0 +1,292 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"netbank/cluster/journal/command"
+)
+
+// InForce tells whether a session of that epoch can still authorise payments: it is the customer's newest, it was
+// not ended, and it is younger than SessionMax.
+func (a Access) InForce(epoch Epoch, now Millis) bool {
+	return epoch != 0 && epoch == a.Epoch && !a.Ended && now < a.SignedIn+SessionMax
+}
+
+// LockedUntil gives the time until which the lane refuses attempts; 0 if it does not at the given time.
+func (l Lane) LockedUntil(now Millis) Millis {
+	if until := l.LastAttempt + LockFor; l.Failures >= LockAfter && now < until {
+		return until
+	}
+	return 0
+}
+
+// signing finds a customer's sign-in state for writing.
+func (m *Machine) signing(customer uint64, out *Result) *accessRecord {
+	slot, ok := m.access.index[CustomerID(customer)]
+	if !ok {
+		out.Verdict = NotFound
+		return nil
+	}
+	return m.access.cells.edit(slot)
+}
+
+// attempt counts a try at a factor before anyone checks it (rule 9): however many nodes try in parallel, the log
+// puts their tries in a row, and the sixth is refused before it is compared with anything.
+func (m *Machine) attempt(c *command.Attempt, out *Result) {
+	lane := LaneUnknownDevice
+	switch {
+	case c.GetFactor() == command.Factor_FACTOR_TOTP:
+		lane = LaneOneTimeCode
+	case c.GetFactor() != command.Factor_FACTOR_PASSWORD:
+		out.Verdict = BadCommand
+		return
+	case c.GetKnownDevice():
+		lane = LaneKnownDevice
+	}
+	r := m.signing(c.GetCustomer(), out)
+	if r == nil {
+		return
+	}
+	if r.failures[lane] >= LockAfter {
+		if (Lane{r.failures[lane], r.last[lane]}).LockedUntil(m.now) != 0 {
+			// Whoever guesses one-time codes holds a session. It is not the customer's any more.
+			r.ended = r.ended || lane == LaneOneTimeCode
+			out.Verdict, out.Access = Locked, r.access()
+			return
+		}
+		r.failures[lane] = 0
+	}
+	r.failures[lane]++
+	r.last[lane] = m.now
+	out.Access = r.access()
+}
+
+// signIn: the password was right. The new session replaces the old one.
+func (m *Machine) signIn(c *command.SignIn, out *Result) {
+	r := m.signing(c.GetCustomer(), out)
+	if r == nil {
+		return
+	}
+	r.epoch++
+	r.signedIn, r.ended = m.now, false
+	if c.GetKnownDevice() {
+		r.clear(LaneKnownDevice)
+	} else {
+		r.clear(LaneUnknownDevice)
+	}
+	out.Access = r.access()
+}
+
+// endSession ends that session and no later one.
+func (m *Machine) endSession(c *command.EndSession, out *Result) {
+	r := m.signing(c.GetCustomer(), out)
+	if r == nil {
+		return
+	}
+	if r.epoch == 0 || r.epoch != Epoch(c.GetSessionEpoch()) {
+		out.Verdict, out.Access = NoSession, r.access()
+		return
+	}
+	r.ended = true
+	out.Access = r.access()
+}
+
+// unlock opens all lanes.
+func (m *Machine) unlock(c *command.Unlock, out *Result) {
+	r := m.signing(c.GetCustomer(), out)
+	if r == nil {
+		return
+	}
+	for lane := range r.failures {
+		r.clear(lane)
+	}
+	out.Access = r.access()
+}
+
+// putCustomer adds or replaces a record. The session in force, locks and used codes stay.
+func (m *Machine) putCustomer(c *command.PutCustomer, out *Result) {
+	if !m.validCustomer(c) {
+		out.Verdict = BadCommand
+		return
+	}
+	id := CustomerID(c.Id)
+	if holder, ok := m.usernameHolder(c.Username); ok && holder != id {
+		out.Verdict = NotAllowed
+		return
+	}
+	slot, known := m.access.index[id]
+	if !known && m.access.len() >= m.limits.Customers {
+		out.Verdict = TooMany
+		return
+	}
+	if known {
+		if m.key = appendCustomerKey(m.key[:0], id); m.get(m.key) {
+			old, ok := readCustomer(m.value)
+			if !ok {
+				m.fail(errCustomer)
+				return
+			}
+			if old.Username != c.Username {
+				m.delete(appendUsernameKey(nil, old.Username))
+			}
+		}
+		out.Access = m.access.cells.at(slot).access()
+	} else {
+		m.access.add(&accessRecord{id: id})
+	}
+	m.key = appendCustomerKey(m.key[:0], id)
+	m.value = appendCustomer(m.value[:0], c)
+	m.set(m.key, m.value)
+	m.key = appendUsernameKey(m.key[:0], c.Username)
+	m.value = binary.BigEndian.AppendUint64(m.value[:0], c.Id)
+	m.set(m.key, m.value)
+}
+
+func (m *Machine) usernameHolder(name string) (CustomerID, bool) {
+	m.key = appendUsernameKey(m.key[:0], name)
+	if !m.get(m.key) {
+		return 0, false
+	}
+	if len(m.value) != 8 {
+		m.fail(errors.New("a username's entry is damaged"))
+		return 0, false
+	}
+	return CustomerID(binary.BigEndian.Uint64(m.value)), true
+}
+
+func (m *Machine) validCustomer(c *command.PutCustomer) bool {
+	l := &m.limits
+	if c.GetId() == 0 || !visible(c.Username, 1, l.UsernameBytes) || len(c.PasswordSealed) > l.SealedBytes || len(c.TotpSealed) > l.SealedBytes ||
+		!readable(c.Name, 0, l.NameRunes) || !readable(c.ReservedMessage, 0, l.TextRunes) || !visible(c.Locale, 0, l.LocaleBytes) ||
+		len(c.Accounts) > l.Accounts {
+		return false
+	}
+	for i, a := range c.Accounts {
+		if a == nil || !visible(a.Number, 1, l.AccountBytes) || !validCurrency(a.Currency) || !readable(a.Label, 0, l.LabelRunes) {
+			return false
+		}
+		for _, b := range c.Accounts[:i] {
+			if a.Number == b.Number && a.Currency == b.Currency {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func appendCustomerKey(to []byte, id CustomerID) []byte {
+	return binary.BigEndian.AppendUint64(append(to, keyCustomer), uint64(id))
+}
+
+func appendUsernameKey(to []byte, name string) []byte {
+	return append(append(to, keyUsername), name...)
+}
+
+var errCustomer = errors.New("a customer's record is damaged")
+
+// customerFormat stands first in every stored customer.
+const customerFormat = 1
+
+// appendCustomer encodes a customer. The accounts stand first, since each grant looks at them and at nothing else.
+func appendCustomer(to []byte, c *command.PutCustomer) []byte {
+	to = append(to, customerFormat)
+	to = binary.AppendUvarint(to, uint64(len(c.Accounts)))
+	for _, a := range c.Accounts {
+		to = appendText(appendText(appendText(to, a.Number), a.Currency), a.Label)
+	}
+	to = binary.AppendUvarint(to, c.Id)
+	to = appendText(appendText(appendText(to, c.Username), c.PasswordSealed), c.TotpSealed)
+	to = appendText(appendText(to, c.Name), c.ReservedMessage)
+	to = binary.AppendUvarint(to, uint64(c.Tier))
+	return appendText(to, c.Locale)
+}
+
+// storedTextMax is far above every limit on a customer's texts: a stored record was checked when it came in.
+const storedTextMax = 1 << 16
+
+func readCustomer(b []byte) (c Customer, ok bool) {
+	p := parser{rest: b}
+	if p.byte() != customerFormat {
+		return c, false
+	}
+	str := func() string { return string(p.text(storedTextMax)) }
+	for n := p.atMost(uint64(len(b))); n > 0 && !p.bad; n-- {
+		c.Accounts = append(c.Accounts, Account{Number: str(), Currency: str(), Label: str()})
+	}
+	c.ID = CustomerID(p.uint())
+	c.Username = str()
+	c.PasswordSealed = append([]byte(nil), p.text(storedTextMax)...)
+	c.TOTPSealed = append([]byte(nil), p.text(storedTextMax)...)
+	c.Name, c.ReservedMessage = str(), str()
+	c.Tier = uint32(p.uint())
+	c.Locale = str()
+	return c, !p.bad && len(p.rest) == 0
+}
+
+// hasAccount tells whether the customer has an account of that number and currency.
+func (m *Machine) hasAccount(id CustomerID, number, currency string) bool {
+	m.key = appendCustomerKey(m.key[:0], id)
+	if number == "" || !m.get(m.key) {
+		return false
+	}
+	p := parser{rest: m.value}
+	p.byte()
+	for n := p.atMost(uint64(len(m.value))); n > 0 && !p.bad; n-- {
+		same := string(p.text(storedTextMax)) == number
+		same = string(p.text(storedTextMax)) == currency && same
+		p.text(storedTextMax)
+		if same && !p.bad {
+			return true
+		}
+	}
+	if p.bad {
+		m.fail(errCustomer)
+	}
+	return false
+}
+
+// customer reads a record for those outside Apply.
+func (m *Machine) customer(id CustomerID) (c Customer, ok bool) {
+	found, err := m.store.Get(appendCustomerKey(nil, id), func(value []byte) { c, ok = readCustomer(value) })
+	if err == nil && found && !ok {
+		err = errCustomer
+	}
+	if err != nil {
+		m.fail(err)
+		return Customer{}, false
+	}
+	return c, ok
+}
+
+// Customer gives the customer of that username.
+func (m *Machine) Customer(username string) (Customer, bool) {
+	if len(username) == 0 || len(username) > m.limits.UsernameBytes {
+		return Customer{}, false
+	}
+	var id CustomerID
+	ok, err := m.store.Get(appendUsernameKey(nil, username), func(value []byte) {
+		if len(value) == 8 {
+			id = CustomerID(binary.BigEndian.Uint64(value))
+		}
+	})
+	if err != nil {
+		m.fail(err)
+	}
+	if !ok || err != nil {
+		return Customer{}, false
+	}
+	return m.customer(id)
+}
+
+// CustomerByID gives a customer.
+func (m *Machine) CustomerByID(id CustomerID) (Customer, bool) { return m.customer(id) }
+
+// Access gives a customer's sign-in state; false if there is no such customer.
+func (m *Machine) Access(id CustomerID) (Access, bool) {
+	slot, ok := m.access.index[id]
+	if !ok {
+		return Access{}, false
+	}
+	return m.access.cells.at(slot).access(), true
+}
