@@ -26,4 +26,6 @@ type entry struct {
 	class Class
 	tier  uint8
 	place place
+	found bool   // inside: granted by an earlier leader
+	stall uint32 // inside: the number of the stall in which it was granted, as a probe; 0 outside of one
 }

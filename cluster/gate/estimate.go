@@ -6,6 +6,7 @@ import "time"
 const (
 	stretchGain  = 0.01 // of the moving average: about the last hundred answers
 	quantileGain = 0.02 // of the running quantiles
+	priorAnswers = 10   // what the expected service time counts for, so that one odd first answer is not believed
 	// Where the quantiles start: those of a lognormal service time with coefficient of variation 1, over its mean.
 	medianStart = 0.71
 	tailStart   = 2.8
@@ -17,8 +18,8 @@ const (
 // estimate knows how long a call takes, per unit of weight.
 //
 // stretch is an exponentially weighted moving average (Roberts, Technometrics 1959) of elapsed time over weight, late
-// answers included: leaving them out would call a core fast because only its quick answers came in time. Until a
-// hundred answers are in, it is their plain mean. The quantiles are of elapsed/(stretch*weight), found by stochastic
+// answers included: leaving them out would call a core fast because only its quick answers came in time. Until about a
+// hundred answers are in, it is the plain mean of them and of a prior. The quantiles are of elapsed/(stretch*weight), found by stochastic
 // approximation (Robbins and Monro, Ann. Math. Stat. 1951): each answer moves them up or down a little, in the
 // proportion in which answers should lie above and below.
 type estimate struct {
@@ -35,10 +36,7 @@ func newEstimate(serviceTime time.Duration) estimate {
 func (e *estimate) observe(elapsed time.Duration, w work) {
 	perWeight := float64(elapsed) * float64(workUnit) / float64(w)
 	e.answers++
-	gain := stretchGain
-	if e.answers < uint64(1/stretchGain) {
-		gain = 1 / float64(e.answers)
-	}
+	gain := max(stretchGain, 1/float64(priorAnswers+e.answers))
 	e.stretch += gain * (perWeight - e.stretch)
 	ratio := perWeight / e.stretch
 	e.median = approach(e.median, ratio, 0.50)

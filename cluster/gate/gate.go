@@ -17,7 +17,7 @@ type Gate struct {
 	estimate  estimate
 
 	entries  []entry
-	free     []int32
+	unused   []int32 // slots of entries
 	slotOf   index // ticket -> entry
 	queue    queue
 	takenOf  [Classes]int
@@ -27,10 +27,12 @@ type Gate struct {
 
 	workInside    [Classes]work
 	workInsideAll work
-	grantedSum    int64 // sum of the grant times of all seats, modulo 2^64; see ages
+	own           calls
 
 	quietSince   Time // the last answer, or the grant that ended an empty core
 	stalled      bool
+	stall        uint32 // number of the last stall, from 1
+	probes       int    // calls inside that were started in this stall
 	breaker      bool
 	breakerSince Time
 
@@ -53,14 +55,14 @@ func New(c Config) *Gate {
 		shares:    c.Shares,
 		estimate:  newEstimate(c.ServiceTime),
 		entries:   entries,
-		free:      make([]int32, len(entries)),
+		unused:    make([]int32, len(entries)),
 		slotOf:    newIndex(len(entries)),
 		queue:     newQueue(entries, c.QueueMax, c.PartnerWeights),
 		oldest:    none,
 		youngest:  none,
 	}
-	for i := range g.free {
-		g.free[i] = int32(len(entries) - 1 - i)
+	for i := range g.unused {
+		g.unused[i] = int32(len(entries) - 1 - i)
 	}
 	return g
 }
@@ -115,13 +117,15 @@ func (g *Gate) Withdraw(now Time, t Ticket, out []Decision) []Decision {
 
 // Occupy counts a seat that was granted before this gate existed: a new leader finds it in the journal, or a node reports
 // it. Nothing is decided about it. granted may lie before the origin of time. It reports false, and counts nothing,
-// if the ticket is known, or if SeatsMax seats are taken.
+// if the ticket is known, or if SeatsMax seats are taken. What such a call does not answer says nothing about the core,
+// since its executor may have died with the earlier leader: it takes its seat, but counts in no estimate of a stall.
 func (g *Gate) Occupy(now Time, t Ticket, class Class, weight float64, granted Time) bool {
 	g.now = max(g.now, now)
 	if g.taken >= SeatsMax || g.slotOf.get(uint64(t)) != none {
 		return false
 	}
 	slot := g.enter(t, min(class, Classes-1), workOf(weight))
+	g.entries[slot].found = true
 	g.seat(slot, min(granted, g.now))
 	return true
 }
@@ -195,7 +199,7 @@ func (g *Gate) Next(now Time) (Time, bool) {
 	}
 	if g.oldest != none {
 		earliest(g.entries[g.oldest].granted + g.coreLimit)
-		if !g.stalled {
+		if !g.stalled && g.own.calls > 0 {
 			earliest(g.quietSince + g.patience())
 		}
 	}
@@ -208,14 +212,14 @@ func (g *Gate) Next(now Time) (Time, bool) {
 // pass lets the time pass up to now.
 func (g *Gate) pass(now Time, out []Decision) []Decision {
 	g.now = max(g.now, now)
+	if !g.stalled && g.own.calls > 0 && g.quietSince+g.patience() <= g.now {
+		g.stalled, g.probes = true, 0
+		g.stall++
+	}
 	taken := g.taken
 	for g.oldest != none && g.entries[g.oldest].granted+g.coreLimit <= g.now {
 		g.tally.Expired++
 		g.unseat(g.oldest)
-	}
-	if !g.stalled && g.taken > 0 && g.quietSince+g.patience() <= g.now {
-		g.stalled = true
-		g.tally.Stalls++
 	}
 	for g.queue.length > 0 {
 		slot := g.queue.byDeadline.nodes[0].slot
@@ -232,17 +236,17 @@ func (g *Gate) pass(now Time, out []Decision) []Decision {
 
 // enter takes an entry from the slab. There is always one: the queue and the seats are bounded, and both fit.
 func (g *Gate) enter(t Ticket, class Class, cost work) int32 {
-	slot := g.free[len(g.free)-1]
-	g.free = g.free[:len(g.free)-1]
+	slot := g.unused[len(g.unused)-1]
+	g.unused = g.unused[:len(g.unused)-1]
 	e := &g.entries[slot]
-	e.ticket, e.class, e.cost = t, class, cost
+	e.ticket, e.class, e.cost, e.found, e.stall = t, class, cost, false, 0
 	g.slotOf.put(uint64(t), slot)
 	return slot
 }
 
 func (g *Gate) leave(slot int32) {
 	g.slotOf.remove(uint64(g.entries[slot].ticket))
-	g.free = append(g.free, slot)
+	g.unused = append(g.unused, slot)
 }
 
 // refuse decides against work that has no entry.

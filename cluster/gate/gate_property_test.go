@@ -34,6 +34,7 @@ type observer struct {
 	now     Time
 	known   map[Ticket]*watched
 	order   []Ticket // all tickets, by arrival
+	limit   int
 	breaker bool
 	out     []Decision
 
@@ -48,13 +49,14 @@ type watched struct {
 	arrival  int
 	fate     fate
 	granted  Time
+	stall    uint64 // the stall in which it was started
 }
 
 func observe(t judge, c Config) *observer {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}}
+	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}, limit: c.withDefaults().Limit}
 }
 
 // event lets the time pass on its own first, so that what follows is the event's own doing.
@@ -99,6 +101,17 @@ func (o *observer) withdraw(now Time, t Ticket) {
 	})
 }
 
+// probes counts what is inside and was started in the present stall.
+func (o *observer) probes() (n int) {
+	s := o.g.Snapshot()
+	for _, w := range o.known {
+		if s.Stalled && w.fate == started && w.stall == s.Tally.Stalls {
+			n++
+		}
+	}
+	return n
+}
+
 func (o *observer) inside() (all, resolve int) {
 	for _, w := range o.known {
 		if w.fate == started {
@@ -129,6 +142,9 @@ func (o *observer) judge(out []Decision) {
 		}
 		o.judgeStart(w)
 		w.fate, w.granted = started, o.now
+		if s := o.g.Snapshot(); s.Stalled {
+			w.stall = s.Tally.Stalls
+		}
 	}
 	o.judgeState()
 }
@@ -136,8 +152,11 @@ func (o *observer) judge(out []Decision) {
 func (o *observer) judgeStart(w *watched) {
 	all, resolve := o.inside()
 	own := w.Class == Resolve && resolve < ResolveSeats
-	if shared := all - min(resolve, ResolveSeats); !own && shared >= o.g.seats() {
-		o.t.Fatalf("SeatsAreExact: ticket %d starts with %d of %d seats taken", w.Ticket, shared, o.g.seats())
+	if shared := all - min(resolve, ResolveSeats); !own && shared >= o.limit {
+		o.t.Fatalf("SeatsAreExact: ticket %d starts with %d of %d seats taken", w.Ticket, shared, o.limit)
+	}
+	if !own && o.g.stalled && o.probes() >= Probes {
+		o.t.Fatalf("ticket %d starts in a stall with %d probes inside", w.Ticket, o.probes())
 	}
 	if o.breaker {
 		o.t.Fatalf("ticket %d starts while the breaker is open", w.Ticket)
@@ -207,8 +226,9 @@ func (o *observer) judgeState() {
 	if s.Taken != all || s.Queued != count {
 		o.t.Fatalf("SeatsAreExact: the gate counts %d inside and %d waiting, there are %d and %d", s.Taken, s.Queued, all, count)
 	}
-	if !o.breaker && count > 0 && (shared < s.Seats || ofResolve > 0 && resolve < ResolveSeats) {
-		o.t.Fatalf("WorkConservation: %d wait while %d of %d seats are taken", count, shared, s.Seats)
+	idle := shared < o.limit && (!s.Stalled || o.probes() < min(Probes, o.limit))
+	if !o.breaker && count > 0 && (idle || ofResolve > 0 && resolve < ResolveSeats) {
+		o.t.Fatalf("WorkConservation: %d wait while %d of %d seats are taken", count, shared, o.limit)
 	}
 	if err := o.g.sound(); err != nil {
 		o.t.Fatal(err)
@@ -224,8 +244,8 @@ func (g *Gate) sound() error {
 	if g.queue.length > g.queueMax || g.taken > SeatsMax {
 		return fmt.Errorf("EverythingIsBounded: %d wait, %d inside", g.queue.length, g.taken)
 	}
-	if len(g.entries) != g.queueMax+SeatsMax || len(g.free)+g.queue.length+g.taken != len(g.entries) || cap(g.free) != len(g.entries) {
-		return fmt.Errorf("EverythingIsBounded: %d entries, %d free", len(g.entries), len(g.free))
+	if len(g.entries) != g.queueMax+SeatsMax || len(g.unused)+g.queue.length+g.taken != len(g.entries) || cap(g.unused) != len(g.entries) {
+		return fmt.Errorf("EverythingIsBounded: %d entries, %d free", len(g.entries), len(g.unused))
 	}
 	lanes, heaped := 0, 0
 	var sum, inside work
@@ -246,7 +266,7 @@ func (g *Gate) sound() error {
 	if heaped != g.queue.length || len(g.queue.byDeadline.nodes) != g.queue.length || inside != g.workInsideAll {
 		return fmt.Errorf("%d wait, %d by class, %d by deadline", g.queue.length, heaped, len(g.queue.byDeadline.nodes))
 	}
-	if g.queue.length == 0 && sum != 0 || g.taken == 0 && (g.workInsideAll != 0 || g.grantedSum != 0 || g.oldest != none || g.youngest != none) {
+	if g.queue.length == 0 && sum != 0 || g.taken == 0 && (g.workInsideAll != 0 || g.own != (calls{}) || g.oldest != none || g.youngest != none) {
 		return fmt.Errorf("something is left in an empty gate")
 	}
 	return nil
@@ -312,7 +332,10 @@ func step(t *rapid.T, o *observer, now Time, ticket *Ticket) {
 		}
 	case kind == 17:
 		n := rapid.IntRange(1, 24).Draw(t, "new limit")
-		o.event(now, func(out []Decision) []Decision { return o.g.SetLimit(now, n, out) })
+		o.event(now, func(out []Decision) []Decision {
+			o.limit = n
+			return o.g.SetLimit(now, n, out)
+		})
 	case kind == 18:
 		o.event(now, func(out []Decision) []Decision {
 			o.breaker = !o.breaker

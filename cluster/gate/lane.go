@@ -23,6 +23,7 @@ func (q *queue) insert(r *ring, l int32) {
 	r.lanes++
 	if r.current == none {
 		q.lanes[l].next, q.lanes[l].prev = l, l
+		q.lanes[l].deficit = q.lanes[l].quantum
 		r.current = l
 		return
 	}

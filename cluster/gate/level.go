@@ -123,8 +123,8 @@ func (g *Gate) wait(class Class) time.Duration {
 // seatTime is how long a unit of work holds its seat, in ns: the mean of the answers, or half the age of the
 // calls inside per unit of their weight, which sees a core slow down before any answer does.
 func (g *Gate) seatTime() float64 {
-	if g.workInsideAll == 0 {
+	if g.own.work == 0 {
 		return g.estimate.stretch
 	}
-	return max(g.estimate.stretch, 0.5*float64(g.ages())*float64(workUnit)/float64(g.workInsideAll))
+	return max(g.estimate.stretch, 0.5*float64(g.own.ages(g.now))*float64(workUnit)/float64(g.own.work))
 }

@@ -1,6 +1,6 @@
 package gate
 
-// Probes is how many calls may be inside a core that has stopped answering.
+// Probes is how many calls may be sent into a core that has stopped answering, and be inside it.
 const Probes = 4
 
 // limit says how many seats there are. Today the number is configured; a limit that finds the core's knee by itself
@@ -13,6 +13,6 @@ type limit struct {
 // seats gives the number of seats while the core answers.
 func (l limit) seats() int { return max(1, min(l.configured, l.ceiling)) }
 
-// probing gives the number of seats while the core is silent: enough to notice that it is back, too few to
-// bury it when it comes. The limit itself is kept: losing capacity does not move the knee.
+// probing gives the number of calls that may be tried while the core is silent: enough to notice that it is back, too
+// few to bury it when it comes. The limit itself is kept, and still holds: losing capacity does not move the knee.
 func (l limit) probing() int { return min(Probes, l.seats()) }

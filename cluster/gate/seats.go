@@ -4,11 +4,11 @@ import "time"
 
 // Constants of the stall rule, tuned in simulation.
 const (
-	patienceMin    = 250 * time.Millisecond
-	patienceAnswer = 20 // answers that should have come by now, and not one did
+	patienceMin     = 250 * time.Millisecond
+	patienceAnswers = 20 // answers that should have come by now, and not one did
 )
 
-// seats is how many seats there are now, without Resolve's own.
+// seats is how many calls can be expected to pass through the core at once, without Resolve's own.
 func (g *Gate) seats() int {
 	if g.stalled {
 		return g.limit.probing()
@@ -16,7 +16,13 @@ func (g *Gate) seats() int {
 	return g.limit.seats()
 }
 
-// shared is how many of those seats are taken. Resolve sits on its own seats first.
+// free reports whether one of the seats of all classes is free. In a stall, probes are counted by themselves: calls that the
+// core has lost, and that fill seats until the core limit, must not keep us from noticing that it is back.
+func (g *Gate) free() bool {
+	return g.shared() < g.limit.seats() && (!g.stalled || g.probes < g.limit.probing())
+}
+
+// shared is how many of the seats of all classes are taken. Resolve sits on its own seats first.
 func (g *Gate) shared() int { return g.taken - min(g.takenOf[Resolve], ResolveSeats) }
 
 // crowded reports whether more than half of the seats are taken. Below that, estimates turn nobody away: a gate that has
@@ -29,7 +35,7 @@ func (g *Gate) hasOwnSeat(class Class) bool {
 
 // seatFor reports whether a seat is free for this class.
 func (g *Gate) seatFor(class Class) bool {
-	return !g.breaker && (g.hasOwnSeat(class) || g.shared() < g.seats())
+	return !g.breaker && (g.hasOwnSeat(class) || g.free())
 }
 
 // owed reports whether a class holds less than its guaranteed share. Whole seats are counted; what rounding takes
@@ -48,7 +54,7 @@ func (g *Gate) choose() (class Class, owed, any bool) {
 	if g.queue.lengthOf[Resolve] > 0 && g.takenOf[Resolve] < ResolveSeats {
 		return Resolve, false, true
 	}
-	if g.shared() >= g.seats() {
+	if !g.free() {
 		return 0, false, false
 	}
 	best := Class(Classes)
@@ -87,6 +93,10 @@ func (g *Gate) fill(out []Decision) []Decision {
 func (g *Gate) start(slot int32, owed bool, out []Decision) []Decision {
 	e := &g.entries[slot]
 	g.charge(e.class, e.cost, owed)
+	if g.stalled {
+		e.stall = g.stall
+		g.probes++
+	}
 	g.seat(slot, g.now)
 	g.counts[e.class][Admitted]++
 	return append(out, Decision{Ticket: e.ticket, Action: Start})
@@ -127,14 +137,19 @@ func (g *Gate) seat(slot int32, granted Time) {
 	} else {
 		g.entries[e.next].prev = slot
 	}
-	if g.taken == 0 {
-		g.quietSince = g.now
-	}
 	g.taken++
 	g.takenOf[e.class]++
 	g.workInside[e.class] += e.cost
 	g.workInsideAll += e.cost
-	g.grantedSum += int64(granted)
+	if e.found {
+		return
+	}
+	if g.own.calls == 0 {
+		g.quietSince = g.now
+	}
+	g.own.calls++
+	g.own.work += e.cost
+	g.own.granted += int64(granted)
 }
 
 // unseat ends a seat and forgets its entry.
@@ -154,18 +169,33 @@ func (g *Gate) unseat(slot int32) {
 	g.takenOf[e.class]--
 	g.workInside[e.class] -= e.cost
 	g.workInsideAll -= e.cost
-	g.grantedSum -= int64(e.granted)
+	if e.stall == g.stall && g.stall > 0 {
+		g.probes--
+	}
+	if !e.found {
+		g.own.calls--
+		g.own.work -= e.cost
+		g.own.granted -= int64(e.granted)
+	}
 	g.leave(slot)
 }
 
-// ages is the sum of the ages of the calls inside, in ns. Both terms wrap around; their difference, at most SeatsMax
-// times the core limit, does not.
-func (g *Gate) ages() int64 { return int64(g.taken)*int64(g.now) - g.grantedSum }
+// calls sums up the calls inside that this gate started itself: those of which it may expect an answer.
+type calls struct {
+	calls   int
+	work    work
+	granted int64 // sum of the grant times, modulo 2^64
+}
+
+// ages is the sum of the ages of these calls, in ns. Both terms wrap around; their difference, at most SeatsMax times
+// the core limit, does not.
+func (c *calls) ages(now Time) int64 { return int64(c.calls)*int64(now) - c.granted }
 
 // patience is how long the core may be silent, with calls inside, before it counts as stalled: as long as twenty answers
-// take, and never less than 250 ms.
+// take, never less than 250 ms, and never longer than a call may be inside. The rule is our own, from simulation.
 func (g *Gate) patience() time.Duration {
-	return max(patienceMin, time.Duration(patienceAnswer*g.estimate.stretch/float64(max(g.taken, 1))))
+	expected := time.Duration(patienceAnswers * g.estimate.stretch / float64(max(g.own.calls, 1)))
+	return min(max(patienceMin, expected), g.coreLimit)
 }
 
 // heard notes a sign of life. A stall ends with the next answer and with nothing else: not with the calls that are given

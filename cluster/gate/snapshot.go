@@ -14,7 +14,7 @@ type Tally struct {
 // Snapshot is the state of the gate for metrics and for the operator's console. It shares no memory with the gate.
 type Snapshot struct {
 	Limit    int // seats while the core answers, without Resolve's own
-	Seats    int // seats there are now: fewer than Limit while the core is stalled
+	Probes   int // calls inside that were tried in the present stall
 	Ceiling  int
 	Taken    int // over all classes, Resolve's own included
 	TakenBy  [Classes]int
@@ -37,7 +37,6 @@ type Snapshot struct {
 func (g *Gate) Snapshot() Snapshot {
 	s := Snapshot{
 		Limit:    g.limit.seats(),
-		Seats:    g.seats(),
 		Ceiling:  g.limit.ceiling,
 		Taken:    g.taken,
 		TakenBy:  g.takenOf,
@@ -52,6 +51,10 @@ func (g *Gate) Snapshot() Snapshot {
 		Closed:   g.closed,
 		Counts:   g.counts,
 		Tally:    g.tally,
+	}
+	s.Tally.Stalls = uint64(g.stall)
+	if g.stalled {
+		s.Probes = g.probes
 	}
 	for class := range s.Wait {
 		s.Wait[class] = g.wait(Class(class))
