@@ -16,6 +16,8 @@ import (
 const (
 	// EntryBytesMax is the size of one Raft entry. Raft sends up to 32 in one message.
 	EntryBytesMax = 64 << 10
+	// SegmentBytes is the size of one file of the log. Each is allocated whole.
+	SegmentBytes = 64 << 20
 	// ProposalsMax is the number of entries that may wait for Raft to take them; the engine keeps two in flight.
 	ProposalsMax = 64
 	// SnapshotsKept is the number of finished snapshots on disk. The log reaches back to the older one, so that a

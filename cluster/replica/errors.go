@@ -24,8 +24,8 @@ var (
 	ErrNotLeader = errors.New("replica: this node is not the leader; the entry was not appended")
 	// ErrBusy says that ProposalsMax entries are waiting already.
 	ErrBusy = errors.New("replica: too many entries are waiting; the entry was not appended")
-	// ErrTooLarge says that the entry is larger than EntryBytesMax, or empty.
-	ErrTooLarge = errors.New("replica: an entry has 1 to 65536 bytes; the entry was not appended")
+	// ErrEntry says that the entry is empty, larger than EntryBytesMax, or no batch that this program could apply.
+	ErrEntry = errors.New("replica: not an entry of the journal; it was not appended")
 	// ErrClosed says that the replica is closing.
 	ErrClosed = errors.New("replica: closed; the entry was not appended")
 	// ErrUnknown says that the entry's fate is not known: leadership was lost, the disk failed, or the replica closed

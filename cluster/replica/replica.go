@@ -1,60 +1,238 @@
 package replica
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
 
 	"netbank/cluster/journal"
 )
 
 // Replica is one node's copy of the journal. Its methods are safe for concurrent use.
-type Replica struct{}
+type Replica struct {
+	cfg       Config
+	directory *directory
+	disk      diskLog
+	closeDisk func() error
+	guard     *guard
+	fuse      *fuse
+	snapshots *snapshots
+	machine   *stateMachine
+	raft      *raft.Raft
+	proposer  *proposer
 
-// Future is a proposal under way.
-type Future interface {
-	// Done is closed when the outcome is known, or known to be unknown.
-	Done() <-chan struct{}
-	// Wait waits for Done. The error is nil, ErrNotLeader, ErrBusy, ErrTooLarge or ErrClosed (never appended), or
-	// ErrUnknown.
-	Wait() (Outcome, error)
+	due      chan struct{} // a snapshot is due
+	stop     chan struct{} // closed when Close begins
+	unwatch  chan struct{} // closed when Raft has stopped
+	stopped  sync.WaitGroup
+	closing  sync.Once
+	closeErr error
+
+	snapshotsTaken   atomic.Uint64
+	snapshotFailures atomic.Uint64
+	snapshotTook     atomic.Int64
 }
 
-// Outcome is what Apply made of a proposed entry. The slices belong to the caller; all who wait for one Future share
-// them.
-type Outcome struct {
-	Index   uint64
-	Term    uint64
-	Results []journal.Result // one for each command of the batch
-	Changes []journal.Change
+// Open opens the data directory and starts Raft. An empty directory becomes a cluster of this one node. The errors
+// are ErrLocked, ErrNewer, ErrUnwritable, ErrDamaged and ErrOtherNode, or what Raft, its log or Pebble say.
+func Open(cfg Config) (*Replica, error) { return open(cfg, seams{segmentBytes: SegmentBytes}) }
+
+// seams are what tests replace.
+type seams struct {
+	segmentBytes int
+	wrap         func(diskLog) diskLog // puts a faulty log between the guard and the real one
 }
 
-// Open opens the data directory and starts Raft.
-func Open(cfg Config) (*Replica, error) { return nil, ErrClosed }
+func open(cfg Config, seams seams) (*Replica, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{cfg: cfg, fuse: newFuse(cfg.OnFatal), due: make(chan struct{}, 1), stop: make(chan struct{}), unwatch: make(chan struct{})}
+	if r.directory, err = openDirectory(cfg.Dir, cfg.Node); err != nil {
+		return nil, err
+	}
+	if err := r.openParts(seams); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Replica) openParts(seams seams) error {
+	path := filepath.Join(r.directory.path, logName)
+	log, err := wal.Open(path, wal.WithLogger(newRaftLogger(r.cfg.Logger, "log")), wal.WithSegmentSize(seams.segmentBytes))
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
+		return unwritable(path, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s cannot be opened: %w; restore the directory as a whole from a backup", ErrDamaged, path, err)
+	}
+	r.disk, r.closeDisk = log, log.Close
+	if seams.wrap != nil {
+		r.disk = seams.wrap(log)
+	}
+	if err := r.openSnapshots(); err != nil {
+		return err
+	}
+	r.guard = &guard{disk: r.disk, path: path, fuse: r.fuse, floor: r.snapshots.floor, appended: r.cfg.OnAppended, leading: func() bool { return false }}
+	r.machine = &stateMachine{
+		dir: filepath.Join(r.directory.path, stateName), limits: r.cfg.Limits, logger: r.cfg.Logger,
+		snapshots: r.snapshots, guard: r.guard, fuse: r.fuse, onApplied: r.cfg.OnApplied,
+		decoded: func(entry []byte) (*journal.Batch, bool) { return r.proposer.decoded(entry) },
+		grown:   r.grown,
+	}
+	if r.snapshots.newest() == 0 {
+		if err := r.machine.start(); err != nil {
+			return err
+		}
+	}
+	return r.startRaft()
+}
+
+func (r *Replica) startRaft() error {
+	cache, err := raft.NewLogCache(LogCacheEntries, r.guard)
+	if err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	conf := raftConfig(r.cfg)
+	if err := bootstrap(conf, r.guard, r.snapshots, r.cfg.Transport); err != nil {
+		return err
+	}
+	r.guard.enter(writing)
+	// The state machine is called by Raft's goroutines from here on, and asks the proposer.
+	r.proposer = newProposer(func(entry []byte, timeout time.Duration) raft.ApplyFuture { return r.raft.Apply(entry, timeout) })
+	started, err := newRaft(conf, r.machine, cache, r.guard, r.snapshots, r.cfg.Transport)
+	if err != nil {
+		return err
+	}
+	r.raft = started
+	r.guard.leading = func() bool { return started.State() == raft.Leader }
+	r.guard.enter(guarding)
+	r.stopped.Go(func() { r.guard.watch(r.unwatch) })
+	r.stopped.Go(r.keepSnapshots)
+	return r.hastenElection()
+}
+
+// newRaft makes an error of the panic with which Raft meets a log that it cannot read.
+func newRaft(conf *raft.Config, machine raft.FSM, log raft.LogStore, stable raft.StableStore, snapshots raft.SnapshotStore, transport raft.Transport) (r *raft.Raft, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: Raft cannot start: %v; restore the directory as a whole from a backup", ErrDamaged, p)
+		}
+	}()
+	r, err = raft.NewRaft(conf, machine, log, stable, snapshots, transport)
+	if err != nil {
+		return nil, fmt.Errorf("replica: start Raft: %w", err)
+	}
+	return r, nil
+}
+
+// keyCurrentTerm is where Raft keeps its term in the stable store.
+var keyCurrentTerm = []byte("CurrentTerm")
+
+// bootstrap makes a cluster of one node in an empty directory. Raft's own bootstrap writes the term and then the first
+// entry, and refuses when it finds only the term; a crash in between must not leave a directory that never elects.
+func bootstrap(conf *raft.Config, g *guard, s *snapshots, transport raft.Transport) error {
+	last, err := g.LastIndex()
+	if err != nil {
+		return fmt.Errorf("replica: read the log: %w", err)
+	}
+	if last > 0 || s.newest() > 0 {
+		return nil
+	}
+	term, err := g.GetUint64(keyCurrentTerm)
+	if err != nil {
+		return fmt.Errorf("replica: read the term: %w", err)
+	}
+	// The first election makes term 2, before anything can be acknowledged.
+	if term > 1 {
+		return fmt.Errorf("%w: term %d was reached, but there is neither log nor snapshot under %s; restore the directory as a whole from a backup", ErrDamaged, term, filepath.Dir(g.path))
+	}
+	members := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: conf.LocalID, Address: transport.LocalAddr()}}}
+	if err := g.SetUint64(keyCurrentTerm, 1); err != nil {
+		return unwritable(g.path, err)
+	}
+	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(members), AppendedAt: time.Now()}
+	if err := g.StoreLog(first); err != nil {
+		return unwritable(g.path, err)
+	}
+	return nil
+}
+
+// hastenElection sets the final time-outs. Raft looks at once for a leader when its heartbeat time-out is
+// lowered, so a node that is alone need not wait the 0.5 to 1 s in which another could have spoken.
+func (r *Replica) hastenElection() error {
+	next := r.raft.ReloadableConfig()
+	next.HeartbeatTimeout, next.ElectionTimeout = heartbeatTimeout, electionTimeout
+	members := r.raft.GetConfiguration().Configuration().Servers
+	if len(members) != 1 || members[0].ID != serverID(r.cfg.Node) {
+		next.HeartbeatTimeout += time.Millisecond
+		next.ElectionTimeout += time.Millisecond
+	}
+	if err := r.raft.ReloadConfig(next); err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	return nil
+}
 
 // Propose offers an encoded journal.Batch to Raft, in the order of the calls, and returns at once. The entry belongs to
 // the replica from here on: it is kept in memory and must not be changed.
-func (r *Replica) Propose(entry []byte) Future { return nil }
+func (r *Replica) Propose(entry []byte) Future { return r.proposer.propose(entry) }
 
 // View calls f with the state machine while no entry is applied. f must be short, must only read, and must not keep
 // references.
-func (r *Replica) View(f func(*journal.Machine)) {}
+func (r *Replica) View(f func(*journal.Machine)) { r.machine.view(f) }
 
 // Leadership tells whether this node leads, and in which term. Terms only grow: two calls that both say leading with
 // the same term mean that this node led all the time in between.
-func (r *Replica) Leadership() (term uint64, leading bool) { return 0, false }
+func (r *Replica) Leadership() (term uint64, leading bool) {
+	for {
+		term = r.raft.CurrentTerm()
+		leading = r.raft.State() == raft.Leader
+		if r.raft.CurrentTerm() == term {
+			return term, leading
+		}
+	}
+}
 
 // LeadershipChanged gives a signal after Leadership may have changed. Signals coalesce: one may stand for a
-// leadership lost and won again, so compare terms. There is one channel, for one reader.
-func (r *Replica) LeadershipChanged() <-chan bool { return nil }
+// leadership lost and won again, so compare terms and ignore the value. There is one channel, for one reader.
+func (r *Replica) LeadershipChanged() <-chan bool { return r.raft.LeaderCh() }
 
 // Barrier returns when every entry committed before the call is applied here, and gives the term in which this node
 // led from before the barrier was appended until it was applied. timeout bounds the wait for Raft to take the barrier.
-func (r *Replica) Barrier(timeout time.Duration) (term uint64, err error) { return 0, nil }
-
-// Snapshot takes a snapshot now, unless nothing was applied since the last one.
-func (r *Replica) Snapshot() error { return nil }
-
-// Close ends the replica.
-func (r *Replica) Close() error { return nil }
+// The error is ErrNotLeader or ErrClosed; nothing depends on a barrier that failed.
+func (r *Replica) Barrier(timeout time.Duration) (term uint64, err error) {
+	term, leading := r.Leadership()
+	if !leading {
+		return 0, ErrNotLeader
+	}
+	f := r.raft.Barrier(timeout)
+	done := make(chan error, 1)
+	// Raft never answers for a barrier that was committed and not applied when it was shut down.
+	go func() { done <- f.Error() }()
+	select {
+	case err = <-done:
+	case <-r.stop:
+		return 0, ErrClosed
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w (%v)", ErrNotLeader, err)
+	}
+	if now, leading := r.Leadership(); !leading || now != term {
+		return 0, fmt.Errorf("%w (it led in term %d, the term is %d now)", ErrNotLeader, term, now)
+	}
+	return term, nil
+}
 
 // Stats is a cheap look at the replica for metrics.
 type Stats struct {
@@ -62,15 +240,67 @@ type Stats struct {
 	Leading       bool
 	LastIndex     uint64 // of the log
 	CommitIndex   uint64
-	AppliedIndex  uint64
+	AppliedIndex  uint64 // of the last command; members and barriers are not counted
 	SnapshotIndex uint64 // of the newest snapshot; 0 if there is none
-	// LogBytes is how much log was applied since the newest snapshot.
+	// LogBytes is how much log was applied since the newest snapshot was begun.
 	LogBytes         int64
-	Snapshots        uint64 // taken since the start
-	SnapshotFailures uint64 // since the start
-	SnapshotDuration time.Duration
-	Proposals        int // waiting or in flight
+	Snapshots        uint64        // taken since the start
+	SnapshotFailures uint64        // since the start
+	SnapshotDuration time.Duration // of the last one
+	Proposals        int           // waiting or in flight
 }
 
-// Stats never blocks.
-func (r *Replica) Stats() Stats { return Stats{} }
+// Stats takes no lock that is held during input or output, unlike Raft's own.
+func (r *Replica) Stats() Stats {
+	term, leading := r.Leadership()
+	return Stats{
+		Term: term, Leading: leading,
+		LastIndex: r.raft.LastIndex(), CommitIndex: r.raft.CommitIndex(), AppliedIndex: r.machine.applied.Load(),
+		SnapshotIndex: r.snapshots.newest(), LogBytes: r.machine.bytes.Load(),
+		Snapshots: r.snapshotsTaken.Load(), SnapshotFailures: r.snapshotFailures.Load(),
+		SnapshotDuration: time.Duration(r.snapshotTook.Load()),
+		Proposals:        r.proposer.pending(),
+	}
+}
+
+// Close refuses new proposals, waits up to 5 s for those under way, and ends the replica. It takes no snapshot:
+// closing and being killed leave the same state on disk.
+func (r *Replica) Close() error {
+	r.closing.Do(func() { r.closeErr = r.release() })
+	return r.closeErr
+}
+
+// release closes what is open, in the order in which the parts use each other.
+func (r *Replica) release() error {
+	var errs []error
+	if r.proposer != nil {
+		select {
+		case <-r.fuse.blown: // nothing under way will come back
+			r.proposer.drain(0)
+		default:
+			r.proposer.drain(closeTimeout)
+		}
+	}
+	close(r.stop)
+	close(r.fuse.released)
+	if r.raft != nil {
+		errs = append(errs, r.raft.Shutdown().Error())
+	} else if closer, ok := r.cfg.Transport.(raft.WithClose); ok {
+		errs = append(errs, closer.Close())
+	}
+	close(r.unwatch)
+	r.stopped.Wait()
+	if r.proposer != nil {
+		r.proposer.abandon()
+	}
+	if r.guard != nil {
+		r.guard.enter(closing)
+	}
+	if r.machine != nil {
+		errs = append(errs, r.machine.close())
+	}
+	if r.closeDisk != nil {
+		errs = append(errs, r.closeDisk())
+	}
+	return errors.Join(append(errs, r.directory.close())...)
+}

@@ -1,0 +1,5 @@
+package replica
+
+const childEnv = "NETBANK_REPLICA_CHILD"
+
+func runChild(dir string) int { return 0 }
