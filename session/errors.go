@@ -18,8 +18,8 @@ var (
 
 // Why a factor was not accepted.
 var (
-	// ErrMalformed: the user name or the password is outside of what any customer can have. Nothing was counted.
-	ErrMalformed = errors.New("session: a user name has 1 to 64 bytes and a password 8 to 128, both of valid UTF-8 without control characters")
+	// ErrMalformed: what was typed is nothing that any customer can have. Nothing was counted.
+	ErrMalformed = errors.New("session: a user name has 1 to 64 bytes and a password 8 to 128, both of valid UTF-8 without control characters; a one-time code has 6 digits")
 	// ErrWrong: the user name, the password or the code is wrong, or attempts are closed; it never says which.
 	ErrWrong = errors.New("session: wrong, or too many wrong attempts; try again later or from the usual device")
 	// ErrLocked: too many wrong attempts in a row. The error is a *LockedError, which says until when.

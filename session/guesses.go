@@ -3,15 +3,8 @@ package session
 import (
 	"hash/maphash"
 	"sync"
-	"time"
 
 	"netbank/cluster/journal"
-)
-
-// When attempts are closed, and for how long. The journal decides; these are its numbers, for what is told.
-const (
-	FailuresMax = 5
-	LockFor     = 15 * time.Minute
 )
 
 // guesses counts wrong attempts from unknown devices by user name, whether or not a customer has that name, and decides what a
@@ -40,11 +33,11 @@ func (g *guesses) count(username string, now journal.Millis) (until journal.Mill
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := g.by[key]
-	if now-at.last >= journal.Millis(LockFor.Milliseconds()) {
+	if now-at.last >= journal.LockFor {
 		at.failures = 0
 	}
-	if at.failures >= FailuresMax {
-		return at.last + journal.Millis(LockFor.Milliseconds())
+	if at.failures >= journal.LockAfter {
+		return at.last + journal.LockFor
 	}
 	if _, known := g.by[key]; !known && len(g.by) >= g.max {
 		g.evict()

@@ -1,25 +1,25 @@
 package session
 
 import (
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Hasher checks passwords, a bounded number at once and with a bounded queue. It has no goroutine of its own: a sign-in waits and
+// hasher checks passwords, a bounded number at once and with a bounded queue. It has no goroutine of its own: a sign-in waits and
 // hashes in the goroutine of its request.
 //
 // A place is reserved before the attempt is committed, and once it is committed the password is checked whatever the
 // deadline: otherwise an overload would use up customers' attempts without looking at their passwords, and lock them out.
-type Hasher struct {
+type hasher struct {
 	places   int64
 	workers  int64
 	free     chan struct{} // holds a token for each worker at work; waiters are served in order
 	reserved atomic.Int64
 	running  atomic.Int64
-	mean     atomic.Int64 // ns of one hash, smoothed
+	mean     atomic.Int64            // ns of one hash, smoothed
+	matches  func(Hash, string) bool // Hash.matches; another in tests
 
 	wait    prometheus.Histogram
 	hash    prometheus.Histogram
@@ -29,15 +29,10 @@ type Hasher struct {
 // meanAtFirst is taken for a hash's time before one was measured.
 const meanAtFirst = 20 * time.Millisecond
 
-// NewHasher makes a pool of workers with queue waiting places; values below 1 take the defaults of Limits.
-func NewHasher(workers, queue int) *Hasher {
-	if workers < 1 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	if queue < 1 {
-		queue = 64 * workers
-	}
-	h := &Hasher{
+// newHasher makes a pool of workers with queue waiting places.
+func newHasher(workers, queue int) *hasher {
+	h := &hasher{
+		matches: Hash.matches,
 		places:  int64(workers + queue),
 		workers: int64(workers),
 		free:    make(chan struct{}, workers),
@@ -58,17 +53,17 @@ func NewHasher(workers, queue int) *Hasher {
 }
 
 // place is a reserved place in the pool. Leave it exactly once.
-type place struct{ pool *Hasher }
+type place struct{ pool *hasher }
 
 // reserve takes a place, or fails with ErrBusy if all are taken or the hash would probably not be done by the deadline.
-func (h *Hasher) reserve(deadline time.Time) (place, error) {
+func (h *hasher) reserve(deadline time.Time) (place, error) {
 	ahead := h.reserved.Add(1) - 1
 	if ahead >= h.places {
 		h.reserved.Add(-1)
 		h.refused.WithLabelValues("queue-full").Inc()
 		return place{}, ErrBusy
 	}
-	if h.Expected(ahead) > time.Until(deadline) {
+	if h.expected(ahead) > time.Until(deadline) {
 		h.reserved.Add(-1)
 		h.refused.WithLabelValues("too-late").Inc()
 		return place{}, ErrBusy
@@ -76,16 +71,16 @@ func (h *Hasher) reserve(deadline time.Time) (place, error) {
 	return place{h}, nil
 }
 
-// Expected estimates when a hash would be done that has so many others ahead.
-func (h *Hasher) Expected(ahead int64) time.Duration {
+// expected estimates when a hash would be done that has so many others ahead.
+func (h *hasher) expected(ahead int64) time.Duration {
 	return time.Duration(h.mean.Load() * (ahead/h.workers + 1))
 }
 
-// Ahead is the number of sign-ins that hold a place now, at work or waiting.
-func (h *Hasher) Ahead() int64 { return h.reserved.Load() }
+// rate is the number of hashes a second that the workers can do together, from measured times.
+func (h *hasher) rate() float64 { return float64(h.workers) * 1e9 / float64(h.mean.Load()) }
 
 // queued is the number of places held by sign-ins that are not being hashed.
-func (h *Hasher) queued() int64 { return max(0, h.reserved.Load()-h.running.Load()) }
+func (h *hasher) queued() int64 { return max(0, h.reserved.Load()-h.running.Load()) }
 
 func (p place) leave() { p.pool.reserved.Add(-1) }
 
@@ -96,7 +91,7 @@ func (p place) check(password string, against Hash) bool {
 	h.free <- struct{}{}
 	h.running.Add(1)
 	began := time.Now()
-	ok := against.matches(password)
+	ok := h.matches(against, password)
 	took := time.Since(began)
 	h.running.Add(-1)
 	<-h.free

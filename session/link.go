@@ -12,9 +12,9 @@ const LinkSize = 12
 // linkMAC is one byte of key id and 64 bits of MAC. The MAC is AES-256 of the payment id, cut: a pseudo-random function
 // on a message of exactly one block needs no more than the block cipher (Bellare, Kilian, Rogaway: CBC-MAC, 2000, for one block).
 // 64 bits are enough for what can only be tried online and gains no more than the page of a payment.
-func (g *generation) linkMAC(id journal.PaymentID) [9]byte {
-	var b [32]byte
-	copy(b[:16], id[:])
+func (g *generation) linkMAC(id journal.PaymentID, memory *scratch) [9]byte {
+	b := memory.raw[:32]
+	copy(b, id[:])
 	g.link.Encrypt(b[16:], b[:16])
 	mac := [9]byte{byte(g.id)}
 	copy(mac[1:], b[16:24])
@@ -28,7 +28,9 @@ func (r *KeyRing) LinkMAC(id journal.PaymentID) string {
 	if err != nil {
 		return ""
 	}
-	mac := g.linkMAC(id)
+	memory := scratches.Get().(*scratch)
+	defer scratches.Put(memory)
+	mac := g.linkMAC(id, memory)
 	return encoding.EncodeToString(mac[:])
 }
 
@@ -41,13 +43,15 @@ func (r *KeyRing) CheckLink(id journal.PaymentID, s []byte) bool {
 	if n, err := encoding.Decode(given[:], s); err != nil || n != len(given) {
 		return false
 	}
+	memory := scratches.Get().(*scratch)
+	defer scratches.Put(memory)
 	now := r.now().UnixMilli()
 	// Within KeyLifetime there are a handful of keys; more than one can share its last byte only after 256 rotations out of turn.
 	for _, g := range *r.generations.Load() {
 		if byte(g.id) != given[0] || now-int64(g.created) > KeyLifetime.Milliseconds() {
 			continue
 		}
-		mac := g.linkMAC(id)
+		mac := g.linkMAC(id, memory)
 		if subtle.ConstantTimeCompare(mac[:], given[:]) == 1 {
 			return true
 		}

@@ -11,8 +11,8 @@ const (
 	// IdleLimit ends a session of which nothing was heard. Since a cookie is sealed anew only every RenewAfter, it may strike
 	// that much earlier.
 	IdleLimit = 5 * time.Minute
-	// AbsoluteLimit ends a session however busy it is.
-	AbsoluteLimit = 30 * time.Minute
+	// AbsoluteLimit ends a session however busy it is: 30 minutes, which the journal checks too.
+	AbsoluteLimit = time.Duration(journal.SessionMax) * time.Millisecond
 	// RenewAfter is the age of a cookie at which Renew makes a new one.
 	RenewAfter = 15 * time.Second
 	// LagMax is for how long after its sign-in a session is taken as in force by a node whose journal does not show it yet.

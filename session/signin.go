@@ -131,7 +131,7 @@ type attempt struct {
 func (a *attempt) refusal(verdict journal.Verdict, broken error) error {
 	switch {
 	case a.known && verdict == journal.Locked:
-		return lockedUntil(&a.access, laneKnown)
+		return lockedUntil(&a.access, journal.LaneKnownDevice)
 	case a.toldLocked != 0:
 		return &LockedError{time.UnixMilli(int64(a.toldLocked))}
 	case broken != nil:
@@ -140,15 +140,8 @@ func (a *attempt) refusal(verdict journal.Verdict, broken error) error {
 	return ErrWrong
 }
 
-// The lanes of journal.Access.
-const (
-	laneUnknown = 0
-	laneKnown   = 1
-	laneCode    = 2
-)
-
 func lockedUntil(access *journal.Access, lane int) error {
-	return &LockedError{time.UnixMilli(int64(access.Lanes[lane].LastAttempt)).Add(LockFor)}
+	return &LockedError{time.UnixMilli(int64(access.Lanes[lane].LastAttempt + journal.LockFor))}
 }
 
 // begin commits the session of a right password and seals its cookie.

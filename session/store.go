@@ -58,7 +58,7 @@ type Store struct {
 	opener    Opener
 	clock     func() time.Time
 	profiles  profiles
-	hasher    *Hasher
+	hasher    *hasher
 	dummy     Hash
 	cheap     bool
 	guesses   *guesses
@@ -95,7 +95,7 @@ func New(c Config) (*Store, error) {
 		opener:    c.Opener,
 		clock:     clock,
 		profiles:  cached,
-		hasher:    NewHasher(c.Limits.HashWorkers, c.Limits.HashQueue),
+		hasher:    newHasher(c.Limits.HashWorkers, c.Limits.HashQueue),
 		dummy:     dummyHash(c.Params),
 		cheap:     c.AllowCheapHash,
 		guesses:   newGuesses(c.Limits.Guesses),
@@ -109,6 +109,9 @@ func New(c Config) (*Store, error) {
 	}
 	return s, nil
 }
+
+// SignInsPerSecond is what the password pool can do, from measured times: admission releases no more than that.
+func (s *Store) SignInsPerSecond() float64 { return s.hasher.rate() }
 
 // Close releases the cache. The Store is not used after it.
 func (s *Store) Close() { s.profiles.close() }

@@ -30,7 +30,7 @@ func TOTPPurpose(id journal.CustomerID) string { return "totp/" + strconv.Format
 // CheckCode checks a one-time code and gives the time step that it belongs to. The attempt is committed before the code is looked at
 // (rule 9); the step is spent, and the attempt forgiven, by the Authorise that names it, or by nothing.
 //
-// Errors: ErrReplaced and ErrEnded (no attempt was counted), ErrWrong, ErrLocked, ErrUsed, ErrUnavailable.
+// Errors: ErrMalformed, ErrReplaced and ErrEnded (no attempt was counted), ErrWrong, ErrLocked, ErrUsed, ErrUnavailable.
 func (s *Store) CheckCode(session *Session, code string, deadline time.Time) (step int64, err error) {
 	step, err = s.checkCode(session, code, deadline)
 	s.metrics.codeChecked(err)
@@ -43,6 +43,10 @@ func (s *Store) checkCode(session *Session, code string, deadline time.Time) (in
 	if err := s.inForce(session.Customer, session.Epoch, journal.Millis(session.SignedIn.UnixMilli()), journal.Millis(now.UnixMilli())); err != nil {
 		return 0, err
 	}
+	code, ok := normalCode(code)
+	if !ok {
+		return 0, ErrMalformed
+	}
 	seed, err := s.seed(session.Customer)
 	if err != nil {
 		return 0, err
@@ -54,7 +58,7 @@ func (s *Store) checkCode(session *Session, code string, deadline time.Time) (in
 	switch result.Verdict {
 	case journal.Done:
 	case journal.Locked:
-		return 0, lockedUntil(&result.Access, laneCode)
+		return 0, lockedUntil(&result.Access, journal.LaneOneTimeCode)
 	case journal.NoSession:
 		return 0, ErrEnded
 	default:
@@ -85,9 +89,8 @@ func (s *Store) seed(id journal.CustomerID) ([]byte, error) {
 	return seed, nil
 }
 
-// matchCode looks for the code in the window around now, every step in the same time, and gives the latest step that has it.
+// matchCode looks for six digits in the window around now, every step in the same time, and gives the latest step that has it.
 func matchCode(seed []byte, code string, now time.Time) (step int64, ok bool) {
-	code, digits := normalCode(code)
 	secret := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(seed)
 	current := now.Unix() / int64(CodeStep/time.Second)
 	found := 0
@@ -100,7 +103,7 @@ func matchCode(seed []byte, code string, now time.Time) (step int64, ok bool) {
 		step = int64(subtle.ConstantTimeSelect(same, int(current+i), int(step)))
 		found |= same
 	}
-	return step, digits && found == 1
+	return step, found == 1
 }
 
 // normalCode drops the spaces that people type between groups of digits, and reports whether six digits remain.
