@@ -10,7 +10,7 @@ import (
 const (
 	CeilingMax        = 4096                      // the highest limit that can be configured
 	ResolveSeats      = 2                         // the seats of Resolve's own, beyond the limit
-	SeatsMax          = CeilingMax + ResolveSeats // seats that are counted; Occupy refuses more
+	SeatsMax          = CeilingMax + ResolveSeats // seats that are ever taken
 	QueueCap          = 65536                     // the highest QueueMax
 	Tiers             = 4                         // tiers 0 to 3; what is higher counts as 3
 	WeightMin         = 0.01                      // lower weights count as this

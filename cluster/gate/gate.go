@@ -18,7 +18,7 @@ type Gate struct {
 
 	entries  []entry
 	unused   []int32 // slots of entries
-	slotOf   index // ticket -> entry
+	slotOf   index   // ticket -> entry
 	queue    queue
 	takenOf  [Classes]int
 	taken    int   // seats taken, over all classes
@@ -57,7 +57,7 @@ func New(c Config) *Gate {
 		entries:   entries,
 		unused:    make([]int32, len(entries)),
 		slotOf:    newIndex(len(entries)),
-		queue:     newQueue(entries, c.QueueMax, c.PartnerWeights),
+		queue:     newQueue(entries, c.QueueMax, c.Shares, c.PartnerWeights),
 		oldest:    none,
 		youngest:  none,
 	}
@@ -117,14 +117,15 @@ func (g *Gate) Withdraw(now Time, t Ticket, out []Decision) []Decision {
 
 // Occupy counts a seat that was granted before this gate existed: a new leader finds it in the journal, or a node reports
 // it. Nothing is decided about it. granted may lie before the origin of time. It reports false, and counts nothing,
-// if the ticket is known, or if SeatsMax seats are taken. What such a call does not answer says nothing about the core,
+// if the ticket is known, or if CeilingMax seats are taken. What such a call does not answer says nothing about the core,
 // since its executor may have died with the earlier leader: it takes its seat, but counts in no estimate of a stall.
 func (g *Gate) Occupy(now Time, t Ticket, class Class, weight float64, granted Time) bool {
 	g.now = max(g.now, now)
-	if g.taken >= SeatsMax || g.slotOf.get(uint64(t)) != none {
+	class = min(class, Classes-1)
+	if g.shared() >= CeilingMax && !g.hasOwnSeat(class) || g.slotOf.get(uint64(t)) != none {
 		return false
 	}
-	slot := g.enter(t, min(class, Classes-1), workOf(weight))
+	slot := g.enter(t, class, workOf(weight))
 	g.entries[slot].found = true
 	g.seat(slot, min(granted, g.now))
 	return true

@@ -18,10 +18,11 @@ type queue struct {
 	lengthOf [Classes]int
 	workOf   [Classes]work
 	arrivals uint64
+	places   [Classes]int    // guaranteed to each class
 	weights  map[uint32]work // the partners' quanta; workUnit if not listed
 }
 
-func newQueue(entries []entry, size int, weights map[uint32]float64) queue {
+func newQueue(entries []entry, size int, shares [Classes]float64, weights map[uint32]float64) queue {
 	q := queue{
 		entries:    entries,
 		lanes:      make([]lane, size),
@@ -38,6 +39,7 @@ func newQueue(entries []entry, size int, weights map[uint32]float64) queue {
 	}
 	at := make([]int32, len(entries))
 	for class := range q.latest {
+		q.places[class] = int(shares[class] * float64(size))
 		q.latest[class] = heap{nodes: make([]heapNode, 0, size), at: at}
 		for tier := range q.rings[class] {
 			q.rings[class][tier].current = none
@@ -118,11 +120,14 @@ func (q *queue) next(class Class) (slot, lane int32) {
 	return q.lanes[lane].root, lane
 }
 
-// givesWay finds who leaves a full queue for work of this class: the latest deadline of the lowest class below it.
+// givesWay finds who leaves a full queue for work of this class: the latest deadline of the lowest class below it. But a
+// guaranteed share of the seats is worth nothing to work that cannot wait for one, so it is one of the queue, too:
+// within its places a class gives way to nobody, and it gets them from better classes as well.
 func (q *queue) givesWay(class Class) int32 {
-	for c := Class(Classes - 1); c > class; c-- {
-		if q.lengthOf[c] > 0 {
-			return q.latest[c].nodes[0].slot
+	owed := q.lengthOf[class] < q.places[class]
+	for c := Class(Classes); c > 0; c-- {
+		if worse := c - 1; (worse > class || owed && worse != class) && q.lengthOf[worse] > q.places[worse] {
+			return q.latest[worse].nodes[0].slot
 		}
 	}
 	return none

@@ -105,15 +105,15 @@ func (g *Gate) start(slot int32, owed bool, out []Decision) []Decision {
 // charge keeps the credits: a start earns every class its share, and costs the class that started. A seat that was lent
 // costs what was saved at most: nobody goes into debt for using what nobody else wanted.
 func (g *Gate) charge(class Class, cost work, owed bool) {
-	for c := range g.credit {
-		if g.shares[c] > 0 {
-			g.credit[c] = min(g.credit[c]+work(g.shares[c]*float64(cost)), workUnit)
-		}
-	}
 	if owed {
 		g.credit[class] -= cost
 	} else {
 		g.credit[class] = max(min(g.credit[class], 0), g.credit[class]-cost)
+	}
+	for c := range g.credit {
+		if g.shares[c] > 0 {
+			g.credit[c] = min(g.credit[c]+work(g.shares[c]*float64(cost)), workUnit)
+		}
 	}
 }
 
