@@ -29,7 +29,7 @@ func anyValue(t *rapid.T, field int, spec Spec) string {
 		return s
 	case MonthDay:
 		return rapid.SampledFrom([]string{"0101", "0229", "0430", "1231"}).Draw(t, "date")
-	case HourMinute:
+	case HourToSec:
 		return rapid.SampledFrom([]string{"000000", "235959", "120000"}).Draw(t, "time")
 	case MonthToSec:
 		return rapid.SampledFrom([]string{"0101000000", "0229235959", "1231120000"}).Draw(t, "instant")

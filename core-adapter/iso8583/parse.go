@@ -181,7 +181,7 @@ func badByte[T string | []byte](kind Kind, value T) int {
 		}
 	case UTF8:
 		return badRune(value)
-	case MonthDay, MonthToSec, HourMinute:
+	case MonthDay, MonthToSec, HourToSec:
 		return badTime(kind, value)
 	}
 	return -1
@@ -226,7 +226,7 @@ func badTime[T string | []byte](kind Kind, value T) int {
 	}
 	pair := func(i int) int { return int(value[i]-'0')*10 + int(value[i+1]-'0') }
 	at := 0
-	if kind != HourMinute {
+	if kind != HourToSec {
 		days := [...]int{1: 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 		month := pair(0)
 		if month < 1 || month > 12 {
@@ -270,7 +270,7 @@ func (k Kind) String() string {
 		return "UTF-8 without control characters"
 	case MonthDay:
 		return "a date MMDD"
-	case HourMinute:
+	case HourToSec:
 		return "a time hhmmss up to 235959"
 	case MonthToSec:
 		return "a date and time MMDDhhmmss"

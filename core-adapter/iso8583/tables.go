@@ -34,7 +34,7 @@ const (
 	Printable                  // ASCII from the blank to the tilde (ans)
 	UTF8                       // valid UTF-8 without control characters (ans; only field 48 carries names)
 	MonthDay                   // MMDD, a date that some year has (n)
-	HourMinute                 // hhmmss, 000000 to 235959 (n)
+	HourToSec                 // hhmmss, 000000 to 235959 (n)
 	MonthToSec                 // MMDDhhmmss (n)
 )
 
@@ -55,7 +55,7 @@ var fields = [fieldLast + 1]Spec{
 	FieldAmount:       {Name: "amount", Kind: Digits, Min: 12, Max: 12},
 	FieldTransmission: {Name: "transmission date and time", Kind: MonthToSec, Min: 10, Max: 10},
 	FieldSTAN:         {Name: "system trace audit number", Kind: Digits, Min: 6, Max: 6},
-	FieldLocalTime:    {Name: "local time", Kind: HourMinute, Min: 6, Max: 6},
+	FieldLocalTime:    {Name: "local time", Kind: HourToSec, Min: 6, Max: 6},
 	FieldLocalDate:    {Name: "local date", Kind: MonthDay, Min: 4, Max: 4},
 	FieldAcquirer:     {Name: "acquirer", Kind: Digits, Prefix: 2, Min: 1, Max: 11},
 	FieldRRN:          {Name: "retrieval reference number", Kind: Letters, Min: 12, Max: 12},
