@@ -17,7 +17,7 @@ const (
 	ConsentTextMax = 280
 )
 
-// Consent is what the confirm page showed. It travels sealed in the page's form, so that what is authorised is what the
+// Consent is what the confirm page showed. It travels sealed with the page, in its form or query, so that what is authorised is what the
 // customer saw, whatever happened to the payment, the session or the form in between (invariant BoundConsent).
 type Consent struct {
 	Payment         journal.PaymentID

@@ -9,7 +9,8 @@ import (
 
 // Limits of a device cookie.
 const (
-	// DeviceLifetime is how long a browser stays known without a further second factor.
+	// DeviceLifetime is how long a browser stays known without a further second factor. It is known for less if the root key
+	// leaves the journal before: of the journal's newest 64 keys, the oldest is 64 days old when one comes each day.
 	DeviceLifetime = 180 * 24 * time.Hour
 	// deviceRenewAfter is the age at which RememberDevice makes a new cookie.
 	deviceRenewAfter = 30 * 24 * time.Hour

@@ -101,8 +101,8 @@ func FuzzWhatIsTyped(f *testing.F) {
 	f.Add("anna", secret)
 	f.Add("zoe\u0301", "cre\u0300me bru\u0302le\u0301e")
 	f.Fuzz(func(t *testing.T, username, password string) {
-		if u, err := normalUsername(username); err == nil {
-			if again, err := normalUsername(u); err != nil || again != u || len(u) > UsernameMax {
+		if u, err := NormalUsername(username); err == nil {
+			if again, err := NormalUsername(u); err != nil || again != u || len(u) > UsernameMax {
 				t.Fatalf("%q became %q, then %q", username, u, again)
 			}
 		}

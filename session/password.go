@@ -159,7 +159,9 @@ func normalPassword(password string) (string, error) {
 	return password, nil
 }
 
-func normalUsername(username string) (string, error) {
+// NormalUsername gives the form of a user name that SignIn looks up: NFC, without space around it, 1 to UsernameMax bytes; or
+// ErrMalformed. Importers store names in this form, or nobody can sign in by them.
+func NormalUsername(username string) (string, error) {
 	if len(username) > 4*UsernameMax || !plain(username) {
 		return "", ErrMalformed
 	}

@@ -55,10 +55,10 @@ func (s *Session) Expires() journal.Millis {
 	return journal.Millis(idle.UnixMilli())
 }
 
-// Account finds one of the customer's accounts by its number.
-func (s *Session) Account(number string) (journal.Account, bool) {
+// Account finds one of the customer's accounts by number and currency: one number may have several.
+func (s *Session) Account(number, currency string) (journal.Account, bool) {
 	for _, account := range s.Accounts {
-		if account.Number == number {
+		if account.Number == number && account.Currency == currency {
 			return account, true
 		}
 	}

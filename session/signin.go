@@ -55,7 +55,7 @@ func (s *Store) SignIn(username, password string, device []byte, deadline time.T
 }
 
 func (s *Store) signIn(username, password string, device []byte, deadline time.Time) (SignedIn, error) {
-	username, err := normalUsername(username)
+	username, err := NormalUsername(username)
 	if err != nil {
 		return SignedIn{}, err
 	}

@@ -158,8 +158,12 @@ func TestStrangersCannotLockOutTheUsualDevice(t *testing.T) {
 		}
 		// Nor does another customer's device help a stranger.
 		b.put(t, 8, "ben", "another password")
-		if _, err := s.SignIn("ben", "another password", []byte(device), soon()); err != nil {
-			t.Fatal(err)
+		ben, err := s.SignIn("ben", "another password", []byte(device), soon())
+		if err != nil || ben.Session.KnownDevice {
+			t.Fatalf("ben on anna's device: %v", err)
+		}
+		if _, err := s.SignIn("anna", secret, []byte(s.RememberDevice(ben.Session, nil)), soon()); !errors.Is(err, ErrLocked) {
+			t.Fatalf("anna on ben's device: %v", err)
 		}
 		if _, err := s.SignIn("anna", secret, []byte(device[:len(device)-1]+"!"), soon()); !errors.Is(err, ErrLocked) {
 			t.Fatalf("a forged device: %v", err)

@@ -57,11 +57,14 @@ func TestSessionOpensAtEveryNodeWithWhatPagesShow(t *testing.T) {
 			if session.Customer != anna || session.Epoch != 1 || session.ReservedMessage != "blue heron" || session.Tier != 2 || session.KnownDevice {
 				t.Fatalf("session = %+v", session)
 			}
-			if _, ok := session.Account("6222020000000001"); !ok {
+			if _, ok := session.Account("6222020000000001", "CNY"); !ok {
 				t.Fatal("the customer's account is not there")
 			}
-			if _, ok := session.Account("6222020000000002"); ok {
+			if _, ok := session.Account("6222020000000002", "CNY"); ok {
 				t.Fatal("an account of somebody else is there")
+			}
+			if _, ok := session.Account("6222020000000001", "USD"); ok {
+				t.Fatal("an account in another currency is there")
 			}
 		}
 	})
