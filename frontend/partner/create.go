@@ -101,18 +101,25 @@ func (a *API) fly(fl *flight, by journal.PartnerID, o *order, to addresses) (res
 		return answer{problem: problemCapacity, capacity: true}
 	}
 	cmd := createCommand(id, by, fl, o, to)
-	res, err := a.submit(a.uncertain, cmd, time.Now().Add(a.limits.SubmitTimeout))
+	deadline := time.Now().Add(a.limits.SubmitTimeout)
+	res, err := a.submit(a.uncertain, cmd, deadline)
+	if err == nil && res.Verdict == journal.Exists && res.Payment.ID == (journal.PaymentID{}) {
+		// A repeat of this very command: the journal remembers that the key was known, but looks the payment up by the
+		// command's own id, which names nothing. A command that it has not seen gets the payment.
+		cmd = createCommand(id, by, fl, o, to)
+		res, err = a.submit(a.uncertain, cmd, deadline)
+	}
 	if errors.Is(err, cluster.ErrUnknown) {
 		// Kept only if somebody finds out; else a repeat asks the journal itself.
 		kept = a.findOut(fl, id, by, cmd)
 		a.metrics.uncertain.Inc()
 		return answer{payment: id, doubt: true}
 	}
-	return a.judge(id, res, err)
+	return a.judge(id, o, res, err)
 }
 
 // judge turns what the journal has said into an answer.
-func (a *API) judge(id journal.PaymentID, res journal.Result, err error) answer {
+func (a *API) judge(id journal.PaymentID, o *order, res journal.Result, err error) answer {
 	switch {
 	case errors.Is(err, cluster.ErrTooLarge):
 		a.logger.Error("partner: a create is too large for the journal", "error", err)
@@ -124,6 +131,9 @@ func (a *API) judge(id journal.PaymentID, res journal.Result, err error) answer 
 	case journal.Done, journal.Repeated:
 		return answer{payment: id}
 	case journal.Exists:
+		if res.Payment.ID == (journal.PaymentID{}) {
+			break
+		}
 		return answer{payment: res.Payment.ID, existed: true}
 	case journal.KeyConflict:
 		return answer{problem: problemKeyReused}
@@ -132,10 +142,12 @@ func (a *API) judge(id journal.PaymentID, res journal.Result, err error) answer 
 	case journal.NotFound:
 		return answer{problem: problemBadCert} // the partner was removed in this very moment
 	case journal.BadCommand:
-		a.logger.Error("partner: the journal does not take a create that was found sound", "payment", id.String())
-		return answer{problem: problemFormat, detail: "the bank's journal does not take this order; its expiry may have passed meanwhile"}
+		if o.seen&fieldExpiresAt != 0 {
+			// The journal looks at the key before the expiry, so that a repeat gets its answer even after it.
+			return answer{problem: problemFormat, detail: "expiresAt: is not in the future by the bank's time, or more than 24 h away"}
+		}
 	}
-	a.logger.Error("partner: the journal answered a create in an unexpected way", "verdict", res.Verdict.String())
+	a.logger.Error("partner: the journal does not take a create that was found sound", "verdict", res.Verdict.String())
 	return answer{problem: problemInternal}
 }
 

@@ -261,16 +261,12 @@ func (o *order) checkExpiry(now journal.Millis) error {
 		return badField("expiresAt", "is no RFC 3339 time, such as 2026-11-11T10:00:00Z")
 	}
 	o.expires = journal.Millis(at.UnixMilli())
-	if o.expires <= now {
-		return badField("expiresAt", "is not in the future; the bank's time is %s", formatTime(now))
-	}
+	// A time in the past is the journal's to refuse: this may be the repeat of a request that it knows.
 	if o.expires > now+journal.Millis(expiresMax/time.Millisecond) {
-		return badField("expiresAt", "is more than %s away; the bank's time is %s", expiresMax, formatTime(now))
+		return badField("expiresAt", "is more than 24 h away; the bank's time is %s", appendTime(nil, now))
 	}
 	return nil
 }
-
-func formatTime(at journal.Millis) string { return string(appendTime(nil, at)) }
 
 // appendTime writes an RFC 3339 time in UTC with milliseconds.
 func appendTime(dst []byte, at journal.Millis) []byte {

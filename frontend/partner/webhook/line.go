@@ -329,11 +329,23 @@ func (l *line) settle(c commitResult, now time.Time) {
 		l.retryAt = now.Add(refreshEvery)
 		return
 	}
+	if c.delivery == command.Delivery_DELIVERY_GONE {
+		l.reset()
+		return
+	}
 	batch := l.done[c.delivery]
 	for _, sequence := range batch[:c.n] {
 		delete(l.known, sequence)
 	}
 	l.done[c.delivery] = append(doneBatch(nil), batch[c.n:]...)
+}
+
+// reset forgets what the journal has forgotten with a committed 410. If the partner's record is put anew, later notices
+// are delivered as if nothing had been.
+func (l *line) reset() {
+	l.d.metrics.waiting.Sub(float64(len(l.waiting)))
+	l.closed, l.fresh, l.waiting, l.done = false, nil, nil, [4]doneBatch{}
+	clear(l.known)
 }
 
 // next is how long there is nothing to do by itself.
