@@ -34,7 +34,7 @@ const (
 	Printable                  // ASCII from the blank to the tilde (ans)
 	UTF8                       // valid UTF-8 without control characters (ans; only field 48 carries names)
 	MonthDay                   // MMDD, a date that some year has (n)
-	HourToSec                 // hhmmss, 000000 to 235959 (n)
+	HourToSec                  // hhmmss, 000000 to 235959 (n)
 	MonthToSec                 // MMDDhhmmss (n)
 )
 
