@@ -1,33 +1,138 @@
 package cluster
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+	"netbank/cluster/replica"
 )
 
 // Defaults of Config.
 const (
 	CoreLimitDefault = 10 * time.Second
 	SendByDefault    = 2 * time.Second
-	BudgetMax        = 30 * time.Second
+	CloseWaitDefault = 5 * time.Second
+)
+
+// Bounds of a node. They are listed in docs/limits.md.
+const (
+	// BudgetMax is the longest that a confirmation waits; longer budgets count as this.
+	BudgetMax = 30 * time.Second
+	// WaitMax is the longest that Submit and Await wait; later deadlines count as this.
+	WaitMax = time.Minute
+	// CommandsMax is the number of calls that may wait for the leader, over all kinds.
+	CommandsMax = 16384
+	// WaitersMax is the number of callers that may wait for payments to change.
+	WaitersMax = 1 << 17
+	// ExecutorsMax is the number of payments between "go" and the commit of their outcome. It is above the gate's seats,
+	// since a seat is free before its outcome is committed.
+	ExecutorsMax = 2 * gate.SeatsMax
+	// FollowersMax is the number of callers that may hang on to one confirmation that waits for its seat.
+	FollowersMax = 16
+	// EntryCommandsMax is the number of commands in one entry.
+	EntryCommandsMax = 1024
+	// EntriesInFlight is the number of entries that are being committed at once: one is written while the next one
+	// travels, and whatever comes meanwhile makes up the one after.
+	EntriesInFlight = 2
+	// ResolversMax is the number of payments that are being resolved at once.
+	ResolversMax = 8
+	// DoubtfulMax is the number of unresolved payments that the resolver keeps a schedule for; the others wait in the
+	// journal until there is room.
+	DoubtfulMax = 16384
+	// ClockDeviationMax is how far the wall clock may be from the journal's time before no more seats are granted.
+	ClockDeviationMax = 5 * time.Second
+)
+
+// How long finished things are kept in the journal. Payments outlive the partners' retries of webhooks (72 h).
+const (
+	PaymentsKept        = 96 * time.Hour
+	IdempotencyKeysKept = 48 * time.Hour
+	NoticesKept         = 72 * time.Hour
+	pruneEvery          = time.Hour
+	expireEvery         = 500 * time.Millisecond
 )
 
 // Config is what a node is made of.
 type Config struct {
-	// Core is the core banking system; it is called for granted payments only.
+	// Replica says where the journal lives and which node this is. Its OnApplied is called after the node's own.
+	// Limits left zero are journal.DefaultLimits.
+	Replica replica.Config
+	// Core is the core banking system; it is called for granted work only. One that also has Ping(context.Context)
+	// error is asked by it whether it can be reached.
 	Core Core
-	// CoreLimit is how long a call into the core may take, from the grant, before its seat is given away: 1 s to 60 s;
-	// 0 means CoreLimitDefault. It must be the same on every node.
+	// Gate configures the gate. Its CoreLimit is set from this Config.
+	Gate gate.Config
+	// CoreLimit is how long a call may be inside the core, from its write, before its seat is given away: 1 s to 60 s;
+	// 0 means CoreLimitDefault. The same on every node.
 	CoreLimit time.Duration
-	// SendBy is how long a "go" may be used: 100 ms to CoreLimit; 0 means SendByDefault.
+	// SendBy is how long a grant may be used: 100 ms up to CoreLimit; 0 means SendByDefault.
 	SendBy time.Duration
+	// CloseWait is how long Close lets running calls finish: up to a minute; 0 means CloseWaitDefault.
+	CloseWait time.Duration
 	// AcceptClock says that an operator has looked at the machine's clock and accepts it, although it is far from the
 	// journal's last stamp.
 	AcceptClock bool
+	// AdmissionOff takes the limit away, up to gate.CeilingMax seats. For experiments that show what the gate is for.
+	AdmissionOff bool
 	// Registerer takes the metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Logger; nil means that nothing is logged.
 	Logger *slog.Logger
+
+	wall func() time.Time // the machine's clock; tests set it
 }
+
+func (c Config) withDefaults() Config {
+	if c.CoreLimit == 0 {
+		c.CoreLimit = CoreLimitDefault
+	}
+	if c.SendBy == 0 {
+		c.SendBy = min(SendByDefault, c.CoreLimit)
+	}
+	if c.CloseWait == 0 {
+		c.CloseWait = CloseWaitDefault
+	}
+	if c.Replica.Limits == (journal.Limits{}) {
+		c.Replica.Limits = journal.DefaultLimits()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	}
+	if c.wall == nil {
+		c.wall = time.Now
+	}
+	if c.AdmissionOff {
+		c.Gate.Limit, c.Gate.Ceiling = gate.CeilingMax, gate.CeilingMax
+	}
+	// A grant may lie unused for SendBy before the core limit begins.
+	c.Gate.CoreLimit = c.SendBy + c.CoreLimit
+	return c
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.Core == nil:
+		return fmt.Errorf("cluster: Config.Core is nil; give the node a core banking system to call")
+	case c.Replica.Node == 0:
+		return fmt.Errorf("cluster: Config.Replica.Node is 0; nodes are numbered from 1")
+	case c.CoreLimit < time.Second || c.CoreLimit > time.Minute:
+		return fmt.Errorf("cluster: core limit %v is not between 1s and 1m; leave it 0 for %v", c.CoreLimit, CoreLimitDefault)
+	case c.SendBy < 100*time.Millisecond || c.SendBy > c.CoreLimit:
+		return fmt.Errorf("cluster: send-by %v is not between 100ms and the core limit %v; leave it 0 for %v", c.SendBy, c.CoreLimit, SendByDefault)
+	case c.CloseWait < 0 || c.CloseWait > time.Minute:
+		return fmt.Errorf("cluster: close wait %v is not between 0 and 1m; leave it 0 for %v", c.CloseWait, CloseWaitDefault)
+	}
+	if err := c.Gate.Validate(); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	return nil
+}
+
+// silence is how long after its grant a payment may still be inside the core, or on its way there.
+func (c Config) silence() time.Duration { return c.SendBy + c.CoreLimit }

@@ -1,87 +1,296 @@
 package cluster
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
+	"netbank/cluster/replica"
 )
 
-// Node is one member of the cluster: its journal, and while it leads, the gate. Its methods are safe for concurrent use.
-type Node struct{}
+// Node is one member of the cluster: its copy of the journal and, while it leads, the gate. Its methods are safe for
+// concurrent use.
+type Node struct {
+	cfg      Config
+	core     Core
+	pinger   pinger // nil if the core has none
+	logger   *slog.Logger
+	log      Log
+	clock    clock
+	metrics  *metrics
+	executor journal.Executor
 
-// Open starts a node. The caller closes it.
-func Open(cfg Config) (*Node, error) { return &Node{}, nil }
+	inbox      inbox
+	watch      watch
+	committing chan *entry // to the goroutine that waits for Raft; room for EntriesInFlight
+	resolver   *resolver
 
-// Close stops taking work, lets running calls finish for a while, and closes the journal.
-func (n *Node) Close() error { return nil }
+	gateTerm    atomic.Uint64 // term of the open gate; 0 while this node may not grant
+	highestTerm atomic.Uint64 // seen anywhere
+	edge        [gate.Classes]atomic.Uint64
+	gateSeen    atomic.Pointer[gate.Snapshot]
+	coreSeen    atomic.Pointer[CoreStatus]
+	executors   atomic.Int64 // payments between "go" and their outcome's way to the leader
+	noticed     chan struct{}
 
-// Submit brings a command other than Authorise into the journal and returns what it did. A command without an id gets a random one.
-func (n *Node) Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error) {
-	return journal.Result{}, ErrNoLeader
+	coreCtx    context.Context // of every call into the core
+	coreCancel context.CancelFunc
+	closing    chan struct{} // closed when Close begins
+	stop       chan struct{} // closed when the leader's goroutine has to end
+	closeOnce  sync.Once
+	closeErr   error
+	ended      chan struct{} // closed by the leader's goroutine when it ends
+	starting   sync.Mutex
+	halted     bool           // guarded by starting: nothing is started any more
+	running    sync.WaitGroup // executors, barriers, pings
+	loops      sync.WaitGroup // leader, commit, resolver
 }
 
-// Confirm authorises a payment, sends it to the core and returns with the outcome, or at the end of the budget with the payment as it stands.
-func (n *Node) Confirm(c Confirmation) (Confirmed, error) { return Confirmed{}, ErrNoLeader }
-
-// Balance asks the core for an available balance, with a seat of the given class.
-func (n *Node) Balance(class gate.Class, account, currency string, budget time.Duration) (journal.Money, *Refusal, error) {
-	return journal.Money{}, nil, ErrNoLeader
+// pinger is what a core may have to be asked whether it can be reached.
+type pinger interface {
+	Ping(ctx context.Context) error
 }
 
-// Late takes an answer that came after Debit had returned in doubt.
-func (n *Node) Late(a LateAnswer) {}
-
-// Payment looks a payment up.
-func (n *Node) Payment(id journal.PaymentID) (journal.Payment, bool) { return journal.Payment{}, false }
-
-// Payments calls f with every payment, finished ones included, until f returns false. For the audit.
-func (n *Node) Payments(f func(journal.Payment) bool) {}
-
-// Await returns as soon as the payment's version is above the given one, or at the deadline with the payment as it stands.
-func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool) {
-	return journal.Payment{}, false
+// Open opens the journal and starts the node. The caller closes it. Errors are those of replica.Open, or name the field
+// of Config that is wrong.
+func Open(cfg Config) (*Node, error) {
+	return open(cfg, func(c replica.Config) (Log, error) { return replica.Open(c) })
 }
 
-// Customer looks a customer up by username.
-func (n *Node) Customer(username string) (journal.Customer, bool) { return journal.Customer{}, false }
-
-// CustomerByID looks a customer up.
-func (n *Node) CustomerByID(id journal.CustomerID) (journal.Customer, bool) {
-	return journal.Customer{}, false
+func open(cfg Config, openLog func(replica.Config) (Log, error)) (*Node, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	var drawn [8]byte
+	rand.Read(drawn[:])
+	n := &Node{
+		cfg: cfg, core: cfg.Core, logger: cfg.Logger,
+		executor:   journal.Executor{Node: cfg.Replica.Node, Incarnation: binary.LittleEndian.Uint64(drawn[:])},
+		inbox:      inbox{wake: make(chan struct{}, 1)},
+		committing: make(chan *entry, EntriesInFlight),
+		noticed:    make(chan struct{}, 1),
+		closing:    make(chan struct{}),
+		stop:       make(chan struct{}),
+		ended:      make(chan struct{}),
+	}
+	n.pinger, _ = cfg.Core.(pinger)
+	n.clock.wall, n.clock.origin = cfg.wall, time.Now()
+	n.clock.start(0, false)
+	n.coreCtx, n.coreCancel = context.WithCancel(context.Background())
+	n.coreSeen.Store(&CoreStatus{Reachable: true, Since: cfg.wall()})
+	n.gateSeen.Store(&gate.Snapshot{})
+	n.closeEdge(gate.NoLeader)
+	n.resolver = newResolver(n)
+	n.metrics = newMetrics(n)
+	if err := n.metrics.register(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("cluster: register the metrics: %w", err)
+	}
+	also := cfg.Replica.OnApplied
+	cfg.Replica.OnApplied = func(a replica.Applied) {
+		n.applied(a)
+		if also != nil {
+			also(a)
+		}
+	}
+	if cfg.Replica.Logger == nil {
+		cfg.Replica.Logger = cfg.Logger
+	}
+	log, err := openLog(cfg.Replica)
+	if err != nil {
+		n.coreCancel()
+		n.metrics.unregister(cfg.Registerer)
+		return nil, err
+	}
+	n.log = log
+	n.loops.Go(func() { newLeader(n).run(n.stop) })
+	n.loops.Go(n.commit)
+	n.loops.Go(n.resolver.run)
+	return n, nil
 }
 
-// Access looks up a customer's session in force and attempts.
-func (n *Node) Access(id journal.CustomerID) (journal.Access, bool) { return journal.Access{}, false }
-
-// Partner looks a partner up.
-func (n *Node) Partner(id journal.PartnerID) (journal.Partner, bool) { return journal.Partner{}, false }
-
-// PartnerByFingerprint looks up the partner that a client certificate speaks for.
-func (n *Node) PartnerByFingerprint(fingerprint [32]byte) (journal.Partner, bool) {
-	return journal.Partner{}, false
+// applied is told of every entry, on the state machine's goroutine.
+func (n *Node) applied(a replica.Applied) {
+	raise(&n.highestTerm, a.Term)
+	grew := false
+	for i := range a.Changes {
+		c := &a.Changes[i]
+		n.watch.changed(c, paymentIn(a.Results, c))
+		n.metrics.changed(c)
+		grew = true
+	}
+	if grew {
+		select {
+		case n.noticed <- struct{}{}:
+		default:
+		}
+	}
 }
 
-// Partners lists all partners, by id.
-func (n *Node) Partners() []journal.Partner { return nil }
+// paymentIn finds the copy of the payment after a change among the results, if it is there. Only waiters need it, and
+// results and changes come in the same order, but not every command has both.
+func paymentIn(results []journal.Result, c *journal.Change) *journal.Payment {
+	for i := range results {
+		p := &results[i].Payment
+		if p.Version == c.Version && p.ID == c.Payment {
+			return p
+		}
+	}
+	return nil
+}
 
-// Keys lists the generations of the root key, oldest first.
-func (n *Node) Keys() []journal.Key { return nil }
+// raise lifts an atomic to a value, never lowers it.
+func raise(at *atomic.Uint64, to uint64) {
+	for {
+		old := at.Load()
+		if old >= to || at.CompareAndSwap(old, to) {
+			return
+		}
+	}
+}
 
-// Notices lists up to max undelivered notices of a partner with a sequence above after, oldest first.
-func (n *Node) Notices(partner journal.PartnerID, after uint64, max int) []journal.Notice { return nil }
+// start runs f beside the node's own goroutines. It reports false when the node has stopped starting things.
+func (n *Node) start(f func()) bool {
+	n.starting.Lock()
+	defer n.starting.Unlock()
+	if n.halted {
+		return false
+	}
+	n.running.Go(f)
+	return true
+}
 
-// Noticed receives a token when the outbox has grown since the last token was taken.
-func (n *Node) Noticed() <-chan struct{} { return nil }
+// goBarrier waits, beside the leader's goroutine, until everything committed before this term is applied.
+func (n *Node) goBarrier(term uint64) {
+	n.start(func() {
+		for {
+			got, err := n.log.Barrier(time.Second)
+			if err == nil && got == term {
+				n.inbox.push(event{do: func(l *leader) { l.begin(term) }}, true)
+				return
+			}
+			if now, leading := n.log.Leadership(); !leading || now != term {
+				return // the signal of that change brings the leader's goroutine here again
+			}
+			if !n.sleep(50 * time.Millisecond) {
+				return
+			}
+		}
+	})
+}
 
-// Leading reports whether this node is the leader and has applied a barrier of its own term.
-func (n *Node) Leading() bool { return false }
+// goPing asks the core, beside the leader's goroutine, whether it can be reached.
+func (n *Node) goPing() {
+	n.start(func() {
+		ctx, cancel := context.WithTimeout(n.coreCtx, pingLimit)
+		defer cancel()
+		err := n.pinger.Ping(ctx)
+		n.inbox.push(event{do: func(l *leader) { l.breaker.pinged(l, err) }}, true)
+	})
+}
 
-// Now is the journal's time as the leader would stamp it at this moment.
-func (n *Node) Now() journal.Millis { return 0 }
+// sleep waits, and reports false if the node is closing.
+func (n *Node) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-n.closing:
+		return false
+	}
+}
 
-// Refused reports whether the gate would refuse a class at this moment, and why. It is one atomic read.
-func (n *Node) Refused(class gate.Class) (Refusal, bool) { return Refusal{}, false }
+// Close takes no more work, lets calls in the core finish for Config.CloseWait, commits what they brought, and closes
+// the journal. Payments whose outcome is not known by then are resolved after the next start.
+func (n *Node) Close() error {
+	n.closeOnce.Do(n.close)
+	return n.closeErr
+}
 
-// Status is a picture for the operator.
-func (n *Node) Status() Status { return Status{} }
+func (n *Node) close() {
+	n.inbox.close()
+	close(n.closing)
+	n.inbox.push(event{do: (*leader).quit}, true)
+	n.drain() // grants that are being committed start their executors
+	n.starting.Lock()
+	n.halted = true
+	n.starting.Unlock()
+	finished := make(chan struct{})
+	go func() {
+		n.running.Wait()
+		close(finished)
+	}()
+	timer := time.NewTimer(n.cfg.CloseWait)
+	defer timer.Stop()
+	select {
+	case <-finished:
+	case <-timer.C:
+		n.coreCancel() // Core promises to return by its context's end
+		<-finished
+	}
+	n.drain() // what the executors have brought
+	close(n.stop)
+	n.coreCancel()
+	n.closeErr = n.log.Close()
+	n.loops.Wait()
+	n.metrics.unregister(n.cfg.Registerer)
+}
+
+// drain waits, for a short while, until what is urgent is committed.
+func (n *Node) drain() {
+	empty := make(chan struct{})
+	var look func(l *leader)
+	look = func(l *leader) {
+		if l.phase != ready || l.urgent.len()+l.inFlight == 0 {
+			close(empty)
+			return
+		}
+		l.onIdle = append(l.onIdle, look)
+	}
+	n.inbox.push(event{do: look}, true)
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-empty:
+	case <-timer.C:
+	}
+}
+
+// Leading reports whether this node leads and has applied a barrier of its own term, so that it may grant.
+func (n *Node) Leading() bool { return n.gateTerm.Load() != 0 }
+
+// Now is the journal's time of this moment, as this node would stamp it if it led.
+func (n *Node) Now() journal.Millis { return n.clock.now() }
+
+// Refused tells the edge whether the gate would refuse a class of call now, however long it could wait, and why. It is
+// one atomic read.
+func (n *Node) Refused(class gate.Class) (Refusal, bool) {
+	return unpackRefusal(n.edge[min(class, gate.Classes-1)].Load())
+}
+
+// closeEdge refuses every class.
+func (n *Node) closeEdge(reason gate.Reason) {
+	for class := range n.edge {
+		n.edge[class].Store(packRefusal(reason, time.Second))
+	}
+}
+
+// AcceptClock takes the present deviation of the machine's clock from the journal's time for right, so that seats are
+// granted again.
+func (n *Node) AcceptClock() {
+	n.inbox.push(event{do: func(*leader) {
+		n.clock.accept()
+		n.logger.Warn("the clock was accepted", "deviation", n.clock.deviation())
+	}}, true)
+}
+
+// Noticed receives a token when the outbox may have grown since the last token was taken.
+func (n *Node) Noticed() <-chan struct{} { return n.noticed }

@@ -5,37 +5,59 @@ import (
 
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
+	"netbank/cluster/replica"
 )
 
-// Status is a picture of a node for its operator.
+// Status is a picture of a node for its operator. Its parts are taken one after the other, up to 250 ms apart.
 type Status struct {
 	Node     journal.NodeID
-	Role     string // "leader", "starting" (elected, barrier not applied yet), "follower", "closed"
-	Term     uint64
-	Applied  uint64         // index of the last entry applied
-	Stamp    journal.Millis // the last stamp of the journal
+	Role     string // "leader", "starting" (elected, but not all that was committed before is applied) or "follower"
+	Stamp    journal.Millis
 	Clock    ClockStatus
-	Seats    int                // taken now, resolver's not counted
-	Limit    int                // seats allowed
-	Queued   [gate.Classes]int  // waiting for a seat
-	Refusing [gate.Classes]bool // what the edge refuses now
-	Reasons  [gate.Classes]gate.Reason
-	Waiting  int // commands that wait for an entry
-	Open     int // payments not yet final
-	Doubtful int // payments in doubt or being reversed
+	Replica  replica.Stats
+	Gate     gate.Snapshot // zero while this node does not lead
+	Counts   journal.Counts
+	Resolver ResolverStatus
 	Core     CoreStatus
+	// Executing is the number of payments between "go" and the outcome's way to the leader.
+	Executing int
+	// Waiting is the number of callers that wait for the leader.
+	Waiting int
 }
 
 // ClockStatus says how far the wall clock is from the journal's time.
 type ClockStatus struct {
 	Deviation time.Duration // wall clock minus stamps; positive: the wall clock is ahead
-	Stopped   bool          // no grants because of the clock
+	Stopped   bool          // no seats are granted because of it
 	Remedy    string        // what the operator can do; empty while all is well
 }
 
-// CoreStatus says what the core looks like from here.
+// ResolverStatus says how much the resolver has to do.
+type ResolverStatus struct {
+	Backlog int           // payments that it knows of and that are due or will be
+	Oldest  time.Duration // since when it has known the oldest of those in doubt
+}
+
+// CoreStatus says whether the core can be reached from here.
 type CoreStatus struct {
 	Reachable bool
-	Since     time.Time // of the last change of Reachable
-	LastError string
+	Since     time.Time // of the last change
+	LastError string    // empty while reachable; holds no account number
+}
+
+// Status takes a picture of the node.
+func (n *Node) Status() Status {
+	s := Status{
+		Node: n.executor.Node, Role: "follower", Clock: n.clock.status(), Replica: n.log.Stats(),
+		Resolver: n.resolver.status(), Core: *n.coreSeen.Load(),
+		Executing: int(n.executors.Load()), Waiting: int(n.inbox.askers.Load()),
+	}
+	n.log.View(func(m *journal.Machine) { s.Counts, s.Stamp = m.Counts(), m.Now() })
+	switch {
+	case n.Leading():
+		s.Role, s.Gate = "leader", *n.gateSeen.Load()
+	case s.Replica.Leading:
+		s.Role = "starting"
+	}
+	return s
 }

@@ -1,0 +1,398 @@
+package cluster
+
+import (
+	"time"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+)
+
+// phase is how far this node has come in a leadership.
+type phase uint8
+
+const (
+	following phase = iota
+	starting        // elected; silent until a barrier of its own term is applied
+	ready
+)
+
+// How often the leader looks at the time: finely while anything is queued or inside, else coarsely.
+const (
+	fineTick   = 10 * time.Millisecond
+	coarseTick = 250 * time.Millisecond
+)
+
+// leader owns the gate and packs the journal's entries. All of it belongs to one goroutine, run; others talk to it
+// through the inbox. It runs on every node, and holds calls back while another node leads.
+type leader struct {
+	n     *Node
+	phase phase
+	term  uint64
+	now   gate.Time
+
+	gate      *gate.Gate
+	ticket    gate.Ticket // the last one given; never goes back, so that a seat keeps its name across leaderships
+	calls     map[gate.Ticket]*call
+	silent    map[gate.Ticket]*call // inside the core as far as anyone knows, with nobody waiting
+	seatOf    map[journal.PaymentID]gate.Ticket
+	asked     map[journal.PaymentID]*call // confirmations that wait for their seat or their entry
+	decisions []gate.Decision
+
+	parked   []*call // wait for a leader
+	urgent   queue
+	ordinary queue
+	inFlight int
+
+	started   gate.Time // of this leadership
+	mayOthers bool      // calls of other kinds than payments that were inside before are surely over
+	nextFine  gate.Time
+	coarse    gate.Time // last coarse tick
+	expired   gate.Time
+	pruned    gate.Time
+	breaker   breaker
+	closing   bool
+	onIdle    []func(l *leader) // called after the next turn
+}
+
+func newLeader(n *Node) *leader {
+	return &leader{
+		n:      n,
+		calls:  make(map[gate.Ticket]*call),
+		silent: make(map[gate.Ticket]*call),
+		seatOf: make(map[journal.PaymentID]gate.Ticket),
+		asked:  make(map[journal.PaymentID]*call),
+	}
+}
+
+// run is the leader's goroutine. It ends when stop is closed.
+func (l *leader) run(stop <-chan struct{}) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	armed := gate.Time(0)
+	for {
+		select {
+		case <-l.n.inbox.wake:
+		case <-l.n.log.LeadershipChanged():
+		case <-timer.C:
+			armed = 0
+		case <-stop:
+			l.end()
+			return
+		}
+		l.now = l.n.clock.elapsed()
+		l.follow()
+		for _, e := range l.n.inbox.take() {
+			l.handle(e)
+		}
+		l.pass()
+		l.pack()
+		l.idle()
+		// An armed timer that fires early costs one turn; resetting it at every turn would cost more.
+		if next := l.now + l.pause(); armed == 0 || next < armed {
+			timer.Reset(next - l.now)
+			armed = next
+		}
+	}
+}
+
+// idle calls those who wait for something to have happened.
+func (l *leader) idle() {
+	waiters := l.onIdle
+	l.onIdle = nil
+	for _, f := range waiters {
+		f(l)
+	}
+}
+
+// pause is how long the leader may sleep if nothing happens.
+func (l *leader) pause() time.Duration {
+	if l.phase == ready && (len(l.calls) > 0 || len(l.silent) > 0) {
+		return fineTick
+	}
+	return coarseTick
+}
+
+func (l *leader) handle(e event) {
+	switch {
+	case e.do != nil:
+		e.do(l)
+	case e.answered:
+		l.answered(e)
+	default:
+		l.take(e.call)
+	}
+}
+
+// take looks at a call for the first time, or again after its entry was not appended.
+func (l *leader) take(c *call) {
+	if c.stage.Load() == withdrawn {
+		return
+	}
+	if l.closing && !c.internal && c.stage.CompareAndSwap(waiting, withdrawn) {
+		c.fail(ErrClosed)
+		return
+	}
+	if l.phase != ready {
+		l.park(c)
+		return
+	}
+	if c.kind == kindCommand {
+		l.queue(c)
+		return
+	}
+	l.offer(c)
+}
+
+// park keeps a call until there is a leader. Those whose askers have left are swept when they pile up.
+func (l *leader) park(c *call) {
+	if len(l.parked) >= 2*CommandsMax {
+		l.sweep()
+	}
+	l.parked = append(l.parked, c)
+}
+
+// parkAll keeps a confirmation that was not granted, and those that hang on it.
+func (l *leader) parkAll(c *call) {
+	followers := l.forget(c)
+	l.park(c)
+	for _, f := range followers {
+		l.park(f)
+	}
+}
+
+// quit begins the end of the node: nothing new is granted, and what waits is told so.
+func (l *leader) quit() {
+	l.closing = true
+	for t, c := range l.calls {
+		if c.stage.CompareAndSwap(waiting, withdrawn) {
+			c.fail(ErrClosed)
+			if l.gate != nil {
+				l.decide(l.gate.Withdraw(l.now, t, l.decisions[:0]))
+			}
+			delete(l.calls, t)
+			l.abandon(c)
+		}
+	}
+	parked := l.parked
+	l.parked = nil
+	for _, c := range parked {
+		l.take(c)
+	}
+}
+
+func (l *leader) sweep() {
+	kept := l.parked[:0]
+	for _, c := range l.parked {
+		if c.stage.Load() != withdrawn {
+			kept = append(kept, c)
+		}
+	}
+	clear(l.parked[len(kept):])
+	l.parked = kept
+}
+
+// follow compares terms: signals of leadership coalesce, so that a leadership lost and won again may look like none.
+func (l *leader) follow() {
+	term, leading := l.n.log.Leadership()
+	if l.phase != following && (!leading || term != l.term) {
+		l.stepDown()
+	}
+	if leading && l.phase == following && !l.closing {
+		l.phase, l.term = starting, term
+		l.n.goBarrier(term)
+	}
+}
+
+// stepDown ends a leadership: what was never offered to Raft waits for the next one; what was, has its fate there.
+func (l *leader) stepDown() {
+	l.n.gateTerm.Store(0)
+	l.n.closeEdge(gate.NoLeader)
+	l.phase = following
+	l.gate = nil
+	for t, c := range l.calls {
+		if c.stage.Load() == waiting { // never granted
+			delete(l.calls, t)
+			l.parkAll(c)
+		}
+	}
+	for c := l.urgent.pop(); c != nil; c = l.urgent.pop() {
+		if c.kind == kindAuthorise { // granted, but in no entry
+			delete(l.calls, c.ticket)
+			c.stage.Store(waiting)
+			l.parkAll(c)
+			continue
+		}
+		l.park(c)
+	}
+	for c := l.ordinary.pop(); c != nil; c = l.ordinary.pop() {
+		l.park(c)
+	}
+}
+
+// begin opens the gate of a new leadership, once a barrier of its term is applied: every payment that may be inside
+// the core has a seat before the first is granted.
+func (l *leader) begin(term uint64) {
+	if l.phase != starting || term != l.term {
+		return
+	}
+	var last journal.Millis
+	var open []journal.PaymentID
+	l.n.log.View(func(m *journal.Machine) {
+		last = m.Now()
+		m.Unresolved(func(o journal.Open) bool {
+			if o.State == journal.StateAuthorised {
+				open = append(open, o.ID)
+			}
+			return true
+		})
+	})
+	l.n.clock.start(last, l.n.cfg.AcceptClock)
+	l.gate = gate.New(l.n.cfg.Gate)
+	l.started, l.expired, l.pruned = l.now, l.now, l.now
+	// Nobody has reported the calls that an earlier process left inside the core. A journal without a stamp had none.
+	l.mayOthers = last == 0
+	l.occupy(open)
+	l.phase = ready
+	l.breaker.reset()
+	l.publishEdge()
+	raise(&l.n.highestTerm, term)
+	l.n.gateTerm.Store(term)
+	l.n.logger.Info("this node leads", "term", term, "seats taken over", len(l.silent)+len(l.calls))
+	parked := l.parked
+	l.parked = nil
+	for _, c := range parked {
+		if c.kind == kindAuthorise && !l.stillReceived(c) {
+			continue
+		}
+		l.take(c)
+	}
+	l.coarsely()
+}
+
+// occupy gives seats to what is inside: calls of this process under their own tickets, and authorised payments of which
+// only the journal knows, from this moment on, because nobody knows how long they have been there.
+func (l *leader) occupy(open []journal.PaymentID) {
+	inside := make(map[journal.PaymentID]bool, len(l.calls))
+	for t, c := range l.calls {
+		l.gate.Occupy(l.now, t, c.class, c.weight, c.granted)
+		inside[c.payment] = true
+	}
+	for t, c := range l.silent {
+		l.gate.Occupy(l.now, t, c.class, c.weight, c.granted)
+		inside[c.payment] = true
+	}
+	for _, id := range open {
+		if inside[id] {
+			continue
+		}
+		l.ticket++
+		c := &call{kind: kindAuthorise, class: gate.Confirm, weight: weightDebit, payment: id, ticket: l.ticket, granted: l.now}
+		if !l.gate.Occupy(l.now, c.ticket, c.class, c.weight, c.granted) {
+			// More than the gate can ever count: every seat is taken already.
+			return
+		}
+		l.hush(c)
+	}
+}
+
+// stillReceived looks a confirmation's payment up before it is offered again: an earlier leader may have granted it.
+func (l *leader) stillReceived(c *call) bool {
+	p, ok := l.n.Payment(c.payment)
+	if ok && p.State == journal.StateReceived {
+		return true
+	}
+	c.result = journal.Result{Verdict: journal.Attached, Payment: p}
+	c.finish()
+	return false
+}
+
+// hush keeps the seat of a call that nobody waits for, until its late answer or its core limit.
+func (l *leader) hush(c *call) {
+	l.silent[c.ticket] = c
+	if c.payment != (journal.PaymentID{}) {
+		l.seatOf[c.payment] = c.ticket
+	}
+}
+
+// unhush forgets such a call, and tells its ticket.
+func (l *leader) unhush(id journal.PaymentID) (gate.Ticket, bool) {
+	t, ok := l.seatOf[id]
+	if ok {
+		delete(l.seatOf, id)
+		delete(l.silent, t)
+	}
+	return t, ok
+}
+
+// pass lets time pass in the gate, and now and then for everything else.
+func (l *leader) pass() {
+	if l.phase == ready && l.now >= l.nextFine {
+		l.nextFine = l.now + fineTick
+		l.decide(l.gate.Tick(l.now, l.decisions[:0]))
+		l.publishEdge()
+	}
+	if l.now-l.coarse >= coarseTick {
+		l.coarsely()
+	}
+}
+
+// coarsely does what needs no precision.
+func (l *leader) coarsely() {
+	l.coarse = l.now
+	l.sweep()
+	for t, c := range l.silent {
+		if l.now-c.granted >= l.n.cfg.silence() { // its seat has ended in the gate too
+			delete(l.silent, t)
+			if l.seatOf[c.payment] == t {
+				delete(l.seatOf, c.payment)
+			}
+		}
+	}
+	if l.phase != ready {
+		return
+	}
+	l.n.clock.check()
+	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence()
+	l.breaker.pass(l)
+	snapshot := l.gate.Snapshot()
+	l.n.gateSeen.Store(&snapshot)
+	l.housekeeping()
+}
+
+// housekeeping commits what time alone has decided: expiries, and the end of retention.
+func (l *leader) housekeeping() {
+	stamp := l.n.clock.now()
+	if l.now-l.expired >= expireEvery {
+		l.expired = l.now
+		var ids []journal.PaymentID
+		l.n.log.View(func(m *journal.Machine) { ids = m.Expired(stamp, l.n.cfg.Replica.Limits.ExpireIDs) })
+		if len(ids) > 0 {
+			l.queue(expireCall(ids))
+		}
+	}
+	if l.now-l.pruned >= pruneEvery {
+		l.pruned = l.now
+		l.queue(pruneCall(stamp))
+	}
+}
+
+// end gives every call that still waits its answer.
+func (l *leader) end() {
+	l.closing = true
+	if l.phase != following {
+		l.stepDown()
+	}
+	for _, e := range l.n.inbox.take() {
+		l.handle(e)
+	}
+	for _, c := range l.parked {
+		if c.stage.CompareAndSwap(waiting, withdrawn) {
+			c.fail(ErrClosed)
+		} else {
+			c.fail(ErrUnknown)
+		}
+	}
+	l.parked = nil
+	close(l.n.ended)
+	close(l.n.committing)
+}

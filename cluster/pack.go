@@ -1,0 +1,307 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"time"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
+	"netbank/cluster/replica"
+)
+
+// entryVersion is the Batch.version that this program writes.
+const entryVersion = 1
+
+// entryHead is the most that version, term and stamp take in an entry.
+const entryHead = 3 * (1 + binary.MaxVarintLen64)
+
+// entry is a batch on its way through Raft.
+type entry struct {
+	future replica.Future
+	calls  []*call
+	term   uint64
+	since  gate.Time
+	err    error
+}
+
+// queue is a first-in, first-out list of calls that reuses its memory.
+type queue struct {
+	calls []*call
+	head  int
+}
+
+func (q *queue) len() int { return len(q.calls) - q.head }
+
+func (q *queue) push(c *call) {
+	if q.head > 0 && len(q.calls) == cap(q.calls) {
+		n := copy(q.calls, q.calls[q.head:])
+		clear(q.calls[n:])
+		q.calls, q.head = q.calls[:n], 0
+	}
+	q.calls = append(q.calls, c)
+}
+
+func (q *queue) peek() *call {
+	if q.len() == 0 {
+		return nil
+	}
+	return q.calls[q.head]
+}
+
+func (q *queue) pop() *call {
+	if q.len() == 0 {
+		return nil
+	}
+	c := q.calls[q.head]
+	q.calls[q.head] = nil
+	q.head++
+	if q.head == len(q.calls) {
+		q.calls, q.head = q.calls[:0], 0
+	}
+	return c
+}
+
+// queue puts a command in line for an entry.
+func (l *leader) queue(c *call) {
+	if c.urgent {
+		l.urgent.push(c)
+		return
+	}
+	l.ordinary.push(c)
+}
+
+// pack makes entries of what waits, while fewer than EntriesInFlight are in flight.
+func (l *leader) pack() {
+	for l.phase == ready && l.inFlight < EntriesInFlight && l.urgent.len()+l.ordinary.len() > 0 {
+		calls, size := l.fill()
+		if len(calls) == 0 {
+			continue
+		}
+		e := &entry{calls: calls, term: l.term, since: l.now}
+		e.future = l.n.log.Propose(l.encode(calls, size))
+		l.inFlight++
+		l.n.metrics.batch(len(calls), size)
+		l.n.committing <- e
+	}
+}
+
+// fill takes what fits into one entry, what is urgent first.
+func (l *leader) fill() (calls []*call, size int) {
+	calls = make([]*call, 0, min(l.urgent.len()+l.ordinary.len(), EntryCommandsMax))
+	size = entryHead
+	for _, q := range [2]*queue{&l.urgent, &l.ordinary} {
+		for q.len() > 0 && len(calls) < EntryCommandsMax && size+q.peek().size <= replica.EntryBytesMax {
+			c := q.pop()
+			if l.mayPack(c) {
+				calls = append(calls, c)
+				size += c.size
+			}
+		}
+	}
+	return calls, size
+}
+
+// mayPack turns a call to offered, or drops it if its asker has left. A grant that has waited too long for its entry is
+// taken back: it has never been offered to Raft, so the refusal is certain.
+func (l *leader) mayPack(c *call) bool {
+	if c.kind == kindAuthorise {
+		if l.now-c.granted < l.n.cfg.SendBy {
+			return true
+		}
+		c.stage.Store(waiting)
+		l.release(c.ticket, 0, false)
+		l.refused(c, gate.TooLate, time.Second)
+		return false
+	}
+	return c.stage.CompareAndSwap(waiting, offered) || c.stage.Load() == offered
+}
+
+// encode writes the batch without an intermediate object. The buffer belongs to Raft afterwards.
+func (l *leader) encode(calls []*call, size int) []byte {
+	b := make([]byte, 0, size)
+	b = binary.AppendUvarint(append(b, 1<<3), entryVersion)
+	b = binary.AppendUvarint(append(b, 2<<3), l.term)
+	b = binary.AppendUvarint(append(b, 3<<3), uint64(l.n.clock.now()))
+	for _, c := range calls {
+		n := c.cmd.SizeVT()
+		b = binary.AppendUvarint(append(b, 4<<3|2), uint64(n))
+		at := len(b)
+		b = slices.Grow(b, n)[:at+n]
+		if _, err := c.cmd.MarshalToSizedBufferVT(b[at:]); err != nil {
+			// Only an asker that changes its command behind our back comes here. What it gets is a BadCommand, and
+			// the others in the entry are not harmed.
+			b = append(b[:start(at, n)], 4<<3|2, 0)
+		}
+	}
+	return b
+}
+
+// start is where a command of n bytes at at begins with its tag and length.
+func start(at, n int) int { return at - (sizeOf(n) - n) }
+
+// sizeInEntry is what a command takes in an entry, with its tag and length.
+func sizeInEntry(cmd *journal.Command) int {
+	return sizeOf(cmd.SizeVT())
+}
+
+func sizeOf(n int) int { return n + 1 + (bits.Len32(uint32(n)|1)+6)/7 }
+
+// commit waits for entries in the order of their proposal, and hands out the results. It is one goroutine.
+func (n *Node) commit() {
+	for e := range n.committing {
+		out, err := e.future.Wait()
+		if err == nil && len(out.Results) != len(e.calls) {
+			err = replica.ErrUnknown
+		}
+		e.err = err
+		if err == nil {
+			n.metrics.committed(n.clock.elapsed() - e.since)
+			for i, c := range e.calls {
+				n.result(c, e.term, &out.Results[i])
+			}
+		}
+		n.inbox.push(event{do: func(l *leader) { l.committed(e) }}, true)
+		select {
+		case <-n.ended: // nobody looks into the inbox any more
+			for _, c := range e.calls {
+				if err != nil {
+					c.fail(ErrUnknown)
+				}
+			}
+		default:
+		}
+	}
+}
+
+// result hands one command's result to whoever waits for it. A grant that is committed starts its executor here.
+func (n *Node) result(c *call, term uint64, r *journal.Result) {
+	c.result = *r
+	if c.kind != kindAuthorise {
+		c.finish()
+		return
+	}
+	switch r.Verdict {
+	case journal.Done:
+		n.goExecute(c, term)
+	case journal.StaleTerm: // nothing was granted: the leader offers it again
+	default:
+		c.finish()
+	}
+}
+
+// committed looks at an entry that has come back from Raft.
+func (l *leader) committed(e *entry) {
+	l.inFlight--
+	for _, c := range e.calls {
+		switch {
+		case e.err != nil:
+			l.notCommitted(c, e.err)
+		case c.kind == kindAuthorise:
+			l.granted(c)
+		case c.instead != nil:
+			l.found(c)
+		}
+	}
+}
+
+// granted follows a committed Authorise: others who confirm the same payment wait for its outcome; a verdict other than
+// Done means that nobody will be inside the core.
+func (l *leader) granted(c *call) {
+	switch c.result.Verdict {
+	case journal.Done:
+		for _, f := range l.forget(c) {
+			f.result = journal.Result{Verdict: journal.Attached, Payment: c.result.Payment}
+			f.finish()
+		}
+	case journal.StaleTerm:
+		l.again(c)
+	default:
+		l.release(c.ticket, 0, false)
+		l.abandon(c)
+	}
+}
+
+// again offers a call from the beginning, under a new ticket. Nothing has come of the first offer.
+func (l *leader) again(c *call) {
+	if c.kind == kindAuthorise {
+		l.release(c.ticket, 0, false)
+		l.abandon(c)
+	}
+	c.stage.CompareAndSwap(offered, waiting)
+	l.take(c)
+}
+
+// notCommitted sorts out what an error leaves certain.
+func (l *leader) notCommitted(c *call, err error) {
+	switch {
+	case errors.Is(err, replica.ErrEntry):
+		c.stage.Store(withdrawn)
+		if c.kind == kindAuthorise {
+			l.release(c.ticket, 0, false)
+			l.abandon(c)
+		}
+		c.fail(fmt.Errorf("%w: %w", ErrTooLarge, err))
+	case !errors.Is(err, replica.ErrUnknown):
+		l.again(c)
+	case c.kind == kindAuthorise:
+		l.lost(c)
+	default:
+		// The same id takes effect once: repeating it is safe, and tells what became of it.
+		l.take(c)
+	}
+}
+
+// lost deals with a grant whose entry may or may not be in the log. Its executor will not send it, and says so: then the
+// payment is rejected as soon as a leader can commit, and the customer knows.
+func (l *leader) lost(c *call) {
+	delete(l.calls, c.ticket)
+	l.hush(c)
+	for _, f := range l.forget(c) {
+		f.result = journal.Result{Verdict: journal.Attached}
+		f.finish()
+	}
+	next := l.n.notSentCall(c.payment)
+	next.instead = c
+	l.take(next)
+}
+
+// found ends such a search. The NotSent stands in the log behind the place where the lost entry would stand: if the
+// payment is still received, the grant never was and never will be, and its asker may try again.
+func (l *leader) found(notSent *call) {
+	c := notSent.instead
+	if t, ok := l.unhush(c.payment); ok {
+		l.release(t, 0, false)
+	}
+	if notSent.result.Verdict != journal.Done && notSent.result.Payment.State == journal.StateReceived &&
+		c.stage.CompareAndSwap(offered, waiting) {
+		l.take(c)
+	}
+}
+
+func expireCall(ids []journal.PaymentID) *call {
+	body := &command.Expire{PaymentIds: make([][]byte, len(ids))}
+	for i := range ids {
+		body.PaymentIds[i] = ids[i][:]
+	}
+	return internalCall(&journal.Command{Body: &command.Command_Expire{Expire: body}})
+}
+
+func pruneCall(stamp journal.Millis) *call {
+	before := func(kept time.Duration) int64 { return max(int64(stamp)-kept.Milliseconds(), 0) }
+	return internalCall(&journal.Command{Body: &command.Command_Prune{Prune: &command.Prune{
+		FinishedBeforeMs:    before(PaymentsKept),
+		IdempotencyBeforeMs: before(IdempotencyKeysKept),
+		OutboxBeforeMs:      before(NoticesKept),
+	}}})
+}
+
+// internalCall is a command for which nobody waits, repeated until its fate is definite.
+func internalCall(cmd *journal.Command) *call {
+	cmd.Id = newCommandID()
+	return &call{kind: kindCommand, internal: true, cmd: cmd, size: sizeInEntry(cmd), wake: make(chan struct{}, 1)}
+}

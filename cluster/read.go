@@ -1,0 +1,69 @@
+package cluster
+
+import "netbank/cluster/journal"
+
+// Payment looks a payment up in this node's copy of the journal.
+func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool) {
+	n.log.View(func(m *journal.Machine) { p, ok = m.Payment(id) })
+	return p, ok
+}
+
+// Payments calls f with every payment, finished ones that are still kept included, until f returns false. No entry is
+// applied meanwhile: it is for the audit, not for serving.
+func (n *Node) Payments(f func(journal.Payment) bool) {
+	n.log.View(func(m *journal.Machine) { m.Payments(f) })
+}
+
+// Customer looks a customer up by username.
+func (n *Node) Customer(username string) (c journal.Customer, ok bool) {
+	n.log.View(func(m *journal.Machine) { c, ok = m.Customer(username) })
+	return c, ok
+}
+
+// CustomerByID looks a customer up.
+func (n *Node) CustomerByID(id journal.CustomerID) (c journal.Customer, ok bool) {
+	n.log.View(func(m *journal.Machine) { c, ok = m.CustomerByID(id) })
+	return c, ok
+}
+
+// Access looks up a customer's session in force and attempts.
+func (n *Node) Access(id journal.CustomerID) (a journal.Access, ok bool) {
+	n.log.View(func(m *journal.Machine) { a, ok = m.Access(id) })
+	return a, ok
+}
+
+// Partner looks a partner up.
+func (n *Node) Partner(id journal.PartnerID) (p journal.Partner, ok bool) {
+	n.log.View(func(m *journal.Machine) { p, ok = m.Partner(id) })
+	return p, ok
+}
+
+// PartnerByFingerprint looks up the partner that a client certificate, by its SHA-256, speaks for.
+func (n *Node) PartnerByFingerprint(fingerprint [32]byte) (p journal.Partner, ok bool) {
+	n.log.View(func(m *journal.Machine) { p, ok = m.PartnerByFingerprint(fingerprint) })
+	return p, ok
+}
+
+// Partners lists all partners, by id.
+func (n *Node) Partners() (all []journal.Partner) {
+	n.log.View(func(m *journal.Machine) { all = m.Partners() })
+	return all
+}
+
+// Keys lists the generations of the root key, oldest first.
+func (n *Node) Keys() (all []journal.Key) {
+	n.log.View(func(m *journal.Machine) { all = m.Keys() })
+	return all
+}
+
+// Notices lists up to max undelivered notices of a partner with a sequence above after, oldest first.
+func (n *Node) Notices(partner journal.PartnerID, after uint64, max int) (all []journal.Notice) {
+	n.log.View(func(m *journal.Machine) { all = m.Notices(partner, after, max) })
+	return all
+}
+
+// Contradictions lists up to max entries of the reconciliation list.
+func (n *Node) Contradictions(max int) (all []journal.Contradiction) {
+	n.log.View(func(m *journal.Machine) { all = m.Contradictions(max) })
+	return all
+}

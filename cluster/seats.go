@@ -1,0 +1,181 @@
+package cluster
+
+import (
+	"time"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+)
+
+// Relative costs of the core's operations, by the demands of the reference core (a debit is 1).
+const (
+	weightDebit   = 1.0
+	weightInquiry = 0.2
+	weightReverse = 0.75
+)
+
+// offer asks the gate for a call's seat.
+func (l *leader) offer(c *call) {
+	if c.kind == kindAuthorise {
+		if first := l.asked[c.payment]; first != nil {
+			l.followUp(first, c)
+			return
+		}
+	}
+	switch {
+	case l.n.clock.stopped.Load() && c.class != gate.Resolve:
+		l.refused(c, gate.NoLeader, time.Second)
+		return
+	case c.kind == kindSeat && !l.mayOthers && c.class != gate.Resolve:
+		l.refused(c, gate.NoLeader, max(l.started+l.n.cfg.silence()-l.now, 0))
+		return
+	case c.kind == kindAuthorise && l.n.executors.Load() >= ExecutorsMax:
+		l.refused(c, gate.QueueFull, time.Second)
+		return
+	}
+	l.ticket++
+	c.ticket = l.ticket
+	l.calls[c.ticket] = c
+	if c.kind == kindAuthorise {
+		l.asked[c.payment] = c
+	}
+	l.decide(l.gate.Offer(l.now, gate.Offer{
+		Ticket: c.ticket, Class: c.class, Tier: c.tier, Partner: c.partner, Weight: c.weight,
+		Budget: c.deadline - l.now,
+	}, l.decisions[:0]))
+}
+
+// followUp hangs a second confirmation of a payment on the first: together they take one seat.
+func (l *leader) followUp(first, c *call) {
+	if len(first.followers) >= FollowersMax {
+		if c.stage.CompareAndSwap(waiting, withdrawn) {
+			c.fail(ErrOverloaded)
+		}
+		return
+	}
+	first.followers = append(first.followers, c)
+}
+
+// decide carries out what the gate has decided. Carrying out may free seats, which leads to more decisions.
+func (l *leader) decide(decisions []gate.Decision) {
+	for i := 0; i < len(decisions); i++ {
+		d := decisions[i]
+		c := l.calls[d.Ticket]
+		if c == nil {
+			continue
+		}
+		if d.Action == gate.Refuse {
+			delete(l.calls, d.Ticket)
+			l.refused(c, d.Reason, d.RetryAfter)
+			continue
+		}
+		if !c.stage.CompareAndSwap(waiting, offered) { // its asker has left
+			delete(l.calls, d.Ticket)
+			decisions = l.gate.Answer(l.now, d.Ticket, 0, false, decisions)
+			l.abandon(c)
+			continue
+		}
+		c.granted = l.now
+		l.n.metrics.waited(c.class, l.now-c.asked)
+		if c.kind == kindSeat {
+			c.finish()
+			continue
+		}
+		l.urgent.push(c)
+	}
+	l.decisions = decisions[:0]
+}
+
+// refused tells a call that nothing was done for it.
+func (l *leader) refused(c *call, reason gate.Reason, retryAfter time.Duration) {
+	if c.stage.CompareAndSwap(waiting, withdrawn) {
+		l.n.metrics.refused(c.class, reason)
+		c.refuse(reason, retryAfter)
+	}
+	l.abandon(c)
+}
+
+// abandon forgets a confirmation that leads nowhere. Those who hung on it ask for themselves: their budgets and sessions
+// are their own.
+func (l *leader) abandon(c *call) {
+	followers := l.forget(c)
+	for _, f := range followers {
+		l.n.inbox.push(event{call: f}, true)
+	}
+}
+
+// forget takes a confirmation from the table of those that wait, and gives its followers.
+func (l *leader) forget(c *call) []*call {
+	if c.kind == kindAuthorise && l.asked[c.payment] == c {
+		delete(l.asked, c.payment)
+	}
+	followers := c.followers
+	c.followers = nil
+	return followers
+}
+
+// release frees a seat of which the core has said all, or to which nothing was sent.
+func (l *leader) release(t gate.Ticket, elapsed time.Duration, late bool) {
+	delete(l.calls, t)
+	if l.phase == ready {
+		l.decide(l.gate.Answer(l.now, t, elapsed, late, l.decisions[:0]))
+	}
+}
+
+// answered takes the end of a core call. The seat is free now, not when the outcome is committed: a slow disk is not a
+// slow core.
+func (l *leader) answered(e event) {
+	c, a := e.call, &e.answer
+	if e.silent {
+		delete(l.calls, c.ticket)
+		l.hush(c)
+	} else {
+		l.release(c.ticket, a.Elapsed, false)
+	}
+	switch {
+	case a.Word == NotSent && a.Err != nil && a.Err != errTooLateToSend:
+		l.breaker.failed(l, a.Err.Error())
+	case a.Elapsed > 0 && !e.silent:
+		l.breaker.reached(l)
+	}
+	if e.next != nil {
+		l.take(e.next)
+	}
+}
+
+// late takes an answer that came after its call had been given up.
+func (l *leader) late(id journal.PaymentID, elapsed time.Duration, next *call) {
+	if t, ok := l.unhush(id); ok {
+		l.release(t, elapsed, true)
+	}
+	l.breaker.reached(l)
+	if next != nil {
+		l.take(next)
+	}
+}
+
+// publishEdge tells the edge what the gate would refuse now, however long the asker could wait.
+func (l *leader) publishEdge() {
+	if l.phase != ready {
+		return
+	}
+	levels := l.gate.Level()
+	stopped := l.n.clock.stopped.Load()
+	for class := range levels {
+		reason, retryAfter := levels[class].Refuses(weightDebit, BudgetMax)
+		if stopped {
+			reason, retryAfter = gate.NoLeader, time.Second
+		}
+		l.n.edge[class].Store(packRefusal(reason, retryAfter))
+	}
+}
+
+// packRefusal puts a refusal into one word, so that the edge reads it with one load: milliseconds, then the reason.
+func packRefusal(reason gate.Reason, retryAfter time.Duration) uint64 {
+	return uint64(min(max(retryAfter, 0), time.Hour)/time.Millisecond)<<8 | uint64(reason)
+}
+
+func unpackRefusal(word uint64) (Refusal, bool) {
+	reason := gate.Reason(word & 0xff)
+	return Refusal{Reason: reason, RetryAfter: time.Duration(word>>8) * time.Millisecond}, reason != gate.Admitted
+}
