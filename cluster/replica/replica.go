@@ -48,6 +48,7 @@ func Open(cfg Config) (*Replica, error) { return open(cfg, seams{segmentBytes: S
 // seams are what tests replace.
 type seams struct {
 	segmentBytes int
+	joining      bool                  // the node waits to be taken into a cluster, instead of being one
 	wrap         func(diskLog) diskLog // puts a faulty log between the guard and the real one
 }
 
@@ -95,17 +96,19 @@ func (r *Replica) openParts(seams seams) error {
 			return err
 		}
 	}
-	return r.startRaft()
+	return r.startRaft(seams.joining)
 }
 
-func (r *Replica) startRaft() error {
+func (r *Replica) startRaft(joining bool) error {
 	cache, err := raft.NewLogCache(LogCacheEntries, r.guard)
 	if err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
 	conf := raftConfig(r.cfg)
-	if err := bootstrap(conf, r.guard, r.snapshots, r.cfg.Transport); err != nil {
-		return err
+	if !joining {
+		if err := bootstrap(conf, r.guard, r.snapshots, r.cfg.Transport); err != nil {
+			return err
+		}
 	}
 	r.guard.enter(writing)
 	// The state machine is called by Raft's goroutines from here on, and asks the proposer.
