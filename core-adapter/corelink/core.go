@@ -83,34 +83,30 @@ func (l *Link) networkCall(code string) (*call, error) {
 
 // Debit implements coreadapter.Core: a 0200, once.
 func (l *Link) Debit(ctx context.Context, d coreadapter.Debit, sendBefore time.Time) coreadapter.Answer {
-	numeric, err := currency(d.Currency)
+	numeric, err := checkDebit(&d)
 	if err != nil {
 		return l.unsent(OpDebit, err)
 	}
-	if err := checkMinor(d.Minor); err != nil {
-		return l.unsent(OpDebit, err)
-	}
-	if err := checkPaymentID(d.PaymentID); err != nil {
-		return l.unsent(OpDebit, err)
-	}
-	c, err := l.newCall(OpDebit, iso8583.DebitRequest, &d, func(e *encoder) {
-		e.text(iso8583.FieldAccount, d.Account)
-		e.text(iso8583.FieldProcessing, iso8583.ProcessingDebit)
-		e.number(iso8583.FieldAmount, d.Minor)
-		l.localTime(e)
-		e.text(iso8583.FieldAcquirer, l.cfg.Acquirer)
-		e.text(iso8583.FieldRRN, d.RRN)
-		e.text(iso8583.FieldTerminal, l.cfg.Terminal)
-		e.text(iso8583.FieldAcceptor, l.cfg.Acceptor)
-		e.additional(additionalOf(&d))
-		e.number(iso8583.FieldCurrency, numeric)
-	})
+	c, err := l.newCall(OpDebit, iso8583.DebitRequest, &d, func(e *encoder) { l.fillDebit(e, &d, numeric) })
 	if err != nil {
 		return l.unsent(OpDebit, err)
 	}
 	c.numeric = numeric
 	c.sendBefore = sendBefore
 	return l.run(ctx, c)
+}
+
+func (l *Link) fillDebit(e *encoder, d *coreadapter.Debit, numeric int64) {
+	e.text(iso8583.FieldAccount, d.Account)
+	e.text(iso8583.FieldProcessing, iso8583.ProcessingDebit)
+	e.number(iso8583.FieldAmount, d.Minor)
+	l.localTime(e)
+	e.text(iso8583.FieldAcquirer, l.cfg.Acquirer)
+	e.text(iso8583.FieldRRN, d.RRN)
+	e.text(iso8583.FieldTerminal, l.cfg.Terminal)
+	e.text(iso8583.FieldAcceptor, l.cfg.Acceptor)
+	e.additional(additionalOf(d))
+	e.number(iso8583.FieldCurrency, numeric)
 }
 
 // Inquire implements coreadapter.Core: a 0600. Its own 7 and 11 are new each time; 37 and 48 say what is asked for.
@@ -134,14 +130,8 @@ func (l *Link) Inquire(ctx context.Context, ref coreadapter.Reference) coreadapt
 // Reverse implements coreadapter.Core: a 0420, or 0421 for a repeat. It bears the debit's own 7, 11 and 37, so that every
 // node and every repeat sends the same advice.
 func (l *Link) Reverse(ctx context.Context, d coreadapter.Debit, repeat bool) coreadapter.Answer {
-	numeric, err := currency(d.Currency)
+	numeric, err := checkDebit(&d)
 	if err != nil {
-		return l.unsent(OpReverse, err)
-	}
-	if err := checkMinor(d.Minor); err != nil {
-		return l.unsent(OpReverse, err)
-	}
-	if err := checkPaymentID(d.PaymentID); err != nil {
 		return l.unsent(OpReverse, err)
 	}
 	mti := iso8583.ReversalAdvice
@@ -262,11 +252,15 @@ func currency(alpha string) (int64, error) {
 	return int64(c.Numeric), nil
 }
 
-func checkMinor(minor int64) error {
-	if minor < 1 || minor > iso8583.MaxMinor {
-		return fmt.Errorf("%w: the amount in minor units is outside 1 to %d", ErrBadRequest, int64(iso8583.MaxMinor))
+// checkDebit judges what the field table does not, and gives the currency's number.
+func checkDebit(d *coreadapter.Debit) (numeric int64, err error) {
+	if d.Minor < 1 || d.Minor > iso8583.MaxMinor {
+		return 0, fmt.Errorf("%w: the amount in minor units is outside 1 to %d", ErrBadRequest, int64(iso8583.MaxMinor))
 	}
-	return nil
+	if err := checkPaymentID(d.PaymentID); err != nil {
+		return 0, err
+	}
+	return currency(d.Currency)
 }
 
 // checkPaymentID refuses the empty id, which field 48 would leave out. Field 48 judges any other.
