@@ -99,13 +99,13 @@ func NewServer(name string, handler fasthttp.RequestHandler, fail Fail, limits L
 // StatusOf gives the status that answers a request which could not be read.
 func StatusOf(err error) int {
 	var small *fasthttp.ErrSmallBuffer
-	var network net.Error
+	var timed interface{ Timeout() bool } // net.Error, and what is as good as one
 	switch {
 	case errors.As(err, &small):
 		return fasthttp.StatusRequestHeaderFieldsTooLarge
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		return fasthttp.StatusRequestEntityTooLarge
-	case errors.As(err, &network) && network.Timeout():
+	case errors.As(err, &timed) && timed.Timeout():
 		return fasthttp.StatusRequestTimeout
 	}
 	return fasthttp.StatusBadRequest
