@@ -24,10 +24,13 @@ const (
 	// key far below 2^32, the limit for AES-GCM with random nonces (NIST SP 800-38D, 8.3).
 	RotateEvery = 24 * time.Hour
 	// KeyLifetime is the age to which a root key opens cookies, consents and links: its day of sealing, then the 24
-	// hours that a payment can stay open, then a day for looking at the result.
+	// hours that a payment can stay open, then a day for looking at the result. The newest key opens at any age, so that
+	// a rotation that does not come takes nobody's session.
 	KeyLifetime = 72 * time.Hour
-	// SealDelay is the age from which a key seals, if there is an older one: every node should know it by then.
+	// SealDelay is the age from which a key seals, if there is an older one that still does: every node should know it by then.
 	SealDelay = 10 * time.Second
+	// sealAgeMax is the age to which a key seals in the place of one that is younger than SealDelay.
+	sealAgeMax = KeyLifetime - RotateEvery
 	// KeysMax bounds the ring: the keys of DeviceLifetime, with room for rotations out of turn. The oldest are left out.
 	KeysMax = 256
 	// refreshEvery bounds how often a token under an unknown key makes the ring look at the journal.
@@ -58,6 +61,10 @@ type generation struct {
 	device  cipher.AEAD
 	consent cipher.AEAD
 	link    cipher.Block
+}
+
+func (g *generation) age(now time.Time) time.Duration {
+	return now.Sub(time.UnixMilli(int64(g.created)))
 }
 
 // KeyRing holds the root keys of the journal, opened, with a sub-key for each purpose. The newest seals; all that are valid
@@ -151,18 +158,16 @@ func subKey(secret []byte, purpose string) (cipher.Block, error) {
 // sealing gives the key that seals now, or ErrNoKey.
 func (r *KeyRing) sealing(now time.Time) (*generation, error) {
 	all := *r.generations.Load()
-	for _, g := range all {
-		if now.UnixMilli()-int64(g.created) >= SealDelay.Milliseconds() {
-			return g, nil
+	for i, g := range all {
+		if g.age(now) < SealDelay && i+1 < len(all) && all[i+1].age(now) <= sealAgeMax {
+			continue
 		}
+		return g, nil
 	}
-	if len(all) == 0 {
-		return nil, ErrNoKey
-	}
-	return all[len(all)-1], nil
+	return nil, ErrNoKey
 }
 
-// opening gives the generation of an id if it is not older than lifetime, or nil. If the id is unknown, it looks at the journal
+// opening gives the generation of an id if it opens what is good for lifetime, or nil. If the id is unknown, it looks at the journal
 // once, at most every refreshEvery: another node may have sealed with a key that this one has not picked up.
 func (r *KeyRing) opening(id uint32, lifetime time.Duration, now time.Time) *generation {
 	g := r.find(id)
@@ -171,10 +176,14 @@ func (r *KeyRing) opening(id uint32, lifetime time.Duration, now time.Time) *gen
 		_ = r.Refresh()
 		g = r.find(id)
 	}
-	if g == nil || now.UnixMilli()-int64(g.created) > lifetime.Milliseconds() {
+	if g == nil || !r.opens(g, lifetime, now) {
 		return nil
 	}
 	return g
+}
+
+func (r *KeyRing) opens(g *generation, lifetime time.Duration, now time.Time) bool {
+	return g.age(now) <= lifetime || g == (*r.generations.Load())[0]
 }
 
 func (r *KeyRing) find(id uint32) *generation {

@@ -49,8 +49,39 @@ func TestRotation_AKeyOlderThanItsLifetimeOpensNoCookie(t *testing.T) {
 		time.Sleep(KeyLifetime)
 		in := signedIn(t, s)
 		opened(t, s, in.Cookie)
+		b.rotate(2)
+		if err := s.Refresh(); err != nil {
+			t.Fatal(err)
+		}
+		opened(t, s, in.Cookie)
 		time.Sleep(time.Millisecond)
 		refused(t, s, in.Cookie, ErrNoSession)
+	})
+}
+
+func TestRotation_OneThatDoesNotComeTakesNobodysSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		s := newStore(t, b, dropped{})
+		time.Sleep(10 * KeyLifetime)
+		opened(t, s, signedIn(t, s).Cookie)
+		if !s.CheckLink(payment, []byte(s.LinkMAC(payment))) {
+			t.Fatal("a link was refused")
+		}
+	})
+}
+
+func TestRotation_AfterDaysWithoutTheNewKeySealsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		time.Sleep(sealAgeMax + time.Millisecond)
+		b.rotate(2)
+		s := newStore(t, b, dropped{})
+		in := signedIn(t, s)
+		if sealedWith(t, in.Cookie) != 2 {
+			t.Fatal("a key seals that will soon open nothing")
+		}
+		opened(t, s, in.Cookie)
 	})
 }
 

@@ -45,10 +45,10 @@ func (r *KeyRing) CheckLink(id journal.PaymentID, s []byte) bool {
 	}
 	memory := scratches.Get().(*scratch)
 	defer scratches.Put(memory)
-	now := r.now().UnixMilli()
+	now := r.now()
 	// Within KeyLifetime there are a handful of keys; more than one can share its last byte only after 256 rotations out of turn.
 	for _, g := range *r.generations.Load() {
-		if byte(g.id) != given[0] || now-int64(g.created) > KeyLifetime.Milliseconds() {
+		if byte(g.id) != given[0] || !r.opens(g, KeyLifetime, now) {
 			continue
 		}
 		mac := g.linkMAC(id, memory)

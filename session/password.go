@@ -59,6 +59,15 @@ func (p Params) check(cheap bool) error {
 	return nil
 }
 
+// CheckPHC says why a PHC string cannot be imported: it is not one, or it is weaker than Standard and cheap hashes are not allowed.
+func CheckPHC(phc string, cheap bool) error {
+	hash, err := ParseHash(phc)
+	if err != nil {
+		return err
+	}
+	return hash.check(cheap)
+}
+
 // Hash is a parsed PHC string.
 type Hash struct {
 	Params

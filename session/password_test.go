@@ -101,6 +101,10 @@ func TestCheapHashesAreForTheLabOnly(t *testing.T) {
 	f(Params{MemoryMaxKiB, PassesMax, LanesMax}, false, true)
 	f(Params{}, true, false)
 	f(Params{16, 1, 4}, true, false)
+	weak, err := HashPassword(secret, Cheap)
+	if err != nil || CheckPHC(weak, true) != nil || CheckPHC(weak, false) == nil || CheckPHC("x", true) == nil {
+		t.Fatal("CheckPHC")
+	}
 	if _, err := HashPassword("short", Cheap); !errors.Is(err, ErrMalformed) {
 		t.Fatalf("HashPassword = %v", err)
 	}

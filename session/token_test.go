@@ -230,6 +230,9 @@ func TestLinkIsShortAndGoodForItsPaymentAndKeys(t *testing.T) {
 			t.Fatal("links of two keys with one last byte are mixed up")
 		}
 		time.Sleep(KeyLifetime)
+		if !s.CheckLink(payment, []byte(s.LinkMAC(payment))) {
+			t.Fatal("the newest key's link was refused")
+		}
 		if s.CheckLink(payment, []byte(k.link)) {
 			t.Fatal("a link was taken after its key's lifetime")
 		}
