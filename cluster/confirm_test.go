@@ -1,0 +1,240 @@
+package cluster
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+)
+
+func TestConfirm_ReturnsWithTheOutcome(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.boot()
+		x := r.create()
+		got := r.confirm(x)
+		if got.Refusal != nil || got.Verdict != journal.Done || got.Payment.State != journal.StateSettled || got.Payment.ApprovalCode != "A00001" {
+			t.Fatalf("got %+v", got)
+		}
+		r.is(x, journal.StateSettled, 1)
+	})
+}
+
+func TestConfirm_ADeclineIsARejection(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { return script{decline: "51"} }
+		r.boot()
+		x := r.create()
+		if got := r.confirm(x); got.Payment.State != journal.StateRejected || got.Payment.ResponseCode != "51" {
+			t.Fatalf("got %+v", got)
+		}
+		r.is(x, journal.StateRejected, 0)
+	})
+}
+
+func TestAtMostOneDebit_ConcurrentConfirmsTakeOneSeat(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { return script{work: 100 * time.Millisecond} }
+		r.boot()
+		x := r.create()
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 20 * time.Millisecond)
+				if got := r.confirm(x); got.Payment.State != journal.StateSettled {
+					t.Errorf("confirm %d: %+v", i, got)
+				}
+			})
+		}
+		wg.Wait()
+		if sent := r.core.wasSent(x.Payment); sent != 1 {
+			t.Errorf("sent %d times", sent)
+		}
+		if starts := r.node.Status().Gate.Counts[gate.Confirm][gate.Admitted]; starts > 1 {
+			t.Errorf("%d seats were taken", starts)
+		}
+		r.is(x, journal.StateSettled, 1)
+	})
+}
+
+func TestConfirm_AnotherCustomersPaymentIsNotShown(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.boot()
+		x := r.create()
+		r.confirm(x)
+		x.Customer++
+		if got := r.confirm(x); got.Verdict != journal.NotAllowed {
+			t.Fatalf("got %v", got.Verdict)
+		}
+	})
+}
+
+func TestConfirm_AWrongSessionIsAVerdictAndFreesTheSeat(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 1
+		r.boot()
+		x := r.create()
+		bad := x
+		bad.SessionEpoch = 9
+		if got := r.confirm(bad); got.Verdict != journal.NoSession || got.Access.Epoch != 1 {
+			t.Fatalf("got %+v", got)
+		}
+		if got := r.confirm(x); got.Payment.State != journal.StateSettled {
+			t.Fatalf("got %+v", got)
+		}
+	})
+}
+
+func TestConfirm_AFollowerOfAFailedConfirmAsksForItself(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.boot()
+		x := r.create()
+		bad := x
+		bad.SessionEpoch = 9
+		r.log.hold()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if got := r.confirm(bad); got.Verdict != journal.NoSession {
+				t.Errorf("got %+v", got)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if got := r.confirm(x); got.Payment.State != journal.StateSettled {
+				t.Errorf("got %+v", got)
+			}
+		})
+		synctest.Wait()
+		time.Sleep(10 * time.Millisecond)
+		r.log.release()
+		wg.Wait()
+	})
+}
+
+// While it is queued, a budget that is over is a certain no; nothing is charged later.
+func TestRefusedMeansNotCharged_BudgetOverInTheQueue(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 1
+		r.core.script = func(Debit) script { return script{work: 3 * time.Second} }
+		r.boot()
+		first, second := r.create(), r.create()
+		second.Budget = time.Second
+		var wg sync.WaitGroup
+		wg.Go(func() { r.confirm(first) })
+		synctest.Wait()
+		time.Sleep(10 * time.Millisecond)
+		got := r.confirm(second)
+		if got.Refusal == nil || got.Payment.State != journal.StateReceived {
+			t.Fatalf("got %+v", got)
+		}
+		wg.Wait()
+		time.Sleep(time.Minute)
+		r.is(second, journal.StateReceived, 0)
+		if r.core.wasSent(second.Payment) != 0 {
+			t.Error("a refused payment was sent")
+		}
+	})
+}
+
+// Once offered to Raft there is no refusal, only the state as it stands (rule 4).
+func TestRule4_BudgetOverInTheEntryIsNoRefusal(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.boot()
+		x := r.create()
+		x.Budget = time.Second
+		r.log.hold()
+		got, err := r.node.Confirm(x)
+		if !errors.Is(err, ErrUnknown) || got.Refusal != nil {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		r.log.release()
+		time.Sleep(time.Second)
+		r.is(x, journal.StateSettled, 1)
+	})
+}
+
+func TestConfirm_BudgetOverInTheCoreGivesThePaymentAsItStands(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { return script{work: 5 * time.Second} }
+		r.boot()
+		x := r.create()
+		x.Budget = 2 * time.Second
+		if got := r.confirm(x); got.Refusal != nil || got.Payment.State != journal.StateAuthorised {
+			t.Fatalf("got %+v", got)
+		}
+		time.Sleep(10 * time.Second)
+		r.is(x, journal.StateSettled, 1)
+	})
+}
+
+// Rule 4: a new leader that has not applied everything neither refuses nor grants.
+func TestRule4_ANewLeaderIsSilentUntilItsBarrier(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.commit = 500 * time.Millisecond
+		r.start()
+		x := r.create()
+		x.Budget = 200 * time.Millisecond
+		if got, err := r.node.Confirm(x); !errors.Is(err, ErrNoLeader) || got.Refusal != nil {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		r.log.elect()
+		synctest.Wait()
+		if r.node.Leading() {
+			t.Error("leads before its barrier")
+		}
+		if got, err := r.node.Confirm(x); !errors.Is(err, ErrNoLeader) || got.Refusal != nil {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		x.Budget = 5 * time.Second
+		if got := r.confirm(x); got.Payment.State != journal.StateSettled {
+			t.Fatalf("got %+v", got)
+		}
+	})
+}
+
+func TestSubmit_ErrorsAreCertain(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.start()
+		if _, err := r.node.Submit(expireCall(nil).cmd, time.Now().Add(time.Second)); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("got %v", err)
+		}
+		r.log.elect()
+		synctestWait(r)
+		ids := make([]journal.PaymentID, 5000)
+		if _, err := r.node.Submit(expireCall(ids).cmd, time.Now().Add(time.Second)); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("got %v", err)
+		}
+		r.log.hold()
+		if _, err := r.node.Submit(expireCall(ids[:1]).cmd, time.Now().Add(time.Second)); !errors.Is(err, ErrUnknown) {
+			t.Errorf("got %v", err)
+		}
+		r.log.release()
+		r.node.Close()
+		r.open = false
+		if _, err := r.node.Submit(expireCall(ids[:1]).cmd, time.Now().Add(time.Second)); !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAwait_ReturnsWithTheNextVersion(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		r.boot()
+		x := r.create()
+		var wg sync.WaitGroup
+		for version, want := range []journal.State{journal.StateReceived, journal.StateAuthorised, journal.StateSettled} {
+			wg.Go(func() {
+				if p, ok := r.node.Await(x.Payment, uint32(version), time.Now().Add(time.Minute)); !ok || p.State != want {
+					t.Errorf("above version %d: %v, want %v", version, p.State, want)
+				}
+			})
+		}
+		synctest.Wait()
+		r.confirm(x)
+		wg.Wait()
+	})
+}
