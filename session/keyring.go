@@ -170,29 +170,22 @@ func (r *KeyRing) sealing(now time.Time) (*generation, error) {
 // opening gives the generation of an id if it opens what is good for lifetime, or nil. If the id is unknown, it looks at the journal
 // once, at most every refreshEvery: another node may have sealed with a key that this one has not picked up.
 func (r *KeyRing) opening(id uint32, lifetime time.Duration, now time.Time) *generation {
-	g := r.find(id)
-	if g == nil && r.mayLook(now) {
+	all := *r.generations.Load()
+	at := find(all, id)
+	if at < 0 && r.mayLook(now) {
 		// A key that does not open is reported by the regular Refresh; here the token is simply not valid.
 		_ = r.Refresh()
-		g = r.find(id)
+		all = *r.generations.Load()
+		at = find(all, id)
 	}
-	if g == nil || !r.opens(g, lifetime, now) {
+	if at < 0 || at > 0 && all[at].age(now) > lifetime {
 		return nil
 	}
-	return g
+	return all[at]
 }
 
-func (r *KeyRing) opens(g *generation, lifetime time.Duration, now time.Time) bool {
-	return g.age(now) <= lifetime || g == (*r.generations.Load())[0]
-}
-
-func (r *KeyRing) find(id uint32) *generation {
-	for _, g := range *r.generations.Load() {
-		if g.id == id {
-			return g
-		}
-	}
-	return nil
+func find(all []*generation, id uint32) int {
+	return slices.IndexFunc(all, func(g *generation) bool { return g.id == id })
 }
 
 func (r *KeyRing) mayLook(now time.Time) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,34 @@ func TestUnknownKeysMakeTheRingLookOnceASecond(t *testing.T) {
 	})
 }
 
+func TestRotation_UnderLoadLosesNoSession(t *testing.T) {
+	b := newBank(t)
+	s := newStore(t, b, nil)
+	in := signedIn(t, s)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 200 {
+				session, err := s.Open([]byte(in.Cookie))
+				if err != nil {
+					t.Errorf("Open = %v", err)
+					return
+				}
+				if !s.CheckLink(payment, []byte(s.LinkMAC(payment))) || !session.CheckCSRF([]byte(session.CSRFToken())) {
+					t.Error("a link or a form was refused")
+				}
+			}
+		})
+	}
+	for id := range uint32(20) {
+		b.rotate(id + 2)
+		if err := s.Refresh(); err != nil {
+			t.Error(err)
+		}
+	}
+	all.Wait()
+}
+
 func TestRefreshUsesTheKeysThatOpenAndNamesTheOneThatDoesNot(t *testing.T) {
 	b := newBank(t)
 	s := newStore(t, b, dropped{})
@@ -212,7 +241,8 @@ func sealedWith(t *testing.T, token string) int {
 func withKey(t *testing.T, s *Store, id uint32, c *state) string {
 	t.Helper()
 	ring := &KeyRing{}
-	ring.generations.Store(&[]*generation{s.find(id)})
+	all := *s.generations.Load()
+	ring.generations.Store(&[]*generation{all[find(all, id)]})
 	cookie, err := ring.sealCookie(c, time.Now())
 	if err != nil {
 		t.Fatal(err)
