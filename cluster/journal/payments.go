@@ -63,6 +63,8 @@ func (m *Machine) createdBefore(c *command.CreatePayment, out *Result) bool {
 	if !m.find(value[:16], out) {
 		// The payment was pruned before its key. The key is free again.
 		out.Verdict = Done
+		m.key = append(append(m.key[:0], keyIdempotency), c.IdempotencyKey...)
+		m.delete(m.key)
 		m.key = appendTimeKey(m.key[:0], Millis(binary.BigEndian.Uint64(value[32:])), c.IdempotencyKey)
 		m.delete(m.key)
 		m.idempotency--

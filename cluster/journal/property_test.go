@@ -24,6 +24,8 @@ type crowd struct {
 	term  uint64
 	past  []*Command
 	count int
+	ids   int      // payments are drawn from 1 to ids
+	m     *Machine // sessions and codes are drawn near those in force
 }
 
 const crowdPayments = 6
@@ -40,7 +42,7 @@ func (c *crowd) number(from, to int, name string) int {
 }
 
 func (c *crowd) payment() (int, []byte) {
-	n := c.number(1, crowdPayments, "payment")
+	n := c.number(1, c.ids, "payment")
 	id := paymentID(n, morning)
 	return n, id[:]
 }
@@ -85,7 +87,7 @@ func (c *crowd) body() any {
 	case 25:
 		return &command.SignIn{Customer: who, KnownDevice: rapid.Bool().Draw(c.t, "known")}
 	case 26:
-		return &command.EndSession{Customer: who, SessionEpoch: uint64(c.number(0, 3, "session"))}
+		return &command.EndSession{Customer: who, SessionEpoch: c.session(who)}
 	case 27:
 		return &command.OutboxDone{Partner: 1, Sequences: []uint64{uint64(c.number(1, 20, "sequence"))}, Delivery: command.Delivery(c.number(1, 3, "delivery"))}
 	case 28:
@@ -116,7 +118,7 @@ func (c *crowd) creation(n int, id []byte) any {
 	b := bank{now: c.now}
 	cmd := b.creation(n)
 	cmd.PaymentId = id
-	cmd.IdempotencyKey = named("key", strconv.Itoa(c.number(1, crowdPayments, "key")))
+	cmd.IdempotencyKey = named("key", strconv.Itoa(c.number(1, c.ids, "key")))
 	if rapid.Bool().Draw(c.t, "no webhook") {
 		cmd.NotificationUri = ""
 	}
@@ -128,14 +130,21 @@ func (c *crowd) creation(n int, id []byte) any {
 
 func (c *crowd) consent(id []byte, who uint64) any {
 	b := bank{now: c.now}
-	cmd := b.consent(PaymentID(id), int64(c.number(1, 40, "step")))
-	cmd.Customer, cmd.SessionEpoch = who, uint64(c.number(1, 3, "session"))
+	a, _ := c.m.Access(CustomerID(who))
+	cmd := b.consent(PaymentID(id), a.TOTPStep+int64(c.number(0, 4, "step")))
+	cmd.Customer, cmd.SessionEpoch = who, c.session(who)
 	cmd.Node, cmd.Incarnation = uint32(c.number(1, 2, "node")), uint64(c.number(1, 2, "life"))
 	cmd.DebtorAccount = account(uint64(c.number(1, 8, "from"))%8/7 + who) // now and then another customer's
 	if c.number(0, 9, "amount") == 0 {
 		cmd.AmountMinor++
 	}
 	return cmd
+}
+
+// session draws the newest session, or sometimes one before it.
+func (c *crowd) session(who uint64) uint64 {
+	a, _ := c.m.Access(CustomerID(who))
+	return uint64(max(1, int(a.Epoch)-max(0, c.number(0, 5, "session")-3)))
 }
 
 // step is one command applied alone, and what was there before.
@@ -152,10 +161,13 @@ type step struct {
 
 // walk applies a random log and shows each step. It gives the log as it would stand on disk.
 func walk(t *rapid.T, m *Machine, see func(step)) []entry {
-	c := &crowd{t: t, now: morning, term: 1}
+	return walkFor(t, m, rapid.IntRange(20, 120).Draw(t, "steps"), crowdPayments, see)
+}
+
+func walkFor(t *rapid.T, m *Machine, steps, ids int, see func(step)) []entry {
+	c := &crowd{t: t, now: morning, term: 1, ids: ids, m: m}
 	var log []entry
 	first := []any{partner(1), customer(1, "alice"), customer(2, "bob"), &command.SignIn{Customer: 1}, &command.SignIn{Customer: 2}}
-	steps := c.number(20, 120, "steps")
 	for i := range len(first) + steps {
 		var cmd *Command
 		entryTerm := c.term
