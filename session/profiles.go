@@ -3,7 +3,6 @@ package session
 import (
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -104,20 +103,3 @@ func (r ristrettoProfiles) set(key string, p *cachedProfile) {
 }
 
 func (r ristrettoProfiles) close() { r.cache.Close() }
-
-// withDefaults fills in the zero fields.
-func (l Limits) withDefaults() Limits {
-	if l.CacheEntries < 1 {
-		l.CacheEntries = 100_000
-	}
-	if l.HashWorkers < 1 {
-		l.HashWorkers = runtime.GOMAXPROCS(0)
-	}
-	if l.HashQueue < 1 {
-		l.HashQueue = 64 * l.HashWorkers
-	}
-	if l.Guesses < 1 {
-		l.Guesses = 65_536
-	}
-	return l
-}

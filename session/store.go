@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,23 @@ type Limits struct {
 	HashQueue int
 	// Guesses is the number of user names of which wrong attempts from unknown devices are remembered; default 65,536.
 	Guesses int
+}
+
+// withDefaults fills in the zero fields.
+func (l Limits) withDefaults() Limits {
+	if l.CacheEntries < 1 {
+		l.CacheEntries = 100_000
+	}
+	if l.HashWorkers < 1 {
+		l.HashWorkers = runtime.GOMAXPROCS(0)
+	}
+	if l.HashQueue < 1 {
+		l.HashQueue = 64 * l.HashWorkers
+	}
+	if l.Guesses < 1 {
+		l.Guesses = 65_536
+	}
+	return l
 }
 
 // Store is the only door to sessions. It is safe for concurrent use.
