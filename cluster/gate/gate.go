@@ -79,7 +79,11 @@ func (g *Gate) Offer(now Time, o Offer, out []Decision) []Decision {
 	o.Budget = min(o.Budget, BudgetMax)
 	cost := workOf(o.Weight)
 
-	level := g.level(o.Class)
+	level := g.level(o.Class, g.queue.ahead(o.Class, o.Tier, o.Partner, cost))
+	full := g.queue.full(o.Class, o.Tier, o.Partner) && !g.seatFor(o.Class)
+	if full && level.Shut == Admitted && g.queue.givesWay(o.Class) == none {
+		level.Shut, level.RetryAfter = g.fullFor(level.Wait)
+	}
 	reason, retry := level.Shut, level.RetryAfter
 	if reason == Admitted {
 		reason, retry = level.infeasible(cost, o.Budget)
@@ -87,7 +91,7 @@ func (g *Gate) Offer(now Time, o Offer, out []Decision) []Decision {
 	if reason != Admitted {
 		return g.refuse(o.Ticket, o.Class, reason, retry, out)
 	}
-	if g.queue.length >= g.queueMax && !g.seatFor(o.Class) {
+	if full {
 		out = g.drop(g.queue.givesWay(o.Class), QueueFull, out)
 	}
 	slot := g.enter(o.Ticket, o.Class, cost)
@@ -259,7 +263,7 @@ func (g *Gate) refuse(t Ticket, class Class, reason Reason, retry time.Duration,
 // drop refuses what waits.
 func (g *Gate) drop(slot int32, reason Reason, out []Decision) []Decision {
 	t, class := g.entries[slot].ticket, g.entries[slot].class
-	retry := retryIn(g.wait(class))
+	retry := retryIn(g.wait(class, g.queue.workOf[class]))
 	switch {
 	case g.breaker:
 		reason, retry = Breaker, g.again(g.breakerSince)

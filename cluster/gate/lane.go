@@ -10,17 +10,22 @@ type lane struct {
 	next, prev int32 // the ring of lanes of the same class and tier
 	deficit    work  // what the lane may still start in this turn
 	quantum    work  // what it is given at each turn: the partner's weight
+	work       work  // what waits in it
+	length     int
 }
 
 // ring is the lanes of one class and tier, in the order of their turns.
 type ring struct {
 	current int32 // the lane whose turn it is; none if the ring is empty
 	lanes   int
+	quanta  work // of all lanes
+	work    work // what waits in all lanes
 }
 
 // insert puts a lane at the end of the round.
 func (q *queue) insert(r *ring, l int32) {
 	r.lanes++
+	r.quanta += q.lanes[l].quantum
 	if r.current == none {
 		q.lanes[l].next, q.lanes[l].prev = l, l
 		q.lanes[l].deficit = q.lanes[l].quantum
@@ -36,6 +41,7 @@ func (q *queue) insert(r *ring, l int32) {
 // take removes a lane from its ring. What it had left is forfeit: a share cannot be saved up.
 func (q *queue) take(r *ring, l int32) {
 	r.lanes--
+	r.quanta -= q.lanes[l].quantum
 	next, prev := q.lanes[l].next, q.lanes[l].prev
 	q.lanes[prev].next, q.lanes[next].prev = next, prev
 	if r.current != l {

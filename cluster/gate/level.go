@@ -22,12 +22,13 @@ type Level struct {
 	RetryAfter time.Duration // with Shut
 	Tested     bool          // more than half of the seats are taken: an offer has to be feasible
 	Stalled    bool          // the core has stopped answering
-	Wait       time.Duration // how long an offer made now would wait for its seat
+	Wait       time.Duration // the least that an offer made now would wait: for better classes alone
 	CallTime   time.Duration // how long a call of weight 1 takes in 95 of 100 cases
 }
 
 // Refuses tells whether the gate would refuse an offer of this weight and budget now, and if so why and when to come again:
-// Admitted if it would not. It is the test at the gate's own door, and allocates nothing.
+// Admitted if it would not. It allocates nothing. The gate makes the same test at its own door with more knowledge, of
+// partners and tiers: it may refuse what a level lets through, but never the other way about.
 //
 // An offer is feasible if the wait and a slow call fit into seven tenths of its budget. Below half of the seats no
 // test is made, so that a gate whose estimates are wrong can still learn better ones.
@@ -62,15 +63,16 @@ func retryIn(d time.Duration) time.Duration { return min(max(d, retryMin), retry
 func (g *Gate) Level() Levels {
 	var ls Levels
 	for class := range ls {
-		ls[class] = g.level(Class(class))
+		ls[class] = g.level(Class(class), 0)
 	}
 	return ls
 }
 
-func (g *Gate) level(class Class) Level {
+// level tells what an offer meets that has so much work of its own class ahead of it.
+func (g *Gate) level(class Class, own work) Level {
 	l := Level{
 		Stalled: g.stalled,
-		Wait:    g.wait(class),
+		Wait:    g.wait(class, own),
 		Tested:  g.crowded() && !g.hasOwnSeat(class),
 	}
 	l.CallTime = time.Duration(g.estimate.tail * g.seatTime())
@@ -80,12 +82,17 @@ func (g *Gate) level(class Class) Level {
 	case g.closed[class]:
 		l.Shut, l.RetryAfter = Plan, retryPlan
 	case g.queue.length >= g.queueMax && g.queue.givesWay(class) == none && !g.seatFor(class):
-		l.Shut, l.RetryAfter = QueueFull, retryIn(l.Wait)
-		if g.stalled {
-			l.Shut, l.RetryAfter = Stalled, g.again(g.quietSince)
-		}
+		l.Shut, l.RetryAfter = g.fullFor(g.wait(class, g.queue.workOf[class]))
 	}
 	return l
+}
+
+// fullFor is the refusal at a full queue: if the core is silent, that is why it is full.
+func (g *Gate) fullFor(wait time.Duration) (Reason, time.Duration) {
+	if g.stalled {
+		return Stalled, g.again(g.quietSince)
+	}
+	return QueueFull, retryIn(wait)
 }
 
 // again answers when to come back after something of which only its beginning is known: what has lasted some time is
@@ -94,15 +101,14 @@ func (g *Gate) again(since Time) time.Duration {
 	return min(max(g.now-since, retryUnknown), retryMax)
 }
 
-// wait estimates how long an offer of this class made now would wait for its seat: the work ahead of it over the rate
-// left by better classes, or the work of its own class over the guaranteed rate, whichever is shorter.
-func (g *Gate) wait(class Class) time.Duration {
-	var ahead, better work
-	for c := range class + 1 {
+// wait estimates how long an offer of this class made now would wait for its seat, with so much work of its own class
+// ahead of it: that and the work of better classes over the rate that these leave, or its own class's work over
+// the guaranteed rate, whichever is shorter.
+func (g *Gate) wait(class Class, own work) time.Duration {
+	ahead, better := own, work(0)
+	for c := range class {
 		ahead += g.queue.workOf[c]
-		if c < class {
-			better += g.workInside[c]
-		}
+		better += g.workInside[c]
 	}
 	if ahead == 0 {
 		return 0
@@ -115,7 +121,7 @@ func (g *Gate) wait(class Class) time.Duration {
 	}
 	wait := float64(ahead) * perWork / leftover
 	if share := g.shares[class]; share > 0 {
-		wait = min(wait, float64(g.queue.workOf[class])*perWork/share)
+		wait = min(wait, float64(own)*perWork/share)
 	}
 	return time.Duration(min(wait, float64(BudgetMax)))
 }

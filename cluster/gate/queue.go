@@ -2,6 +2,9 @@ package gate
 
 import "math/bits"
 
+// laneOverRoom is how many times as long as the room left in the queue a lane may be.
+const laneOverRoom = 8
+
 // queue holds what waits for a seat. Each entry stands in three orders: in its lane by deadline (who is next), in
 // its class by deadline backwards (who gives way when the queue is full), and among all by deadline (who is too late).
 type queue struct {
@@ -57,6 +60,9 @@ func (q *queue) add(slot int32, partner uint32) {
 	e.lane = q.laneFor(e.class, e.tier, partner)
 	l := &q.lanes[e.lane]
 	l.root = q.meld(l.root, slot)
+	l.work += e.cost
+	l.length++
+	q.rings[e.class][e.tier].work += e.cost
 	q.latest[e.class].push(-int64(e.deadline), ^e.arrival, slot)
 	q.byDeadline.push(int64(e.deadline), e.arrival, slot)
 	q.length++
@@ -69,6 +75,9 @@ func (q *queue) remove(slot int32) {
 	e := &q.entries[slot]
 	l := &q.lanes[e.lane]
 	l.root = q.cut(l.root, slot)
+	l.work -= e.cost
+	l.length--
+	q.rings[e.class][e.tier].work -= e.cost
 	if l.root == none {
 		q.closeLane(e.lane)
 	}
@@ -90,15 +99,59 @@ func (q *queue) laneFor(class Class, tier uint8, partner uint32) int32 {
 	}
 	l := q.freeLanes[len(q.freeLanes)-1]
 	q.freeLanes = q.freeLanes[:len(q.freeLanes)-1]
-	quantum, listed := q.weights[partner]
-	if !listed {
-		quantum = workUnit
-	}
-	q.lanes[l] = lane{partner: partner, class: class, tier: tier, root: none, quantum: quantum}
+	q.lanes[l] = lane{partner: partner, class: class, tier: tier, root: none, quantum: q.quantum(partner)}
 	q.laneOf.put(key, l)
 	q.insert(&q.rings[class][tier], l)
 	q.tiers[class] |= 1 << tier
 	return l
+}
+
+func (q *queue) quantum(partner uint32) work {
+	if quantum, listed := q.weights[partner]; listed {
+		return quantum
+	}
+	return workUnit
+}
+
+// full reports whether there is no room for work of this lane: the queue is full, or the lane is eight times as long as the
+// room that is left (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Trans. Networking 1998). So one partner's flood
+// leaves a ninth of the queue to the others.
+func (q *queue) full(class Class, tier uint8, partner uint32) bool {
+	room := len(q.lanes) - q.length
+	if room <= 0 {
+		return true
+	}
+	if q.length < laneOverRoom*room {
+		return false // not even one lane alone could be too long
+	}
+	l := q.laneOf.get(laneKey(class, tier, partner))
+	return l != none && q.lanes[l].length >= laneOverRoom*room
+}
+
+// ahead estimates the work of its own class that starts before a call which would join this lane now: what waits in better
+// tiers, and what all lanes of its tier start in the turns that the lane needs. A flood of one partner is ahead of
+// that partner's own calls; ahead of another's is one turn of it.
+func (q *queue) ahead(class Class, tier uint8, partner uint32, cost work) work {
+	if q.lengthOf[class] == 0 {
+		return 0
+	}
+	var better work
+	for t := range tier {
+		better += q.rings[class][t].work
+	}
+	r := &q.rings[class][tier]
+	if r.lanes == 0 {
+		return better
+	}
+	own, quanta := work(0), r.quanta
+	quantum := q.quantum(partner)
+	if l := q.laneOf.get(laneKey(class, tier, partner)); l != none {
+		own = q.lanes[l].work
+	} else {
+		quanta += quantum
+	}
+	turns := float64(own+cost) / float64(quantum)
+	return better + work(min(float64(r.work), turns*float64(quanta)))
 }
 
 func (q *queue) closeLane(l int32) {

@@ -88,7 +88,7 @@ type scenario struct {
 //	answer 1 40ms [late] | unsent 1 | withdraw 1 | tick
 //	occupy 1 confirm granted=-3s
 //	limit 3 | ceiling 3 | breaker on | breaker off | plan inquiry sign-in | plan
-//	state | level confirm | next
+//	state | wait confirm | level confirm | next
 func (s *scenario) run(f []string) {
 	options := map[string]string{}
 	for _, word := range f {
@@ -107,6 +107,9 @@ func (s *scenario) run(f []string) {
 		s.state()
 	case "level":
 		s.level(s.class(f[1]))
+	case "wait":
+		class, st := s.class(f[1]), s.g.Snapshot()
+		fmt.Fprintf(&s.said, "%v: wait %v, slow call %v\n", class, st.Wait[class].Round(time.Millisecond), time.Duration(st.Tail*float64(st.SeatTime)).Round(time.Millisecond))
 	case "next":
 		next, any := s.g.Next(s.now)
 		fmt.Fprintln(&s.said, "next", next, any)

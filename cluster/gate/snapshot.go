@@ -20,7 +20,7 @@ type Snapshot struct {
 	TakenBy  [Classes]int
 	Queued   int
 	QueuedBy [Classes]int
-	Wait     [Classes]time.Duration // expected wait of an offer made now
+	Wait     [Classes]time.Duration // of an offer made now, behind all that waits in its class
 	Stretch  time.Duration          // mean time of a call per unit of weight, by answers
 	SeatTime time.Duration          // the same, with the calls inside in view
 	Median   float64                // q50 of elapsed/(stretch*weight)
@@ -57,7 +57,7 @@ func (g *Gate) Snapshot() Snapshot {
 		s.Probes = g.probes
 	}
 	for class := range s.Wait {
-		s.Wait[class] = g.wait(Class(class))
+		s.Wait[class] = g.wait(Class(class), g.queue.workOf[class])
 	}
 	return s
 }
