@@ -124,9 +124,9 @@ func TestReversal_OvertakesADebitThatStillRuns(t *testing.T) {
 func TestWorkGivenUpByTheCaller_GoesOn(t *testing.T) {
 	h, c := running(t)
 	c.conn.Close()
+	h.until("the connection is gone", func() bool { return h.status().Connections == 0 })
 	h.put("/faults", `{"capacity":100}`)
-	again := h.signedOn()
-	again.wants("00", again.debit(1, 2500)) // a repeat: it waits for the first
+	h.until("its answer finds nobody", func() bool { return h.counts.unsent.Load() == 1 })
 	if report := h.audit(); report.Debits != 1 {
 		t.Errorf("%+v", report)
 	}

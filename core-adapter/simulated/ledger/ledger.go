@@ -32,7 +32,7 @@ type Options struct {
 type Ledger struct {
 	opts Options
 	lock *os.File
-	file *os.File
+	file logFile
 
 	state sync.Mutex // guards book; held while operations are decided, never while the disk works
 	book  *Book
@@ -44,6 +44,13 @@ type Ledger struct {
 	signal  chan struct{} // holds one token when waiting or closing has changed
 
 	done chan struct{} // closed when the goroutine has ended
+}
+
+// logFile is what the ledger needs of its file; a test puts its own in.
+type logFile interface {
+	Write([]byte) (int, error)
+	Sync() error
+	Close() error
 }
 
 type queued struct {

@@ -105,20 +105,108 @@ func TestLedger_HasOneProcess(t *testing.T) {
 	}
 }
 
-func TestLedger_AnswersNothingMoreOnceItsDiskHasFailed(t *testing.T) {
-	l, err := Open(Options{Dir: t.TempDir()})
-	if err != nil {
+// slowDisk is a file whose Sync waits to be told its result.
+type slowDisk struct {
+	logFile
+	writeErr error
+	syncing  chan struct{}
+	result   chan error
+	over     chan struct{} // closed at the end of the test: one that fails must not hang
+}
+
+func (d *slowDisk) Write(b []byte) (int, error) {
+	if d.writeErr != nil {
+		return 0, d.writeErr
+	}
+	return d.logFile.Write(b)
+}
+
+func (d *slowDisk) Sync() error {
+	select {
+	case d.syncing <- struct{}{}:
+		return <-d.result
+	case <-d.over:
+		return nil
+	}
+}
+
+// onSlowDisk is a ledger with one account whose next batches wait for the test.
+func onSlowDisk(t *testing.T) (*Ledger, *slowDisk) {
+	t.Helper()
+	l := mustOpen(t, t.TempDir())
+	if _, err := l.OpenAccounts([]Account{{Number: number(t, "1"), Currency: cny, Balance: 1000}}); err != nil {
 		t.Fatal(err)
 	}
-	l.file.Close() // what follows cannot be written
-	if out, err := l.Do(debitOf(t, 1, 1)); err == nil {
-		t.Errorf("answered %+v without a record on the disk", out)
+	disk := &slowDisk{logFile: l.file, syncing: make(chan struct{}), result: make(chan error, 1), over: make(chan struct{})}
+	t.Cleanup(func() { close(disk.over) })
+	l.file = disk // the ledger's goroutine reads it after the next Submit, which orders the two
+	return l, disk
+}
+
+func TestNothingAcknowledgedIsLost_NoAnswerBeforeTheDiskHasTheRecord(t *testing.T) {
+	l, disk := onSlowDisk(t)
+	first, second, question := make(waiterChan, 1), make(waiterChan, 1), make(waiterChan, 1)
+	l.Submit(debitOf(t, 1, 10), first)
+	<-disk.syncing
+	// Decided, not durable: neither the debit nor a question about it may be answered.
+	l.Submit(Op{Kind: OpInquire, Reference: reference(1)}, question)
+	l.Submit(debitOf(t, 1, 10), second)
+	if len(first)+len(second)+len(question) != 0 {
+		t.Error("an answer left before its record was durable")
 	}
-	<-l.Broken()
-	if _, err := l.Do(debitOf(t, 1, 1)); err == nil || l.Err() == nil {
-		t.Errorf("a broken ledger answered (%v)", err)
+	disk.result <- nil
+	for _, c := range []waiterChan{first, second, question} {
+		if r := <-c; r.err != nil || r.outcome.Code != CodeApproved {
+			t.Errorf("%+v", r)
+		}
 	}
-	l.Close()
+}
+
+func TestLedger_AnswersNothingMoreOnceItsDiskHasFailed(t *testing.T) {
+	f := func(spoil func(*slowDisk)) {
+		t.Helper()
+		l, disk := onSlowDisk(t)
+		answer, behind := make(waiterChan, 1), make(waiterChan, 1)
+		spoil(disk)
+		l.Submit(debitOf(t, 1, 10), answer)
+		if disk.writeErr == nil {
+			<-disk.syncing
+			if err := l.Submit(Op{Kind: OpInquire, Reference: reference(1)}, behind); err != nil {
+				t.Fatal(err)
+			}
+			disk.result <- errors.New("input/output error")
+			if r := <-behind; r.err == nil {
+				t.Errorf("what waited behind the failure was answered %+v", r.outcome)
+			}
+		}
+		if r := <-answer; r.err == nil {
+			t.Errorf("answered %+v without a record on the disk", r.outcome)
+		}
+		<-l.Broken()
+		if _, err := l.Do(debitOf(t, 2, 1)); err == nil || l.Err() == nil {
+			t.Errorf("a broken ledger answered (%v)", err)
+		}
+	}
+	f(func(*slowDisk) {})
+	f(func(d *slowDisk) { d.writeErr = errors.New("no space left on device") })
+}
+
+func TestEverythingIsBounded_OperationsInTheQueue(t *testing.T) {
+	l, disk := onSlowDisk(t)
+	var all countDown
+	all.left.Add(1 + QueueMax)
+	l.Submit(debitOf(t, 1, 10), &all)
+	<-disk.syncing
+	for range QueueMax {
+		if err := l.Submit(Op{Kind: OpBarrier}, &all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Submit(Op{Kind: OpBarrier}, &all); !errors.Is(err, ErrBusy) {
+		t.Errorf("operation %d: %v, want ErrBusy", QueueMax+1, err)
+	}
+	disk.result <- nil
+	all.left.Wait()
 }
 
 func TestAtMostOneDebit_TheSameReferencesFromManyCallersAtOnce(t *testing.T) {
@@ -262,6 +350,9 @@ func TestTornTail_IsCutOffAndTheRestIsKept(t *testing.T) {
 			return
 		}
 		defer l.Close()
+		if report := mustAudit(t, dir); report.TornBytes != 0 {
+			t.Errorf("%s: %d torn bytes were left in the file", what, report.TornBytes)
+		}
 		if sums, _ := l.Sums(); sums.Debited != debits {
 			t.Errorf("%s: %d debits, want %d", what, sums.Debited, debits)
 		}
