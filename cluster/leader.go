@@ -42,6 +42,8 @@ type leader struct {
 	urgent   queue
 	ordinary queue
 	inFlight int
+	// packAfter is when the next entry may be made, after one that was not taken.
+	packAfter gate.Time
 
 	started   gate.Time // of this leadership
 	mayOthers bool      // calls of other kinds than payments that were inside before are surely over
@@ -106,7 +108,7 @@ func (l *leader) idle() {
 
 // pause is how long the leader may sleep if nothing happens.
 func (l *leader) pause() time.Duration {
-	if l.phase == ready && (len(l.calls) > 0 || len(l.silent) > 0) {
+	if l.phase == ready && len(l.calls)+len(l.silent)+l.urgent.len()+l.ordinary.len() > 0 {
 		return fineTick
 	}
 	return coarseTick

@@ -77,6 +77,9 @@ func (l *leader) queue(c *call) {
 
 // pack makes entries of what waits, while fewer than EntriesInFlight are in flight.
 func (l *leader) pack() {
+	if l.now < l.packAfter {
+		return
+	}
 	for l.phase == ready && l.inFlight < EntriesInFlight && l.urgent.len()+l.ordinary.len() > 0 {
 		calls, size := l.fill()
 		if len(calls) == 0 {
@@ -197,6 +200,9 @@ func (n *Node) result(c *call, term uint64, r *journal.Result) {
 // committed looks at an entry that has come back from Raft.
 func (l *leader) committed(e *entry) {
 	l.inFlight--
+	if e.err != nil {
+		l.packAfter = l.now + fineTick // Raft is busy or has no leader: asking again at once would only spin
+	}
 	for _, c := range e.calls {
 		switch {
 		case e.err != nil:
