@@ -38,8 +38,11 @@
 // Estimates turn nobody away while no more than half of the seats are taken. A gate that has seen a slow spell would
 // otherwise refuse everything, try nothing, and never learn that the core is well again.
 //
+// The wait that an offer is measured by is its own: what better classes and tiers have waiting, and what its class starts in
+// the turns that its partner needs. So one partner's flood is refused, and another partner's debit is let in beside it.
+//
 // The queue is bounded. When it is full, better work takes the place of the latest deadline of the lowest class; a guaranteed
-// share of the seats is one of the queue as well.
+// share of the seats is one of the queue as well, and no partner can take all of it.
 //
 // Every refusal has a reason and says when to come again, by measured rates. It means that nothing reached the core.
 // Two more reasons, quota and no-leader, are given elsewhere under the same type. Nodes that hold a copy of the gate's Levels
@@ -62,7 +65,8 @@
 //
 // # Sources
 //
-// Earliest deadline first: Liu and Layland, JACM 1973. Deficit round robin: Shreedhar and Varghese, SIGCOMM 1995.
+// Earliest deadline first: Liu and Layland, JACM 1973. Deficit round robin: Shreedhar and Varghese, SIGCOMM 1995. Room in
+// the queue: Choudhury and Hahne, IEEE/ACM Transactions on Networking 1998.
 // Moving average: Roberts, Technometrics 1959. Running quantiles: Robbins and Monro, Annals of Mathematical Statistics 1951. The
 // feasibility test, the stall rule and all constants come from our own simulations, of which overload_test.go is a small one.
 package gate

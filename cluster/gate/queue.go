@@ -140,8 +140,8 @@ func (q *queue) ahead(class Class, tier uint8, partner uint32, cost work) work {
 		better += q.rings[class][t].work
 	}
 	r := &q.rings[class][tier]
-	if r.lanes == 0 {
-		return better
+	if r.lanes == 0 || r.lanes == 1 && q.lanes[r.current].partner == partner {
+		return better + r.work
 	}
 	own, quanta := work(0), r.quanta
 	quantum := q.quantum(partner)
