@@ -33,7 +33,7 @@ type Limits struct {
 	LocaleBytes    int
 	SealedBytes    int    // a sealed password hash, seed or root key
 	AmountMinorMax int64  // the wire carries 12 digits (field 4)
-	ExpiresAfter   Millis // from the creation of a payment to its expiry, at most
+	ExpiresAfter   Millis // from the creation of a payment to its expiry, and from the making of its id to its creation, at most
 	ClockSlack     Millis // how far a proposer's clock, which made the expiry and the payment's id, may be ahead
 }
 
@@ -100,8 +100,9 @@ const (
 	LockAfter = 5
 	// LockFor is how long a lane stays locked, from its last attempt that counted.
 	LockFor = 15 * minute
-	// IdempotencyKept is how long an idempotency key is kept at least; Prune refuses to drop younger ones.
-	IdempotencyKept = 48 * hour
+	// PruneAfter is how long an idempotency key and a finished payment are kept, whatever a Prune asks for. It is longer than
+	// an id of a payment may be old when it is created (Limits.ExpiresAfter), so no id is ever used twice.
+	PruneAfter = 48 * hour
 )
 
 // The lanes of Access.

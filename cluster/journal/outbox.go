@@ -118,9 +118,9 @@ func (m *Machine) outboxDone(c *command.OutboxDone, out *Result) {
 
 // prune drops what is past its retention, at most PruneRecords of each kind. TooMany asks for one more Prune.
 func (m *Machine) prune(c *command.Prune, out *Result) {
-	more := m.prunePayments(Millis(c.GetFinishedBeforeMs()))
-	// A partner may rely on its keys for IdempotencyKept, whatever the proposer thinks.
-	more = m.pruneKeys(min(Millis(c.GetIdempotencyBeforeMs()), m.now-IdempotencyKept)) || more
+	latest := m.now - PruneAfter
+	more := m.prunePayments(min(Millis(c.GetFinishedBeforeMs()), latest))
+	more = m.pruneKeys(min(Millis(c.GetIdempotencyBeforeMs()), latest)) || more
 	more = m.pruneOutbox(Millis(c.GetOutboxBeforeMs())) || more
 	if more {
 		out.Verdict = TooMany

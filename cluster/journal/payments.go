@@ -105,7 +105,7 @@ func (m *Machine) newRecord(c *command.CreatePayment, r *paymentRecord) bool {
 		id: PaymentID(c.PaymentId), partner: PartnerID(c.Partner), minor: c.AmountMinor, expires: Millis(c.ExpiresMs),
 		created: m.now, changed: m.now, version: 1, state: StateReceived, notify: c.NotificationUri != "",
 	}
-	if !validID(r.id, m.now+l.ClockSlack) || !validCurrency(c.Currency) || c.AmountMinor < 1 || c.AmountMinor > l.AmountMinorMax ||
+	if !validID(r.id, m.now-l.ExpiresAfter, m.now+l.ClockSlack) || !validCurrency(c.Currency) || c.AmountMinor < 1 || c.AmountMinor > l.AmountMinorMax ||
 		r.expires <= m.now || r.expires > min(m.now+l.ExpiresAfter+l.ClockSlack, stampMax) {
 		return false
 	}
@@ -197,10 +197,11 @@ func (m *Machine) expire(c *command.Expire, out *Result) {
 	}
 }
 
-// validID tells whether an id is a UUID of version 7 (RFC 9562, 5.7) from no later than the given time. The time
-// matters: finished payments are pruned in the order of their ids.
-func validID(id PaymentID, latest Millis) bool {
-	return id[6]>>4 == 7 && id[8]>>6 == 2 && idTime(id) <= latest
+// validID tells whether an id is a UUID of version 7 (RFC 9562, 5.7) made in the given time. The time matters twice:
+// finished payments are pruned in the order of their ids, and an id that was pruned can never come back.
+func validID(id PaymentID, from, to Millis) bool {
+	at := idTime(id)
+	return id[6]>>4 == 7 && id[8]>>6 == 2 && from <= at && at <= to
 }
 
 // idTime gives the time in a UUID of version 7.

@@ -43,7 +43,7 @@ func (c *crowd) number(from, to int, name string) int {
 
 func (c *crowd) payment() (int, []byte) {
 	n := c.number(1, c.ids, "payment")
-	id := paymentID(n, morning)
+	id := paymentID(n, c.now-c.now%(12*hour)) // old ids meet until a new half day begins
 	return n, id[:]
 }
 
@@ -118,7 +118,9 @@ func (c *crowd) creation(n int, id []byte) any {
 	b := bank{now: c.now}
 	cmd := b.creation(n)
 	cmd.PaymentId = id
-	cmd.IdempotencyKey = named("key", strconv.Itoa(c.number(1, c.ids, "key")))
+	if c.number(0, 4, "other key") == 0 {
+		cmd.IdempotencyKey = named("key", strconv.Itoa(c.number(1, c.ids, "key")))
+	}
 	if rapid.Bool().Draw(c.t, "no webhook") {
 		cmd.NotificationUri = ""
 	}
@@ -184,6 +186,10 @@ func walkFor(t *rapid.T, m *Machine, steps, ids int, see func(step)) []entry {
 				c.now += Millis(c.number(0, int(40*minute), "wait"))
 			case 3:
 				c.now -= Millis(c.number(0, int(minute), "back"))
+			case 4:
+				if c.number(0, 3, "leaps") == 0 {
+					c.now += Millis(c.number(0, int(60*hour), "leap"))
+				}
 			}
 			cmd = c.command()
 		}

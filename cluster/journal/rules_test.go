@@ -324,6 +324,8 @@ func TestCreateChecksEveryField(t *testing.T) {
 	f(BadCommand, func(c *command.CreatePayment) { c.PaymentId = c.PaymentId[:15] })
 	f(BadCommand, func(c *command.CreatePayment) { c.PaymentId[6] = 0x40 })
 	f(BadCommand, func(c *command.CreatePayment) { late := paymentID(n, b.now+minute+1); c.PaymentId = late[:] })
+	f(Done, func(c *command.CreatePayment) { old := paymentID(n, b.now-24*hour); c.PaymentId = old[:] })
+	f(BadCommand, func(c *command.CreatePayment) { old := paymentID(n, b.now-24*hour-1); c.PaymentId = old[:] })
 	f(BadCommand, func(c *command.CreatePayment) { c.IdempotencyKey = nil })
 	f(BadCommand, func(c *command.CreatePayment) { c.RequestHash = []byte("short") })
 	f(NotFound, func(c *command.CreatePayment) { c.Partner = 9 })
