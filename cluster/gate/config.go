@@ -24,7 +24,7 @@ const (
 
 // Defaults of a Config, for the fields left zero.
 const (
-	DefaultLimit       = 64 // the knee of the reference core; see docs/performance.md for how to find another core's
+	DefaultLimit       = 64 // the knee of the reference core: with fewer calls inside it idles, with more it trips over itself
 	DefaultQueueMax    = 4096
 	DefaultCoreLimit   = 10 * time.Second
 	DefaultServiceTime = 50 * time.Millisecond
