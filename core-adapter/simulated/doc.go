@@ -11,7 +11,8 @@
 // A request whose caller is gone is worked on to its end and takes effect. A repeat of a debit that is still running waits
 // for the first and gets its answer; of one that is done, gets that answer again (see package ledger). While a debit runs in
 // the model, an inquiry for it is answered 09. A request that is well formed and makes no sense (another processing code,
-// no currency, no payment id) is answered 30. When too many requests are inside, further ones are answered 96, in doubt.
+// no currency, no payment id) moves nothing: a debit or balance is answered 05, a reversal or inquiry 96. When too many
+// requests are inside, further ones are answered 96, in doubt.
 // What is malformed, comes before the sign-on, or is no request closes its connection with a reason in the log.
 //
 // # Admin port

@@ -98,9 +98,10 @@ func (k *link) take(frame []byte) error {
 	}
 	mean, err := r.understand()
 	if err != nil {
-		k.server.cfg.Logger.Warn("core: request refused with 30", "peer", k.conn.RemoteAddr().String(), "reason", err.Error())
-		r.finish(ledger.Outcome{Code: codeFormat})
-		return nil
+		k.server.cfg.Logger.Warn("core: a request that makes no sense", "peer", k.conn.RemoteAddr().String(), "reason", err.Error())
+		if !r.decline() {
+			return nil
+		}
 	}
 	if r.op.Kind == ledger.OpDebit && k.server.running.follow(r) {
 		return nil
@@ -109,10 +110,22 @@ func (k *link) take(frame []byte) error {
 	return nil
 }
 
-var (
-	codeFormat  = ledger.Code{'3', '0'}
-	codeRunning = ledger.Code{'0', '9'}
-)
+var codeRunning = ledger.Code{'0', '9'}
+
+// decline deals with a request that makes no sense, and reports whether it is to go on to the ledger. A debit of a known
+// reference must: 05 for it could contradict the first answer. An inquiry or a reversal is told neither yes nor no.
+func (r *request) decline() (goesOn bool) {
+	switch {
+	case r.op.Kind == ledger.OpDebit && r.op.Reference != (ledger.Reference{}):
+		r.op.Decline = ledger.CodeDeclined
+		return true
+	case r.op.Kind == ledger.OpDebit || r.op.Kind == ledger.OpBalance:
+		r.finish(ledger.Outcome{Code: ledger.CodeDeclined})
+	default:
+		r.finish(ledger.Outcome{Code: ledger.CodeSystemError})
+	}
+	return false
+}
 
 // network answers sign-on and echo at once: they take no work of the core.
 func (k *link) network(m *iso8583.Message) error {
@@ -123,7 +136,7 @@ func (k *link) network(m *iso8583.Message) error {
 	case !k.signed:
 		return fmt.Errorf("%w (network code %s)", errNotSignedOn, network)
 	case network != iso8583.NetworkEcho:
-		code = iso8583.CodeFormat
+		code = iso8583.CodeDeclined
 	}
 	k.queue(iso8583.NetworkAnswer, func(answer *iso8583.Message) {
 		echo(answer, m, networkEchoes[:])
@@ -133,7 +146,7 @@ func (k *link) network(m *iso8583.Message) error {
 }
 
 // understand turns the message into an operation, and gives its mean demand. An error is a request that makes no sense in
-// a message that is well formed: it is answered 30 and moves nothing.
+// a message that is well formed: see decline.
 func (r *request) understand() (time.Duration, error) {
 	now := r.server.settings.Load()
 	model := &now.model
@@ -199,7 +212,9 @@ func (r *request) reference() error {
 		return err
 	}
 	ref, err := ledger.ParseReference(r.message.Text(iso8583.FieldRRN), additional.PaymentID)
-	r.op.Reference = ref
+	if err == nil {
+		r.op.Reference = ref
+	}
 	return err
 }
 

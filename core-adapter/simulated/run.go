@@ -98,7 +98,7 @@ func serve(ctx context.Context, s *Server, wire, admin net.Listener) error {
 func listen(addr, what string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("simulated: %s cannot listen on %s: another process has that port; stop it or choose another address", what, addr)
+		return nil, fmt.Errorf("simulated: %s cannot listen on %s: another process has that port; stop it or choose another address (%w)", what, addr, syscall.EADDRINUSE)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("simulated: %s cannot listen on %s: %w", what, addr, err)

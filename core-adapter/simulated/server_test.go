@@ -188,27 +188,32 @@ func TestBadInput_ClosesTheConnectionAndLogsWhy(t *testing.T) {
 	}
 }
 
-func TestRequestThatMakesNoSense_IsAnswered30AndMovesNothing(t *testing.T) {
+func TestRequestThatMakesNoSense_MovesNothing(t *testing.T) {
 	h := start(t, Config{Model: fixed(0)})
 	c := h.signedOn()
-	f := func(m *iso8583.Message, field int, value string) {
+	f := func(code string, m *iso8583.Message, field int, value string) {
 		t.Helper()
 		if err := m.Set(field, value); err != nil {
 			t.Fatal(err)
 		}
-		c.wants("30", m)
+		c.wants(code, m)
 	}
-	f(c.debit(1, 5), iso8583.FieldProcessing, "310000")
-	f(c.debit(1, 5), iso8583.FieldCurrency, "000")
-	f(c.debit(1, 5), iso8583.FieldAmount, "000000000000")
-	f(c.debit(1, 5), iso8583.FieldAdditional, "02004CN77")
-	f(c.debit(1, 5), iso8583.FieldAdditional, "01036not-a-uuid-but-36-characters-long-xx")
-	f(c.balance(), iso8583.FieldProcessing, "000000")
-	f(c.network(iso8583.NetworkEcho), iso8583.FieldNetwork, "999")
-	wrong := c.reversal(iso8583.ReversalAdvice, 1, 5)
+	f("05", c.debit(1, 5), iso8583.FieldProcessing, "310000")
+	f("05", c.debit(2, 5), iso8583.FieldCurrency, "000")
+	f("05", c.debit(3, 5), iso8583.FieldAmount, "000000000000")
+	f("05", c.debit(4, 5), iso8583.FieldAdditional, "02004CN77")
+	f("05", c.debit(4, 5), iso8583.FieldAdditional, "01036not-a-uuid-but-36-characters-long-xx")
+	f("05", c.balance(), iso8583.FieldProcessing, "000000")
+	f("05", c.network(iso8583.NetworkEcho), iso8583.FieldNetwork, "999")
+	f("96", c.inquiry(4), iso8583.FieldAdditional, "02004CN77")
+	wrong := c.reversal(iso8583.ReversalAdvice, 5, 5)
 	original, _ := wrong.Get(iso8583.FieldOriginal)
-	f(wrong, iso8583.FieldOriginal, "0100"+string(original[4:]))
-	if report := h.audit(); report.References != 0 {
+	f("96", wrong, iso8583.FieldOriginal, "0100"+string(original[4:]))
+
+	c.wants("94", c.debit(1, 5)) // its first answer was no
+	c.wants("00", c.debit(6, 5))
+	f("94", c.debit(6, 5), iso8583.FieldAmount, "000000000000") // its first answer was yes: 05 would contradict it
+	if report := h.audit(); report.References != 4 || report.Debits != 1 {
 		t.Errorf("%+v", report)
 	}
 }
