@@ -14,7 +14,7 @@ go-version:
 	[ "$$(printf '%s\n' 1.26 "$$v" | sort -V | head -n1)" = 1.26 ] || { echo "netbank needs Go 1.26 or newer; this is Go $$v. See https://go.dev/doc/install" >&2; exit 2; }
 
 build: go-version ## make bin/netbank and bin/netbank-lab
-	$(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/netbank ./cmd/netbank-lab
 
 run: build ## a whole bank on this machine, with a shop to try it
 	exec bin/netbank-lab dev

@@ -66,6 +66,7 @@ type Confirm struct {
 	Action   string
 	CSRF     string
 	Accounts []Account
+	Balances string // where the same page is shown with balances; empty: they are shown already
 	Cancel   *Form
 }
 

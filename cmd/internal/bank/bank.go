@@ -1,0 +1,295 @@
+package bank
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"netbank/cluster"
+	"netbank/cluster/gate"
+	"netbank/cluster/kek"
+	"netbank/cluster/replica"
+	coreadapter "netbank/core-adapter"
+	"netbank/core-adapter/corelink"
+	"netbank/frontend/edge"
+	"netbank/frontend/ops"
+	"netbank/frontend/partner"
+	"netbank/frontend/partner/webhook"
+	"netbank/session"
+)
+
+// Waits of a start and a stop.
+const (
+	leaderWait  = 30 * time.Second
+	drainLimit  = 10 * time.Second
+	rotateEvery = time.Minute // how often the ring is looked at; a key is due once a day
+)
+
+// Bank is a running node with its doors.
+type Bank struct {
+	config   Config
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	key      *kek.Key
+	link     *corelink.Link
+	node     *cluster.Node
+	sessions *session.Store
+	api      *partner.API
+	hooks    *webhook.Dispatcher
+	signer   *signer
+	draining chan struct{}
+}
+
+// Run opens the bank, serves until ctx is done, and closes it in order. ready is called once, when every door is open.
+func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	b := &Bank{config: c, logger: logger, registry: prometheus.NewRegistry(), draining: make(chan struct{})}
+	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// Doors are taken first: a taken address is told before the journal is opened.
+	doors, err := b.listen()
+	if err != nil {
+		return err
+	}
+	defer doors.close()
+	defer b.close()
+	if err := b.openJournal(); err != nil {
+		return err
+	}
+	if err := b.waitForLeader(ctx); err != nil {
+		return err
+	}
+	if err := ensureKey(b.node, b.key); err != nil {
+		return err
+	}
+	if err := b.openSessions(); err != nil {
+		return err
+	}
+	return b.serve(ctx, doors, ready)
+}
+
+// doors are the listeners.
+type doors struct {
+	customer *edge.Listener
+	partner  *partner.Listener
+	operator net.Listener
+}
+
+func (d *doors) close() {
+	for _, l := range []net.Listener{d.customer, d.partner, d.operator} {
+		l.Close()
+	}
+}
+
+func (b *Bank) listen() (*doors, error) {
+	c := &b.config
+	config, err := c.partnerTLS()
+	if err != nil {
+		return nil, &Error{Code: ExitUsage, Err: err}
+	}
+	var d doors
+	taken := func(flag string, err error) error {
+		return &Error{Code: ExitAddress, Err: fmt.Errorf("%w; choose another with %s", err, flag)}
+	}
+	if d.customer, err = edge.Listen(c.CustomerAddr, edge.Limits{}, b.logger); err != nil {
+		return nil, taken("--customer-addr", err)
+	}
+	if d.partner, err = partner.ListenTLS(c.PartnerAddr, config, edge.Limits{}, b.logger); err != nil {
+		d.customer.Close()
+		return nil, taken("--partner-addr", err)
+	}
+	if d.operator, err = net.Listen("tcp", c.OperatorAddr); err != nil {
+		d.customer.Close()
+		d.partner.Close()
+		return nil, taken("--operator-addr", fmt.Errorf("bank: cannot listen on %s: %w", c.OperatorAddr, err))
+	}
+	return &d, nil
+}
+
+func (c *Config) partnerTLS() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.PartnerCert, c.PartnerKey)
+	if err != nil {
+		return nil, fmt.Errorf("bank: --partner-cert and --partner-key: %w", err)
+	}
+	text, err := os.ReadFile(c.PartnerCA)
+	if err != nil {
+		return nil, fmt.Errorf("bank: --partner-ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("bank: --partner-ca: %s holds no certificate in PEM form", c.PartnerCA)
+	}
+	return partner.ServerTLS(pair, pool)
+}
+
+func (c *Config) corePin() (*x509.Certificate, error) {
+	if c.CorePin == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.CorePin)
+	if err != nil {
+		return nil, fmt.Errorf("bank: --core-pin: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("bank: --core-pin: %s holds no certificate in PEM form", c.CorePin)
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// openJournal opens the link to the core and the node, which replays its journal.
+func (b *Bank) openJournal() (err error) {
+	c := &b.config
+	if b.key, err = kek.Load(c.KEKFile); err != nil {
+		return &Error{Code: ExitUsage, Err: err}
+	}
+	pin, err := c.corePin()
+	if err != nil {
+		return &Error{Code: ExitUsage, Err: err}
+	}
+	// The link may hear a late answer only after the node is there: before that nothing was sent.
+	var node *cluster.Node
+	opened := make(chan struct{})
+	b.link, err = corelink.Open(corelink.Config{
+		Addr: c.CoreAddr, Pin: pin, Conns: c.CoreConns, InFlightMax: max(corelink.DefaultInFlightMax, 2*c.CoreSeats/max(c.CoreConns, 1)),
+		Acquirer: c.CoreAcquirer, Terminal: c.CoreTerminal, Acceptor: c.CoreAcceptor, Location: time.UTC, Logger: b.logger,
+		OnLate: func(l coreadapter.LateAnswer) {
+			select {
+			case <-opened:
+				if late, ok := lateOf(l); ok {
+					node.Late(late)
+				}
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return &Error{Code: ExitUsage, Err: err}
+	}
+	node, err = cluster.Open(cluster.Config{
+		Replica: replica.Config{Dir: filepath.Clean(c.DataDir), Node: 1, Logger: b.logger, SnapshotBytes: c.SnapshotBytes},
+		Core:    core{b.link}, Gate: gate.Config{Limit: c.CoreSeats, Ceiling: c.CoreSeats}, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
+		Registerer: b.registry, Logger: b.logger,
+	})
+	switch {
+	case errors.Is(err, replica.ErrNewer):
+		return &Error{Code: ExitNewer, Err: err}
+	case errors.Is(err, replica.ErrLocked), errors.Is(err, replica.ErrUnwritable), errors.Is(err, replica.ErrDamaged):
+		return &Error{Code: ExitDirectory, Err: err}
+	case err != nil:
+		return err
+	}
+	b.node = node
+	close(opened)
+	return nil
+}
+
+func (b *Bank) waitForLeader(ctx context.Context) error {
+	limit := time.NewTimer(leaderWait)
+	defer limit.Stop()
+	for !b.node.Leading() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return errNoLeader
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (b *Bank) openSessions() (err error) {
+	lab := b.config.Lab
+	b.sessions, err = session.New(session.Config{Directory: b.node, Opener: b.key, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry})
+	return err
+}
+
+func (b *Bank) close() {
+	if b.api != nil {
+		b.api.Close()
+	}
+	if b.sessions != nil {
+		b.sessions.Close()
+	}
+	if b.node != nil {
+		if err := b.node.Close(); err != nil {
+			b.logger.Error("bank: closing the node", "error", err)
+		}
+	}
+	if b.link != nil {
+		b.link.Close()
+	}
+}
+
+// checks are the lines of /readyz.
+func (b *Bank) checks() []ops.Check {
+	return []ops.Check{
+		{Name: "serving", Ask: func() error {
+			select {
+			case <-b.draining:
+				return errors.New("the node is being stopped")
+			default:
+				return nil
+			}
+		}},
+		{Name: "leader", Ask: func() error {
+			if !b.node.Leading() {
+				return errors.New("no leader takes payments; look at the disk and at the other coordinators")
+			}
+			return nil
+		}},
+		{Name: "core", Ask: func() error {
+			if s := b.node.Status(); !s.Core.Reachable {
+				return fmt.Errorf("the core at %s cannot be reached since %s: %s", b.config.CoreAddr, s.Core.Since.UTC().Format(time.RFC3339), s.Core.LastError)
+			}
+			return nil
+		}},
+		{Name: "clock", Ask: func() error {
+			if s := b.node.Status(); s.Clock.Stopped {
+				return errors.New(s.Clock.Remedy)
+			}
+			return nil
+		}},
+	}
+}
+
+// operator makes the operator's port.
+func (b *Bank) operator() (*http.Server, error) {
+	c := &b.config
+	if err := EnsureToken(c.OperatorTokenFile); err != nil {
+		return nil, err
+	}
+	token, err := ReadToken(c.OperatorTokenFile)
+	if err != nil {
+		return nil, &Error{Code: ExitUsage, Err: err}
+	}
+	params := c.Lab.Params
+	if params == (session.Params{}) {
+		params = session.Standard
+	}
+	handler, err := ops.New(ops.Config{
+		Bank: b.node, Credentials: credentials{key: b.key, params: params, allowCheap: c.Lab.AllowCheapHash}, Gatherer: b.registry, Token: token,
+		Checks: b.checks(), BankName: c.BankName, Logger: b.logger, Extra: c.Lab.Operator,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &http.Server{
+		Handler: handler, MaxHeaderBytes: ops.HeaderBytesMax, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second,
+		ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelWarn),
+	}, nil
+}

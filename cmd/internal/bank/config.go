@@ -1,0 +1,140 @@
+package bank
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"netbank/cluster/replica"
+	"netbank/session"
+)
+
+// Exit codes of a bank, beside 0 and 1.
+const (
+	ExitUsage     = 2                 // a flag or a file named by one is wrong
+	ExitAddress   = 3                 // an address cannot be listened on
+	ExitDirectory = 4                 // the data directory cannot be used: not writable, or another process has it
+	ExitNewer     = 5                 // the data directory was written by a newer version
+	ExitFatal     = replica.ExitFatal // the disk failed or hung, or an entry of the journal cannot be applied
+)
+
+// Config is what a bank is run with. The tags are the command line's.
+type Config struct {
+	DataDir  string `help:"Where the journal is kept. One process at a time." required:"" type:"path"`
+	KEKFile  string `name:"kek-file" help:"The key-encryption key, as 'netbank keygen' makes it. Keep a copy apart from the backups." required:"" type:"path"`
+	BankName string `help:"What pages call the bank." default:"netbank"`
+
+	CustomerAddr string `help:"Where customer pages listen." default:"localhost:8080"`
+	CustomerURL  string `name:"customer-url" help:"Where customers reach them: scheme and host, such as https://pay.bank.example." default:"http://localhost:8080"`
+
+	PartnerAddr string `help:"Where the partner API listens (TLS 1.3, client certificates)." default:"127.0.0.1:8443"`
+	PartnerCert string `help:"Its certificate, a PEM file." required:"" type:"path"`
+	PartnerKey  string `help:"Its private key, a PEM file." required:"" type:"path"`
+	PartnerCA   string `name:"partner-ca" help:"Who signs partners' certificates, a PEM file." required:"" type:"path"`
+
+	OperatorAddr      string `help:"Where the operator's port listens: loopback only." default:"127.0.0.1:9090"`
+	OperatorTokenFile string `help:"The operator's token; made if missing, readable by its owner only." required:"" type:"path"`
+
+	CoreAddr      string        `help:"The core banking system: host:port of its ISO 8583 wire." default:"127.0.0.1:8583"`
+	CorePin       string        `help:"The core's certificate, a PEM file; without it the link is plain TCP, on loopback only." type:"path"`
+	CoreConns     int           `help:"Connections to the core." default:"4"`
+	CoreSeats     int           `help:"Payments inside the core at once." default:"64"`
+	CoreLimit     time.Duration `help:"How long a payment can be inside the core before its fate is asked for." default:"10s"`
+	CoreAcquirer  string        `help:"Field 32, as the core's operator assigned it." default:"1"`
+	CoreTerminal  string        `help:"Field 41." default:"NETBANK1"`
+	CoreAcceptor  string        `help:"Field 42, the bank's channel." default:"NETBANK"`
+	AcceptClock   bool          `help:"Go on although this machine's clock is far from the journal's last stamp. Look at the clock first."`
+	SnapshotBytes int64         `help:"Bytes of log between two snapshots." default:"67108864"`
+
+	// Lab is what only netbank-lab may ask for.
+	Lab Lab `kong:"-"`
+}
+
+// Lab holds what the product never does.
+type Lab struct {
+	Params         session.Params // of new password hashes; zero: session.Standard
+	AllowCheapHash bool
+	Operator       map[string]http.Handler // further pages of the operator's port
+}
+
+// Error is an error with the exit code that it asks for.
+type Error struct {
+	Code int
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ExitCode gives the exit code.
+func (e *Error) ExitCode() int { return e.Code }
+
+// usage is an error about a flag.
+func usage(format string, args ...any) error {
+	return &Error{Code: ExitUsage, Err: fmt.Errorf(format, args...)}
+}
+
+// check refuses what would be unsafe, before anything is opened.
+func (c *Config) check() error {
+	host, _, err := net.SplitHostPort(c.OperatorAddr)
+	if err != nil {
+		return usage("--operator-addr is %q; write host:port", c.OperatorAddr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return usage("--operator-addr is %s: the operator's port speaks plain HTTP and listens on loopback only; reach it through an SSH tunnel", c.OperatorAddr)
+	}
+	if c.CoreSeats < 1 || c.CoreSeats > 4096 {
+		return usage("--core-seats is %d; it may be 1 to 4096", c.CoreSeats)
+	}
+	return nil
+}
+
+// tokenBytes is how many random bytes an operator's token has.
+const tokenBytes = 32
+
+// EnsureToken makes a token file that only its owner may read, unless there is one.
+func EnsureToken(path string) error {
+	token := make([]byte, tokenBytes)
+	rand.Read(token)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("bank: the operator's token: %w", err)
+	}
+	if _, err := fmt.Fprintln(f, hex.EncodeToString(token)); err != nil {
+		f.Close()
+		return fmt.Errorf("bank: the operator's token: %w", err)
+	}
+	return f.Close()
+}
+
+// ReadToken reads a token file, and refuses one that others can read.
+func ReadToken(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("bank: the operator's token: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("bank: the operator's token %s can be read by others (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(), path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("bank: the operator's token: %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < 2*tokenBytes {
+		return "", fmt.Errorf("bank: the operator's token in %s has %d characters; delete the file, and a new one is made", path, len(token))
+	}
+	return token, nil
+}

@@ -1,0 +1,107 @@
+package bank
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"netbank/frontend/customer"
+	"netbank/frontend/edge"
+	"netbank/frontend/partner"
+	"netbank/frontend/partner/webhook"
+)
+
+// serve opens the doors and keeps them open until ctx is done or one of them fails.
+func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
+	c := &b.config
+	pages, err := customer.New(customer.Config{
+		Bank: b.node, Sessions: b.sessions, BankName: c.BankName, PublicURL: c.CustomerURL, Registerer: b.registry, Logger: b.logger,
+	})
+	if err != nil {
+		return &Error{Code: ExitUsage, Err: err}
+	}
+	handler, err := pages.Handler()
+	if err != nil {
+		return err
+	}
+	if err := b.openPartner(); err != nil {
+		return err
+	}
+	operator, err := b.operator()
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	drain := edge.Drain{Limit: drainLimit}
+	group.Go(func() error {
+		return edge.Serve(ctx, edge.NewServer("customer", handler, pages.Fail, edge.Limits{}, b.logger), d.customer, drain)
+	})
+	group.Go(func() error {
+		return edge.Serve(ctx, b.api.Server(edge.Limits{}), d.partner, drain)
+	})
+	group.Go(func() error { return b.serveOperator(ctx, operator, d) })
+	group.Go(func() error { b.rotateKeys(ctx); return nil })
+	group.Go(func() error { b.hooks.Run(ctx); return nil })
+	ready()
+	return group.Wait()
+}
+
+// openPartner makes the partner API and the webhooks out.
+func (b *Bank) openPartner() (err error) {
+	b.signer = new(signer)
+	if err := b.signer.refresh(b.node.Keys(), b.key); err != nil {
+		return err
+	}
+	b.hooks, err = webhook.New(webhook.Config{Outbox: b.node, Signer: b.signer, Transport: webhook.NewTransport(nil), Logger: b.logger, Registerer: b.registry})
+	if err != nil {
+		return err
+	}
+	b.api, err = partner.New(partner.Config{
+		Bank: b.node, Links: b.sessions, Keys: b.signer, Logger: b.logger, Registerer: b.registry, PublicURL: b.config.CustomerURL,
+	})
+	return err
+}
+
+// serveOperator keeps the operator's port up until the other doors are closed.
+func (b *Bank) serveOperator(ctx context.Context, server *http.Server, d *doors) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(d.operator) }()
+	select {
+	case err := <-served:
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	case <-ctx.Done():
+	}
+	close(b.draining)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+	defer cancel()
+	if err := server.Shutdown(limit); err != nil {
+		server.Close()
+	}
+	<-served
+	return nil
+}
+
+// rotateKeys commits a new root key when one is due, and takes up what has been committed.
+func (b *Bank) rotateKeys(ctx context.Context) {
+	ticker := time.NewTicker(rotateEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := ensureKey(b.node, b.key); err != nil {
+			b.logger.Error("bank: a new root key is due and cannot be committed; it is tried again in a minute", "error", err)
+		}
+		if err := errors.Join(b.sessions.Refresh(), b.signer.refresh(b.node.Keys(), b.key)); err != nil {
+			b.logger.Error("bank: the key ring cannot be read; the keys in memory stay in use", "error", err)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"netbank/cmd/internal/bank"
+)
+
+// How children are kept alive and ended.
+const (
+	restartAfter = 200 * time.Millisecond
+	// A child that ends restartsMax times within restartWindow is given up.
+	restartsMax   = 20
+	restartWindow = time.Minute
+	stopLimit     = 20 * time.Second
+)
+
+// child is a process of the demo bank: started again when it dies, as a supervisor of a real machine would do.
+type child struct {
+	name string
+	args []string
+	dir  string // where its process id is written, as <name>.pid
+	out  io.Writer
+	note func(format string, args ...any)
+}
+
+// exitConfigured are exit codes that a restart does not mend: a wrong flag, a taken port, a directory that cannot be used.
+func exitConfigured(code int) bool { return code >= 2 && code <= 5 }
+
+// run keeps the child alive until ctx is done, then ends it in order. It returns an error when the child cannot be kept alive.
+func (c *child) run(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	// The kernel sends Pdeathsig when the thread that started the child ends, not the process: so this goroutine keeps its thread.
+	runtime.LockOSThread()
+	var ended []time.Time
+	for {
+		cmd := exec.Command(self, c.args...)
+		cmd.Stdout, cmd.Stderr = c.out, c.out
+		// The child is to be ended by this process alone, in its own order, and never to outlive it.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			return fmt.Errorf("lab: starting %s: %w", c.name, err)
+		}
+		pidFile := filepath.Join(c.dir, c.name+".pid")
+		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644); err != nil {
+			c.note("cannot write %s: %v", pidFile, err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		select {
+		case <-ctx.Done():
+			os.Remove(pidFile)
+			return stop(cmd, done)
+		case err = <-done:
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exitConfigured(exit.ExitCode()) {
+			return &bank.Error{Code: exit.ExitCode(), Err: fmt.Errorf("lab: %s cannot run; its line above says why", c.name)}
+		}
+		now := time.Now()
+		ended = append(ended, now)
+		if len(ended) > restartsMax {
+			ended = ended[1:]
+			if now.Sub(ended[0]) < restartWindow {
+				return fmt.Errorf("lab: %s ended %d times within %v; its last lines are in %s", c.name, restartsMax, restartWindow, filepath.Join(c.dir, c.name+".log"))
+			}
+		}
+		c.note("%s ended (%v) and is started again", c.name, ending(err))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(restartAfter):
+		}
+	}
+}
+
+func ending(err error) string {
+	if err == nil {
+		return "by itself"
+	}
+	return err.Error()
+}
+
+// stop asks the process to end, and ends it when it does not.
+func stop(cmd *exec.Cmd, done <-chan error) error {
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-done:
+	case <-time.After(stopLimit):
+		_ = cmd.Process.Kill()
+		<-done
+	}
+	return nil
+}
+
+// running reports whether the process of a pid file lives.
+func running(pidFile string) bool {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil && syscall.Kill(pid, 0) == nil
+}

@@ -1,0 +1,393 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"netbank/bench/demo"
+	"netbank/cluster/kek"
+	"netbank/cmd/internal/bank"
+	"netbank/frontend/ops"
+	"netbank/session"
+)
+
+// Dev is the command that runs a whole bank on one machine.
+type Dev struct {
+	DataDir      string `help:"Where everything is kept." default:"data/dev" type:"path"`
+	CustomerAddr string `help:"Customer pages." default:"localhost:8080"`
+	PartnerAddr  string `help:"Partner API, mutual TLS." default:"127.0.0.1:8443"`
+	OperatorAddr string `help:"Operator port and demo phone." default:"127.0.0.1:9090"`
+	ShopAddr     string `help:"The demo shop." default:"127.0.0.1:8081"`
+	CoreAddr     string `help:"The simulated core host." default:"127.0.0.1:8583"`
+	CoreAdmin    string `help:"Its admin port." default:"127.0.0.1:8584"`
+	CoreModel    string `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"ps"`
+	CoreSeats    int    `help:"Payments inside the core at once." default:"64"`
+	Customers    int    `help:"How many demo customers to seed." default:"100"`
+	PasswordHash string `help:"standard (argon2id, 19 MiB) or cheap, which hides what sign-ins cost and is for measuring only." enum:"standard,cheap" default:"standard"`
+}
+
+const readyLimit = 60 * time.Second
+
+// Run runs the bank until it is interrupted.
+func (d *Dev) Run() error {
+	if d.Customers < 2 || d.Customers > CustomersMax {
+		return &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("--customers is %d; it may be 2 to %d", d.Customers, CustomersMax)}
+	}
+	if err := d.portsFree(); err != nil {
+		return &bank.Error{Code: bank.ExitAddress, Err: err}
+	}
+	if err := d.prepare(); err != nil {
+		return &bank.Error{Code: bank.ExitDirectory, Err: err}
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	return d.supervise(ctx, cancel)
+}
+
+// portsFree tries each address, so that a taken one is told in one line before anything is started.
+func (d *Dev) portsFree() error {
+	for _, a := range []struct{ flag, addr string }{
+		{"--customer-addr", d.CustomerAddr}, {"--partner-addr", d.PartnerAddr}, {"--operator-addr", d.OperatorAddr},
+		{"--shop-addr", d.ShopAddr}, {"--core-addr", d.CoreAddr}, {"--core-admin", d.CoreAdmin},
+	} {
+		l, err := net.Listen("tcp", a.addr)
+		if err != nil {
+			return fmt.Errorf("cannot listen on %s: %w; is another bank running? Stop it, or choose another address with %s", a.addr, rootCause(err), a.flag)
+		}
+		l.Close()
+	}
+	return nil
+}
+
+func rootCause(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+func (d *Dev) path(name ...string) string {
+	return filepath.Join(append([]string{d.DataDir}, name...)...)
+}
+
+// prepare makes what the bank needs and does not make itself: folder, key-encryption key, operator's token, certificates.
+func (d *Dev) prepare() error {
+	if err := os.MkdirAll(d.DataDir, 0o700); err != nil {
+		return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data-dir", d.DataDir, rootCause(err))
+	}
+	probe := d.path(".probe")
+	if err := os.WriteFile(probe, nil, 0o600); err != nil {
+		return fmt.Errorf("cannot write to the data directory %s: %w; choose another with --data-dir", d.DataDir, rootCause(err))
+	}
+	os.Remove(probe)
+	if _, err := os.Stat(d.path("kek")); errors.Is(err, os.ErrNotExist) {
+		if err := kek.Generate(d.path("kek")); err != nil {
+			return err
+		}
+	}
+	if err := bank.EnsureToken(d.path("operator.token")); err != nil {
+		return err
+	}
+	return makePKI(d.path("pki"))
+}
+
+func (d *Dev) bankArgs() []string {
+	return []string{
+		"bank", "--data-dir", d.path("bank"), "--kek-file", d.path("kek"), "--operator-token-file", d.path("operator.token"),
+		"--bank-name", "Demo Bank 示例银行", "--customer-addr", d.CustomerAddr, "--customer-url", "http://" + d.CustomerAddr,
+		"--partner-addr", d.PartnerAddr, "--partner-cert", d.path("pki", serverCertFile), "--partner-key", d.path("pki", serverKeyFile), "--partner-ca", d.path("pki", caFile),
+		"--operator-addr", d.OperatorAddr, "--core-addr", d.CoreAddr, "--core-seats", strconv.Itoa(d.CoreSeats),
+		"--password-hash", d.PasswordHash, "--demo-file", d.path(demo.Name),
+	}
+}
+
+func (d *Dev) coreArgs() []string {
+	return []string{"core", "--addr", d.CoreAddr, "--admin", d.CoreAdmin, "--dir", d.path("core"), "--model", d.CoreModel}
+}
+
+// supervise runs core, bank and shop, and ends them in the reverse order.
+func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
+	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	coreLog, err := openLog(d.path("core.log"))
+	if err != nil {
+		return err
+	}
+	defer coreLog.Close()
+	bankLog, err := openLog(d.path("bank.log"))
+	if err != nil {
+		return err
+	}
+	defer bankLog.Close()
+	// The bank is ended before the core, so that what is inside the core is still answered.
+	coreCtx, stopCore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCore()
+	bankCtx, stopBank := context.WithCancel(coreCtx)
+	failures := make(chan error, 3)
+	var coreDone, bankDone sync.WaitGroup
+	start := func(ctx context.Context, done *sync.WaitGroup, c *child) {
+		done.Go(func() {
+			if err := c.run(ctx); err != nil {
+				failures <- err
+			}
+		})
+	}
+	start(coreCtx, &coreDone, &child{name: "core", args: d.coreArgs(), dir: d.DataDir, out: coreLog, note: say})
+	err = d.waitFor(ctx, failures, "http://"+d.CoreAdmin+"/status")
+	var people []demo.Identity
+	if err == nil {
+		// The bank's demo phone reads the customers from demo.json when it starts.
+		if people, err = d.writeDemo(); err == nil {
+			start(bankCtx, &bankDone, &child{name: "bank", args: d.bankArgs(), dir: d.DataDir, out: bankLog, note: say})
+			err = d.waitFor(ctx, failures, "http://"+d.OperatorAddr+"/readyz")
+		}
+	}
+	if err == nil {
+		err = d.seed(ctx)
+	}
+	var shop *http.Server
+	if err == nil {
+		shop, err = d.startShop(failures)
+	}
+	if err == nil {
+		d.welcome(os.Stdout, people)
+		select {
+		case <-ctx.Done():
+			say("\nStopping. What has been paid stays; `make run` goes on from here.")
+		case err = <-failures:
+		}
+	}
+	cancel()
+	if shop != nil {
+		shop.Close()
+	}
+	stopBank()
+	bankDone.Wait()
+	stopCore()
+	coreDone.Wait()
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	if err != nil {
+		printTail(os.Stderr, d.path("bank.log"), d.path("core.log"))
+	}
+	return err
+}
+
+func openLog(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	return f, nil
+}
+
+// printTail shows the last warnings of the children's logs, which say more than an exit code.
+func printTail(w io.Writer, paths ...string) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if len(lines) > 0 && lines[len(lines)-1] != "" {
+			fmt.Fprintf(w, "%s: %s\n", filepath.Base(path), lines[len(lines)-1])
+		}
+	}
+}
+
+// waitFor asks an address until it answers 200.
+func (d *Dev) waitFor(ctx context.Context, failures chan error, url string) error {
+	limit := time.NewTimer(readyLimit)
+	defer limit.Stop()
+	client := &http.Client{Timeout: 2 * time.Second}
+	for {
+		if resp, err := client.Get(url); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-failures:
+			return err
+		case <-limit.C:
+			return fmt.Errorf("%s did not answer within %v; the logs in %s say why", url, readyLimit, d.DataDir)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (d *Dev) passwordHash() (string, error) {
+	params := session.Standard
+	if d.PasswordHash == "cheap" {
+		params = session.Cheap
+	}
+	return session.HashPassword(Password, params)
+}
+
+// writeDemo writes demo.json.
+func (d *Dev) writeDemo() ([]demo.Identity, error) {
+	people := make([]demo.Identity, 0, d.Customers)
+	for n := 1; n <= d.Customers; n++ {
+		people = append(people, person(n, "").Identity)
+	}
+	shop := "http://" + d.ShopAddr
+	file := demo.Demo{
+		Version: demo.Version, Customer: demo.Customer{URL: "http://" + d.CustomerAddr},
+		Partner: demo.Partner{
+			URL: "https://" + d.PartnerAddr, CA: "pki/" + caFile, Cert: "pki/" + shopCertFile, Key: "pki/" + shopKeyFile,
+			RedirectURI: shop + "/return", NotificationURI: shop + "/webhook",
+		},
+		Operator: demo.Operator{URL: "http://" + d.OperatorAddr, TokenFile: "operator.token"},
+		Core:     demo.Core{Addr: d.CoreAddr, Admin: "http://" + d.CoreAdmin}, Shop: demo.Shop{URL: shop}, Customers: people,
+	}
+	return people, file.Write(d.DataDir)
+}
+
+// seeded is what an earlier start has already brought in.
+type seeded struct {
+	Customers    int    `json:"customers"`
+	PasswordHash string `json:"passwordHash"`
+}
+
+// seed brings the demo partner, the accounts and the customers in, each by the door that a real bank would use. What was seeded by an
+// earlier start is not repeated.
+func (d *Dev) seed(ctx context.Context) error {
+	var done seeded
+	if text, err := os.ReadFile(d.path("seeded.json")); err == nil {
+		_ = json.Unmarshal(text, &done)
+	}
+	if done.PasswordHash != d.PasswordHash {
+		done.Customers = 0
+	}
+	sum, err := fingerprint(d.path("pki", shopCertFile))
+	if err != nil {
+		return err
+	}
+	shop := "http://" + d.ShopAddr
+	partner, err := json.Marshal(ops.Partner{
+		ID: 1, Name: "Demo Shop 示例商店", Fingerprints: []string{sum}, RedirectURIs: []string{shop + "/return"}, NotificationURIs: []string{shop + "/webhook"},
+		OpenPaymentsMax: 200_000, CreatesPerSecond: 100_000, PollsPerSecond: 1_000_000,
+	})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	if err := d.post(ctx, "/api/v1/partners", bytes.NewReader(partner)); err != nil {
+		return err
+	}
+	if done.Customers >= d.Customers {
+		return nil
+	}
+	hash, err := d.passwordHash()
+	if err != nil {
+		return err
+	}
+	accounts, customers := new(bytes.Buffer), new(bytes.Buffer)
+	toAccounts, toCustomers := json.NewEncoder(accounts), json.NewEncoder(customers)
+	for n := done.Customers + 1; n <= d.Customers; n++ {
+		p := person(n, hash)
+		for _, a := range p.Customer.Accounts {
+			_ = toAccounts.Encode(map[string]any{"number": a.Number, "currency": a.Currency, "balanceMinor": balanceMinor})
+		}
+		_ = toCustomers.Encode(p.Customer)
+	}
+	if err := d.send(ctx, "http://"+d.CoreAdmin+"/accounts", "", accounts); err != nil {
+		return err
+	}
+	if err := d.post(ctx, "/api/v1/customers", customers); err != nil {
+		return err
+	}
+	text, err := json.Marshal(seeded{Customers: d.Customers, PasswordHash: d.PasswordHash})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	return os.WriteFile(d.path("seeded.json"), text, 0o600)
+}
+
+// post sends lines to the operator's port.
+func (d *Dev) post(ctx context.Context, path string, body io.Reader) error {
+	token, err := os.ReadFile(d.path("operator.token"))
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	return d.send(ctx, "http://"+d.OperatorAddr+path, strings.TrimSpace(string(token)), body)
+}
+
+func (d *Dev) send(ctx context.Context, url, token string, body io.Reader) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("lab: seeding: %w", err)
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("lab: seeding: %s answered %d: %s", url, resp.StatusCode, text)
+	}
+	return nil
+}
+
+func (d *Dev) startShop(failures chan error) (*http.Server, error) {
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	shop, err := NewShop("http://"+d.ShopAddr, "https://"+d.PartnerAddr, d.path("pki", caFile), d.path("pki", shopCertFile), d.path("pki", shopKeyFile), logger)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", d.ShopAddr)
+	if err != nil {
+		return nil, &bank.Error{Code: bank.ExitAddress, Err: fmt.Errorf("cannot listen on %s: %w; choose another address with --shop-addr", d.ShopAddr, rootCause(err))}
+	}
+	server := &http.Server{Handler: shop.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failures <- fmt.Errorf("lab: the shop: %w", err)
+		}
+	}()
+	return server, nil
+}
+
+func (d *Dev) welcome(w io.Writer, people []demo.Identity) {
+	fmt.Fprintf(w, `
+  The demo bank runs on this machine.
+
+    Begin here, at the shop     http://%s
+    Sign in as                  %s or %s, password %s
+    One-time codes              http://%s/demo-phone
+    The operator's page         http://%s/
+    The partner API             https://%s  (certificates in %s)
+    For programs                %s
+
+  Real: pages, sessions, journal on disk, gate, ISO 8583 to the core, webhooks.
+  Simulated: the core banking system (%s), the shop, the phone that shows codes.
+  Password hashes: %s.
+
+  Ctrl-C stops everything. What was paid stays in %s.
+
+`, d.ShopAddr, people[0].Username, people[1].Username, Password, d.OperatorAddr, d.OperatorAddr, d.PartnerAddr, d.path("pki"),
+		d.path(demo.Name), d.CoreModel, d.PasswordHash, d.DataDir)
+}

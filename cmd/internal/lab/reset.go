@@ -1,0 +1,32 @@
+package lab
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"netbank/bench/demo"
+	"netbank/cmd/internal/bank"
+)
+
+// Reset removes a demo bank's data, so that the next start begins anew. It refuses a folder that does not look like one.
+func Reset(dir string, dry bool, w io.Writer) error {
+	if _, err := os.Stat(filepath.Join(dir, demo.Name)); err != nil {
+		return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("%s holds no %s, so it is not a demo bank's data directory; nothing was removed", dir, demo.Name)}
+	}
+	for _, name := range []string{"bank.pid", "core.pid"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && running(filepath.Join(dir, name)) {
+			return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("the demo bank in %s is running (%s); stop it first", dir, name)}
+		}
+	}
+	if dry {
+		fmt.Fprintf(w, "would remove %s; nothing was changed\n", dir)
+		return nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	fmt.Fprintf(w, "removed %s\n", dir)
+	return nil
+}

@@ -1,0 +1,131 @@
+// Netbank-lab is for trying and measuring netbank: a whole bank on one machine, the simulated core host, the demo shop. None of it
+// is linked into the product.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"netbank/cmd/internal/bank"
+	"netbank/cmd/internal/cli"
+	"netbank/cmd/internal/lab"
+	"netbank/core-adapter/simulated"
+	"netbank/session"
+)
+
+const description = `For trying and measuring netbank.
+
+Examples:
+  netbank-lab dev                                     a whole bank on this machine, with a shop to begin at
+  netbank-lab dev --customers 200000 --password-hash cheap
+  netbank-lab core --dir data/core --model ps         the simulated core host alone
+  netbank-lab core --dir data/core --audit            what its ledger says`
+
+type program struct {
+	Dev     lab.Dev `cmd:"" help:"Run a whole bank on this machine: core, bank, shop and a phone that shows codes."`
+	Core    core    `cmd:"" help:"Run the simulated core host, or audit its ledger."`
+	Bank    labBank `cmd:"" help:"Run a bank with what only the lab allows." hidden:""`
+	Reset   reset   `cmd:"" help:"Remove the demo bank's data."`
+	Version version `cmd:"" help:"Print the version."`
+}
+
+type core struct {
+	Addr    string `help:"Where the ISO 8583 wire listens." default:"127.0.0.1:8583"`
+	Admin   string `help:"Where the admin port listens; empty: none." default:"127.0.0.1:8584"`
+	Dir     string `help:"Where the ledger is kept." required:"" type:"path"`
+	Model   string `help:"Behaviour under load: ps[:SIGMA,KAPPA], servers:K or fixed:LATENCY." default:"ps"`
+	NoSync  bool   `help:"Answer before the disk has the record: for measuring, and to be disclosed."`
+	Audit   bool   `help:"Print what the ledger holds, and exit with 1 if it does not add up."`
+	Verbose bool   `help:"Log more."`
+}
+
+func (c *core) Run() error {
+	if c.Audit {
+		report, err := simulated.Audit(c.Dir)
+		if err != nil {
+			return err
+		}
+		text, err := json.MarshalIndent(report, "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Println(string(text))
+		if !report.OK() {
+			return fmt.Errorf("the ledger does not add up: %d violations, listed above", report.ViolationCount)
+		}
+		return nil
+	}
+	model, err := simulated.ParseModel(c.Model)
+	if err != nil {
+		return &bank.Error{Code: bank.ExitUsage, Err: err}
+	}
+	logger := cli.Logger(c.Verbose)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	err = simulated.Run(ctx, simulated.Config{
+		Addr: c.Addr, AdminAddr: c.Admin, Dir: c.Dir, Model: model, Sync: !c.NoSync, Logger: logger,
+		Ready: func(wire, admin net.Addr) {
+			logger.Info("the simulated core is up", "wire", wire, "admin", admin, "model", c.Model, "sync", !c.NoSync)
+		},
+	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return &bank.Error{Code: bank.ExitAddress, Err: err}
+	}
+	return err
+}
+
+// labBank is the bank of the product with the lab's liberties.
+type labBank struct {
+	bank.Config
+	PasswordHash string `help:"standard or cheap." enum:"standard,cheap" default:"standard"`
+	DemoFile     string `help:"Whose codes the demo phone shows." type:"path"`
+	Verbose      bool   `help:"Log more."`
+}
+
+func (b *labBank) Run() error {
+	if b.PasswordHash == "cheap" {
+		b.Lab.Params, b.Lab.AllowCheapHash = session.Cheap, true
+	}
+	if b.DemoFile != "" {
+		phone, err := lab.Phone(b.DemoFile)
+		if err != nil {
+			return &bank.Error{Code: bank.ExitUsage, Err: err}
+		}
+		b.Lab.Operator = map[string]http.Handler{"/demo-phone": phone}
+	}
+	return cli.RunBank(b.Config, cli.Logger(b.Verbose))
+}
+
+type reset struct {
+	DataDir string `help:"The demo bank's data directory." default:"data/dev" type:"path"`
+	DryRun  bool   `help:"Say what would be removed, change nothing."`
+}
+
+func (r *reset) Run() error { return lab.Reset(r.DataDir, r.DryRun, os.Stdout) }
+
+type version struct{}
+
+func (version) Run() error {
+	fmt.Println(strings.Replace(cli.Version(), "netbank", "netbank-lab", 1))
+	return nil
+}
+
+func main() {
+	var p program
+	parser := kong.Must(&p, kong.Name("netbank-lab"), kong.Description(description), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	ctx, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		os.Exit(cli.Exit("netbank-lab", &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("%w; `netbank-lab --help` has examples", err)}, os.Stderr))
+	}
+	os.Exit(cli.Exit("netbank-lab", ctx.Run(), os.Stderr))
+}

@@ -1,0 +1,17 @@
+// Package customer is what a bank's customer meets on the way from the shop and back: sign in, check and confirm, enter a
+// one-time code, see the outcome, return to the merchant.
+//
+//	GET  /pay/{id}?s=…           the partner's link; leads to the step that is due
+//	POST /pay/{id}/sign-in       user name and password
+//	GET  /pay/{id}/confirm       reserved message, payee, amount, account
+//	POST /pay/{id}/confirm
+//	GET  /pay/{id}/code          one-time code, for exactly what was shown (a sealed consent)
+//	POST /pay/{id}/code          the payment
+//	GET  /pay/{id}/result        what became of it; follows by itself, leads back
+//	POST /pay/{id}/cancel
+//	POST /sign-out
+//
+// Every POST ends in a redirect to a page that may be reloaded. No page needs JavaScript. Every page, refusals included, bears a
+// reference and leads on or back. The package holds no state of its own: what is true of a payment stands in the journal,
+// what is true of a session in its sealed cookie and the journal.
+package customer

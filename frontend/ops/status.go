@@ -1,0 +1,70 @@
+package ops
+
+import (
+	"time"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+)
+
+// Status is the answer of GET /api/v1/status, and what `netbank status` prints.
+type Status struct {
+	Node          uint32        `json:"node"`
+	Role          string        `json:"role"` // leader, starting or follower
+	Term          uint64        `json:"term"`
+	Applied       uint64        `json:"applied"` // index of the last journal entry applied
+	Stamp         time.Time     `json:"stamp"`   // the journal's time
+	Seats         int           `json:"seats"`   // calls inside the core
+	Limit         int           `json:"limit"`
+	Stalled       bool          `json:"stalled"`
+	Open          int           `json:"open"`          // payments not yet final
+	InDoubt       uint64        `json:"inDoubt"`       // in doubt or being reversed
+	Outbox        int           `json:"outbox"`        // notifications not yet delivered
+	Disagreements int           `json:"disagreements"` // the core contradicted a final state; a person must look
+	Waiting       int           `json:"waiting"`       // calls that wait for the journal
+	Core          CoreStatus    `json:"core"`
+	Clock         ClockStatus   `json:"clock"`
+	Classes       []ClassStatus `json:"classes"`
+}
+
+// CoreStatus says whether the core can be reached.
+type CoreStatus struct {
+	Reachable bool      `json:"reachable"`
+	Since     time.Time `json:"since"`
+	LastError string    `json:"lastError,omitempty"`
+}
+
+// ClockStatus says how far this machine's clock is from the journal's time.
+type ClockStatus struct {
+	DeviationMillis int64  `json:"deviationMillis"`
+	Stopped         bool   `json:"stopped"` // no payments are granted because of it
+	Remedy          string `json:"remedy,omitempty"`
+}
+
+// ClassStatus says what waits in a class of the gate and what would be refused now.
+type ClassStatus struct {
+	Class   string `json:"class"`
+	Queued  int    `json:"queued"`
+	Inside  int    `json:"inside"`
+	Refused string `json:"refused,omitempty"` // the reason a new offer would get
+}
+
+func (p *port) statusNow() Status {
+	s := p.Bank.Status()
+	out := Status{
+		Node: uint32(s.Node), Role: s.Role, Term: s.Replica.Term, Applied: s.Replica.AppliedIndex, Stamp: time.UnixMilli(int64(s.Stamp)).UTC(),
+		Seats: s.Gate.Taken, Limit: s.Gate.Limit, Stalled: s.Gate.Stalled, Open: s.Counts.Open,
+		InDoubt: s.Counts.ByState[journal.StateInDoubt] + s.Counts.ByState[journal.StateReversing],
+		Outbox:  s.Counts.Outbox, Disagreements: s.Counts.Contradictions, Waiting: s.Waiting,
+		Core:  CoreStatus{Reachable: s.Core.Reachable, Since: s.Core.Since.UTC(), LastError: s.Core.LastError},
+		Clock: ClockStatus{DeviationMillis: s.Clock.Deviation.Milliseconds(), Stopped: s.Clock.Stopped, Remedy: s.Clock.Remedy},
+	}
+	for c := range gate.Class(gate.Classes) {
+		line := ClassStatus{Class: c.String(), Queued: s.Gate.QueuedBy[c], Inside: s.Gate.TakenBy[c]}
+		if refusal, refused := p.Bank.Refused(c); refused {
+			line.Refused = refusal.Reason.String()
+		}
+		out.Classes = append(out.Classes, line)
+	}
+	return out
+}
