@@ -54,7 +54,10 @@ func testConfig(t testing.TB, dir string) (Config, *lines) {
 	return Config{
 		Dir: dir, Node: 1, Limits: journal.DefaultLimits(),
 		Logger:  slog.New(slog.NewTextHandler(l, nil)),
-		OnFatal: func(err error) { l.fatal <- err },
+		OnFatal: func(err error) {
+			l.fatal <- err
+			fmt.Fprintln(l, "fatal:", err)
+		},
 	}, l
 }
 
@@ -83,8 +86,13 @@ func lead(t testing.TB, r *Replica) uint64 {
 	t.Helper()
 	for {
 		if _, leading := r.Leadership(); leading {
-			term, err := r.Barrier(10 * time.Second)
+			term, err := r.Barrier(5 * time.Second)
 			if err != nil {
+				select {
+				case <-r.fuse.blown:
+					t.Log("the fuse has blown")
+				default:
+				}
 				t.Fatal("barrier:", err)
 			}
 			return term

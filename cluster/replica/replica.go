@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -70,7 +71,7 @@ func open(cfg Config, seams seams) (*Replica, error) {
 
 func (r *Replica) openParts(seams seams) error {
 	path := filepath.Join(r.directory.path, logName)
-	log, err := wal.Open(path, wal.WithLogger(newRaftLogger(r.cfg.Logger, "log")), wal.WithSegmentSize(seams.segmentBytes))
+	log, err := openLog(path, seams.segmentBytes, r.cfg.Logger)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
 		return unwritable(path, err)
 	}
@@ -97,6 +98,17 @@ func (r *Replica) openParts(seams seams) error {
 		}
 	}
 	return r.startRaft(seams.joining)
+}
+
+func openLog(path string, segmentBytes int, logger *slog.Logger) (*wal.WAL, error) {
+	repaired, err := repairLog(path)
+	if err != nil {
+		return nil, err
+	}
+	if repaired != "" {
+		logger.Warn("a crash left the log half written; it was repaired, and nothing acknowledged was touched", "path", path, "repair", repaired)
+	}
+	return wal.Open(path, wal.WithLogger(newRaftLogger(logger, "log")), wal.WithSegmentSize(segmentBytes))
 }
 
 func (r *Replica) startRaft(joining bool) error {
@@ -250,6 +262,7 @@ type Stats struct {
 	Snapshots        uint64        // taken since the start
 	SnapshotFailures uint64        // since the start
 	SnapshotDuration time.Duration // of the last one
+	SnapshotPause    time.Duration // for which the last one held up entries
 	Proposals        int           // waiting or in flight
 }
 
@@ -261,8 +274,8 @@ func (r *Replica) Stats() Stats {
 		LastIndex: r.raft.LastIndex(), CommitIndex: r.raft.CommitIndex(), AppliedIndex: r.machine.applied.Load(),
 		SnapshotIndex: r.snapshots.newest(), LogBytes: r.machine.bytes.Load(),
 		Snapshots: r.snapshotsTaken.Load(), SnapshotFailures: r.snapshotFailures.Load(),
-		SnapshotDuration: time.Duration(r.snapshotTook.Load()),
-		Proposals:        r.proposer.pending(),
+		SnapshotDuration: time.Duration(r.snapshotTook.Load()), SnapshotPause: time.Duration(r.machine.paused.Load()),
+		Proposals: r.proposer.pending(),
 	}
 }
 

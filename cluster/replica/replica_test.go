@@ -172,10 +172,10 @@ func litter(t *testing.T, dir string) {
 	}
 }
 
-// openLog opens the log of a closed replica.
-func openLog(t *testing.T, dir string) *wal.WAL {
+// openTestLog opens the log of a closed replica.
+func openTestLog(t *testing.T, dir string) *wal.WAL {
 	t.Helper()
-	log, err := wal.Open(filepath.Join(dir, logName), wal.WithSegmentSize(small.segmentBytes))
+	log, err := openLog(filepath.Join(dir, logName), small.segmentBytes, testLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestRestartAfterTheTailOfTheLogWasCut(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	log := openLog(t, cfg.Dir)
+	log := openTestLog(t, cfg.Dir)
 	end, err := log.LastIndex()
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestTheLogIsEmptiedWhenTheSnapshotLiesPastItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The crash between receiving a snapshot and emptying the log leaves a log that ends before the snapshot.
-	onDisk := openLog(t, cfg.Dir)
+	onDisk := openTestLog(t, cfg.Dir)
 	end, err := onDisk.LastIndex()
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +279,7 @@ func TestBootstrapIsFinishedAfterACrashBetweenTermAndFirstEntry(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(cfg.Dir, logName), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		log := openLog(t, cfg.Dir)
+		log := openTestLog(t, cfg.Dir)
 		if err := log.SetUint64(keyCurrentTerm, term); err != nil {
 			t.Fatal(err)
 		}

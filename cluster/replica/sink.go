@@ -41,7 +41,7 @@ func (s *sink) Write(p []byte) (int, error) {
 		s.pipe, s.received = to, make(chan error, 1)
 		s.manifest.Streamed = true
 		go func() {
-			files, err := readStream(from, s.dir)
+			files, err := readStream(from, s.dir, (*os.File).Sync)
 			from.CloseWithError(err)
 			s.manifest.Files = files
 			s.received <- err

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -36,6 +37,7 @@ type stateMachine struct {
 
 	applied atomic.Uint64 // index of the last entry applied or restored
 	bytes   atomic.Int64  // of log since the last snapshot was begun
+	paused  atomic.Int64  // nanoseconds for which the last snapshot held up entries
 	taken   atomic.Uint64 // numbers checkpoints that are not yet in a snapshot
 
 	// mu is held for writing for one entry at a time, and to exchange the state on a restore.
@@ -153,6 +155,8 @@ type pending struct {
 
 // Snapshot implements raft.FSM. Raft applies nothing while it runs.
 func (s *stateMachine) Snapshot() (raft.FSMSnapshot, error) {
+	began := time.Now()
+	defer func() { s.paused.Store(int64(time.Since(began))) }()
 	p := &pending{machine: s, bytes: s.bytes.Load()}
 	p.checkpoint = filepath.Join(s.snapshots.path, fmt.Sprintf("checkpoint-%d%s", s.taken.Add(1), unfinished))
 	s.mu.Lock() // Live marks what it shares with the copy

@@ -175,10 +175,10 @@ func sumOfSums(files []file) uint32 {
 	return crc32.Checksum(sums, castagnoli)
 }
 
-// readStream writes the files of a stream into dir, each durably, and lists them. dir must be empty. On an error
-// dir is left as it is, for the caller to remove.
-func readStream(from io.Reader, dir string) ([]file, error) {
-	r := &frameReader{from: bufio.NewReaderSize(from, 256<<10)}
+// readStream writes the files of a stream into dir, each made durable by sync, and lists them. dir must be empty. On
+// an error dir is left as it is, for the caller to remove.
+func readStream(from io.Reader, dir string, sync func(*os.File) error) ([]file, error) {
+	r := &frameReader{from: bufio.NewReaderSize(from, 256<<10), sync: sync}
 	head := make([]byte, len(streamMagic)+6)
 	if err := r.full(head); err != nil {
 		return nil, err
@@ -211,6 +211,7 @@ func readStream(from io.Reader, dir string) ([]file, error) {
 type frameReader struct {
 	from *bufio.Reader
 	sum  hash.Hash32
+	sync func(*os.File) error
 }
 
 func (r *frameReader) full(p []byte) error {
@@ -269,7 +270,7 @@ func (r *frameReader) content(dir string, f file) (file, error) {
 	if binary.BigEndian.Uint32(crc[:]) != f.CRC {
 		return f, fmt.Errorf("%w: the checksum of %s does not fit", errStream, f.Name)
 	}
-	if err := out.Sync(); err != nil {
+	if err := r.sync(out); err != nil {
 		return f, fmt.Errorf("replica: receive a snapshot: %w", err)
 	}
 	return f, nil
