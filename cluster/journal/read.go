@@ -7,10 +7,14 @@ import (
 )
 
 // Payment gives a payment, open or finished; false if there is none, or it was pruned.
-func (m *Machine) Payment(id PaymentID) (p Payment, ok bool) {
+func (m *Machine) Payment(id PaymentID) (Payment, bool) {
 	if slot, open := m.open.index[id]; open {
 		return m.openPayment(slot), true
 	}
+	return m.finishedPayment(id)
+}
+
+func (m *Machine) finishedPayment(id PaymentID) (p Payment, ok bool) {
 	key := append([]byte{keyPayment}, id[:]...)
 	found, err := m.store.Get(key, func(value []byte) {
 		if r, text, whole := readRecord(value); whole {

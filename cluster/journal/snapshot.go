@@ -211,6 +211,7 @@ func appendAccess(to []byte, r *accessRecord) []byte {
 type snapshotWriter struct {
 	to      io.Writer
 	frame   []byte // 4 bytes for its length, then its contents
+	head    []byte // of the record in hand
 	sum     hash.Hash
 	written int64
 	err     error
@@ -230,10 +231,8 @@ func (w *snapshotWriter) raw(b []byte) {
 }
 
 func (w *snapshotWriter) record(kind byte, contents []byte) {
-	var head [1 + binary.MaxVarintLen64]byte
-	head[0] = kind
-	n := 1 + binary.PutUvarint(head[1:], uint64(len(contents)))
-	w.add(head[:n])
+	w.head = binary.AppendUvarint(append(w.head[:0], kind), uint64(len(contents)))
+	w.add(w.head)
 	w.add(contents)
 }
 
