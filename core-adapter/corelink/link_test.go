@@ -3,7 +3,6 @@ package corelink
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -186,10 +185,18 @@ func TestOnlyTheNewestReferencesAreRemembered(t *testing.T) {
 	})
 }
 
-// A reference that was heard of leaves its place in the ring behind: the place must not take a younger entry with it.
 func TestTheBookOfLateReferencesStaysWithinItsBound(t *testing.T) {
-	b := newLateBook(4)
 	k := func(n int) key { return key{stan: uint32(n)} }
+	// A reference that was heard of leaves its place behind: that place must not take its younger entry with it.
+	two := newLateBook(2)
+	two.remember(k(1), late{})
+	two.forget(k(1))
+	two.remember(k(1), late{})
+	two.remember(k(2), late{})
+	if len(two.byKey) != 2 {
+		t.Errorf("%d entries of 2", len(two.byKey))
+	}
+	b := newLateBook(4)
 	for n := range 1000 {
 		b.remember(k(n), late{})
 		if n%3 == 0 {
@@ -219,6 +226,32 @@ func TestADuplicateAnswerIsIgnored(t *testing.T) {
 		synctest.Wait()
 		if len(s.lates()) != 0 || l.Stats().Unmatched != 1 || l.Up() != 1 {
 			t.Errorf("%+v, %+v", s.lates(), l.Stats())
+		}
+	})
+}
+
+// A core that answers what it has not been asked yet has guessed, or mixes up its callers.
+func TestAnAnswerBeforeTheWriteIsNobodys(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, s := open(t, nil)
+		p := s.peer()
+		first := debiting(t, l, 1) // its write stands still
+		synctest.Wait()
+		second := debiting(t, l, 2) // only queued
+		synctest.Wait()
+		l.mu.Lock()
+		var request iso8583.Message
+		must(t, iso8583.Parse(l.up[0].queue[0].frame[2:], &request))
+		l.mu.Unlock()
+		p.answer(&request, "00", nil)
+		synctest.Wait()
+		if l.Stats().Unmatched != 1 {
+			t.Errorf("%+v", l.Stats())
+		}
+		p.answer(p.read(), "00", nil)
+		p.answer(p.read(), "51", nil)
+		if a, b := first(), second(); a.Word != coreadapter.Approved || b.Word != coreadapter.Declined {
+			t.Errorf("%+v, %+v", a, b)
 		}
 	})
 }
@@ -698,8 +731,5 @@ func TestOwnReferencesAreTwelveCharactersAndApart(t *testing.T) {
 			t.Fatalf("reference %q", r)
 		}
 		seen[r] = true
-	}
-	if fmt.Sprint(len(seen)) != "10000" {
-		t.Fatal(len(seen))
 	}
 }
