@@ -540,6 +540,32 @@ func TestMessagesInFlightAreBoundedAndTheNextWaitsItsTurn(t *testing.T) {
 	})
 }
 
+func TestTheRoomOfWhatCameTooLateGoesToTheNextInLine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, s := open(t, func(c *Config) { c.InFlightMax = 2 })
+		p := s.peer()
+		ctx := within(t, 10*time.Second)
+		sending := func(n int, d time.Duration) func() coreadapter.Answer {
+			answer := asked(func() coreadapter.Answer { return l.Debit(ctx, debit(n), time.Now().Add(d)) })
+			synctest.Wait()
+			return answer
+		}
+		first := sending(1, 5*time.Second) // its write stands still
+		second := sending(2, time.Second)  // queued behind it
+		third := sending(3, 5*time.Second) // in line
+		time.Sleep(1500 * time.Millisecond)
+		p.answer(p.read(), "00", nil)
+		m := p.read()
+		p.answer(m, "00", nil)
+		if a := second(); a.Word != coreadapter.NotSent || !m.Is(11, "000003") {
+			t.Errorf("the second: %+v; number %s was written", a, m.Text(11))
+		}
+		if a, b := first(), third(); a.Word != coreadapter.Approved || b.Word != coreadapter.Approved {
+			t.Errorf("%+v, %+v", a, b)
+		}
+	})
+}
+
 // NotSent would let the journal reject a payment whose first message is on its way.
 func TestTheSameReferenceInFlightTwiceIsInDoubtNeverNotSent(t *testing.T) {
 	bubble(t, func(t *testing.T) {
