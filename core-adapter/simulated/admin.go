@@ -19,7 +19,8 @@ import (
 const (
 	settingsBody = 64 << 10        // bytes of a model or of faults
 	accountsBody = 1 << 30         // bytes of POST /accounts; ledger.AccountsMax lines fit
-	accountsTime = 5 * time.Minute // to send them
+	adminTime    = 5 * time.Minute // to send a request
+	adminCalls   = 64              // at once; more are answered 503
 )
 
 type modelJSON struct {
@@ -156,7 +157,7 @@ func (s *Server) AdminHandler() http.Handler {
 	mux.HandleFunc("DELETE /connections", func(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, map[string]int{"closed": s.CloseConnections()})
 	})
-	return fromThisMachine(mux)
+	return fromThisMachine(atMost(adminCalls, mux))
 }
 
 // fromThisMachine turns browsers away: a page of any site could otherwise make one send a request to the loopback, by a
@@ -172,6 +173,20 @@ func fromThisMachine(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// atMost serves so many calls at once.
+func atMost(calls int, next http.Handler) http.Handler {
+	seats := make(chan struct{}, calls)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case seats <- struct{}{}:
+			defer func() { <-seats }()
+			next.ServeHTTP(w, r)
+		default:
+			http.Error(w, fmt.Sprintf("simulated: %d calls are under way at the admin port; ask again", calls), http.StatusServiceUnavailable)
+		}
 	})
 }
 
@@ -340,7 +355,6 @@ func referenceLine(e *ledger.Entry) referenceJSON {
 }
 
 func (s *Server) openAccounts(w http.ResponseWriter, r *http.Request) {
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(accountsTime))
 	out, err := s.OpenAccounts(http.MaxBytesReader(w, r.Body, accountsBody))
 	if err != nil {
 		refuse(w, err)

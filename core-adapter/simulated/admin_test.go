@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -139,6 +140,34 @@ func TestAdmin_PeakIsTheModels(t *testing.T) {
 	f(`{"unlimited":false,"knee":64,"workPerSecond":9.9`)
 	h.put("/model", `{"kind":"servers","servers":4}`)
 	f(`{"unlimited":false,"knee":4,"workPerSecond":2,"debitsPerSecond":50,`)
+}
+
+func TestEverythingIsBounded_CallsOfTheAdminPort(t *testing.T) {
+	inside, leave := make(chan struct{}), make(chan struct{})
+	busy := httptest.NewServer(atMost(1, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		inside <- struct{}{}
+		<-leave
+	})))
+	defer busy.Close()
+	first := make(chan int)
+	get := func() int {
+		answer, err := busy.Client().Get(busy.URL)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	go func() { first <- get() }()
+	<-inside
+	if status := get(); status != http.StatusServiceUnavailable {
+		t.Errorf("a second call: %d, want 503", status)
+	}
+	close(leave)
+	if status := <-first; status != http.StatusOK {
+		t.Errorf("the first call: %d", status)
+	}
 }
 
 func FuzzAdminModel(f *testing.F) {

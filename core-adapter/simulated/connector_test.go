@@ -2,12 +2,66 @@ package simulated
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"net"
 	"testing"
 	"time"
 
 	coreadapter "netbank/core-adapter"
 	"netbank/core-adapter/corelink"
 )
+
+// certificate makes one for 127.0.0.1, valid long enough for a test.
+func certificate(t *testing.T) (tls.Certificate, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, parsed
+}
+
+func TestRun_SpeaksTLSToAConnectorThatPinsItsCertificate(t *testing.T) {
+	own, pin := certificate(t)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	addr, ended := make(chan string, 1), make(chan error, 1)
+	go func() {
+		ended <- Run(ctx, Config{
+			Addr: "127.0.0.1:0", Dir: t.TempDir(), Model: fixed(0), TLS: &tls.Config{Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS13},
+			Ready: func(wire, _ net.Addr) { addr <- wire.String() },
+		})
+	}()
+	core, err := corelink.Open(corelink.Config{Addr: <-addr, Pin: pin, Acquirer: "104100", Terminal: "NETBANK1", Acceptor: "NETBANK", Conns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer core.Close()
+	if err := core.WaitUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := core.Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
 
 // The bank's own connector against the host: both were written from the same description, by different hands.
 func TestConnector_FindsEveryWordAtTheHost(t *testing.T) {

@@ -73,7 +73,7 @@ func serve(ctx context.Context, s *Server, wire, admin net.Listener) error {
 	var web *http.Server
 	if admin != nil {
 		web = &http.Server{
-			Handler: s.AdminHandler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+			Handler: s.AdminHandler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: adminTime, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		}
 		running++
 		go func() { ended <- web.Serve(admin) }()

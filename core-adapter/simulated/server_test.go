@@ -380,6 +380,44 @@ func TestRun_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Whatever a peer sends: no panic, and the books balance.
+func FuzzTake(f *testing.F) {
+	s, err := NewServer(Config{Addr: "127.0.0.1:0", Dir: f.TempDir(), Model: fixed(0)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		if !s.sums().Balanced {
+			f.Error("the books do not balance")
+		}
+		s.Close()
+	})
+	if _, err := s.OpenAccounts(strings.NewReader(`{"number":"` + customer + `","currency":"CNY","balanceMinor":100000}`)); err != nil {
+		f.Fatal(err)
+	}
+	c := &client{t: f}
+	for _, m := range []*iso8583.Message{
+		c.network(iso8583.NetworkSignOn), c.debit(1, 5), c.balance(), c.inquiry(1), c.reversal(iso8583.ReversalAdvice, 1, 5), c.reversal(iso8583.ReversalRepeat, 2, 5),
+	} {
+		frame, err := m.AppendTo(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(frame[2:])
+	}
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		k := newLink(s, here)
+		k.signed = true
+		k.take(frame)
+		if _, err := s.ledger.Do(ledger.Op{Kind: ledger.OpBarrier}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // BenchmarkServer_Debits keeps 512 debits in flight over 4 connections, each reference new, each answer durable.
 func BenchmarkServer_Debits(b *testing.B) {
 	h := start(b, Config{Model: fixed(0)})
