@@ -107,9 +107,9 @@ func TestGuaranteedShares_AreReachedAndNotExceeded(t *testing.T) {
 
 func TestPartnersShareByWeight_WhoeverFloods(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		weights := []float64{0, 1, rapid.SampledFrom([]float64{0.01, 0.5, 1, 3}).Draw(t, "weight of 2"), rapid.SampledFrom([]float64{1, 2.5, 100}).Draw(t, "weight of 3")}
+		weights := []float64{0, rapid.SampledFrom([]float64{1, 0.02}).Draw(t, "weight of 1"), rapid.SampledFrom([]float64{0.01, 0.5, 1, 3}).Draw(t, "weight of 2"), rapid.SampledFrom([]float64{1, 2.5, 100, 0.03}).Draw(t, "weight of 3")}
 		costs := []float64{0, 1, float64(rapid.IntRange(1, 16).Draw(t, "cost of 2")), float64(rapid.IntRange(1, 3).Draw(t, "cost of 3"))}
-		q := newQueue(make([]entry, 3000), 3000, [Classes]float64{}, map[uint32]float64{2: weights[2], 3: weights[3]})
+		q := newQueue(make([]entry, 3000), 3000, [Classes]float64{}, map[uint32]float64{1: weights[1], 2: weights[2], 3: weights[3]})
 		for slot := range int32(3000) {
 			partner := uint32(slot%3 + 1)
 			q.entries[slot] = entry{class: Express, cost: workOf(costs[partner]), deadline: Time(slot)}
