@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,7 +21,18 @@ import (
 	"netbank/core-adapter/simulated/congestion"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+const childDirectory = "NETBANK_CORE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDirectory); dir != "" {
+		err := Run(context.Background(), Config{
+			Addr: "127.0.0.1:0", Dir: dir, Model: fixed(0), Sync: true, Ready: func(wire, _ net.Addr) { fmt.Println(wire) },
+		})
+		fmt.Println(err)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	customer    = "6222020000000000001"
