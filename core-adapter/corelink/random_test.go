@@ -92,8 +92,8 @@ func (c *moody) book(m *iso8583.Message) string {
 	return c.said[uint32(stan)]
 }
 
-// TestNotSentMeansTheCoreNeverSawIt_AndEveryWordIsTheCores lets many customers debit through a link to a moody core.
-func TestNotSentMeansTheCoreNeverSawIt_AndEveryWordIsTheCores(t *testing.T) {
+// TestRefusedMeansNotCharged_NotSentMeansTheCoreNeverSawIt lets many customers debit through a link to a moody core.
+func TestRefusedMeansNotCharged_NotSentMeansTheCoreNeverSawIt(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { bubble(t, func(t *testing.T) { moodyRun(t, seed) }) })
 	}

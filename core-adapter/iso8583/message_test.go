@@ -100,7 +100,7 @@ func TestASetValueNeverGrowsTheMessageBeyondItsBound(t *testing.T) {
 }
 
 // The bound of a message is chosen, the table's largest message follows from the table: the one must hold the other.
-func TestTheLargestMessageOfTheTableIsWithinTheBound(t *testing.T) {
+func TestEverythingIsBounded_TheLargestMessageOfTheTable(t *testing.T) {
 	size := 4 + 16
 	for field := range fields {
 		if spec, ok := FieldSpec(field); ok {
