@@ -208,3 +208,9 @@ func (c *fakeCore) wasSent(id journal.PaymentID) int {
 	defer c.mu.Unlock()
 	return c.sent[id]
 }
+
+func (c *fakeCore) asked() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inquiries
+}

@@ -250,6 +250,13 @@ func (l *fakeLog) release() {
 	}
 }
 
+// proposed gives the entries that were taken, and how many of them were committed.
+func (l *fakeLog) proposed() (entries [][]byte, commits int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries, l.commits
+}
+
 func (l *fakeLog) setRefuse(err error) {
 	l.mu.Lock()
 	l.refuse = err

@@ -219,12 +219,13 @@ func TestEverythingIsBounded_AnEntryHoldsAtMost64KiB(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Second)
-		if n := len(r.log.entries); n > EntriesInFlight {
-			t.Errorf("%d entries are in flight", n)
+		if entries, _ := r.log.proposed(); len(entries) > EntriesInFlight {
+			t.Errorf("%d entries are in flight", len(entries))
 		}
 		r.log.release()
 		wg.Wait()
-		for _, e := range r.log.entries {
+		entries, _ := r.log.proposed()
+		for _, e := range entries {
 			var b journal.Batch
 			if err := b.UnmarshalVT(e); err != nil || len(e) > 64<<10 || len(b.Commands) > EntryCommandsMax {
 				t.Errorf("an entry of %d bytes and %d commands: %v", len(e), len(b.Commands), err)

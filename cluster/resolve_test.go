@@ -182,8 +182,8 @@ func TestRule2_ASilentPaymentIsLeftAloneUntilNothingCanBeOnItsWay(t *testing.T) 
 		r.disk.apply(0, &journal.Batch{Version: 1, StampMs: time.Now().UnixMilli(), Commands: []*journal.Command{grantOf(x, 1, 77)}}, nil)
 		r.boot()
 		time.Sleep(r.node.cfg.silence() - time.Second)
-		if got := r.state(x); got != journal.StateAuthorised || r.core.inquiries != 0 {
-			t.Errorf("it is %v after %d inquiries", got, r.core.inquiries)
+		if got := r.state(x); got != journal.StateAuthorised || r.core.asked() != 0 {
+			t.Errorf("it is %v after %d inquiries", got, r.core.asked())
 		}
 		r.within(10*time.Second, x, journal.StateInDoubt)
 	})

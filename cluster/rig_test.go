@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/binary"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,16 +16,18 @@ import (
 
 // rig is a bank of one node over a fake log and a fake core.
 type rig struct {
-	t      testing.TB
-	disk   *disk
-	log    *fakeLog
-	core   *fakeCore
-	node   *Node
-	cfg    Config
-	open   bool
-	made   uint32
-	world  uint32
-	commit time.Duration
+	t    testing.TB
+	disk *disk
+	log  *fakeLog
+	core *fakeCore
+	node *Node
+	// current is node for the core's goroutines, since a restart replaces it.
+	current atomic.Pointer[Node]
+	cfg     Config
+	open    bool
+	made    uint32
+	world   uint32
+	commit  time.Duration
 }
 
 const riggedCustomers = 64
@@ -32,7 +35,7 @@ const riggedCustomers = 64
 // newRig prepares a bank with one partner and 64 customers who are signed in. boot starts its node.
 func newRig(t testing.TB) *rig {
 	r := &rig{t: t, disk: newDisk(), core: newFakeCore(), commit: time.Millisecond}
-	r.core.onLate = func(a LateAnswer) { r.node.Late(a) }
+	r.core.onLate = func(a LateAnswer) { r.current.Load().Late(a) }
 	r.cfg = Config{Replica: replica.Config{Node: 1}, Core: r.core, Gate: gate.Config{Limit: 8}}
 	r.put(&journal.Command{Body: &command.Command_PutPartner{PutPartner: &command.PutPartner{
 		Id: 1, Name: "Shop", RedirectUris: []string{"https://shop.example/back"}, NotificationUris: []string{"https://shop.example/told"},
@@ -79,6 +82,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.node, r.open = node, true
+	r.current.Store(node)
 }
 
 // synctestWait lets the barrier pass.

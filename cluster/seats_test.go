@@ -116,12 +116,12 @@ func TestBalance_TakesASeatAndNoJournalEntry(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.boot()
 		time.Sleep(r.node.cfg.silence() + time.Second)
-		before := r.log.commits
+		_, before := r.log.proposed()
 		money, refusal, err := r.node.Balance(gate.Inquiry, accountOf(1), "CNY", time.Second)
 		if err != nil || refusal != nil || money.Minor != 12345 {
 			t.Fatalf("got %v, %v, %v", money, refusal, err)
 		}
-		if r.log.commits != before {
+		if _, after := r.log.proposed(); after != before {
 			t.Error("a balance was journalled")
 		}
 	})
