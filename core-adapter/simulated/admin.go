@@ -232,6 +232,7 @@ func decodeOne(from io.Reader, body any) error {
 }
 
 type statusJSON struct {
+	Sync           bool   `json:"sync"` // answers wait for the disk; to be disclosed with figures
 	Connections    int    `json:"connections"`
 	InFlight       int64  `json:"inFlight"`       // requests inside, from reading to answering
 	Progressing    int    `json:"progressing"`    // of them in the model
@@ -257,7 +258,7 @@ func (s *Server) status() statusJSON {
 	progressing, inLine := s.driver.Inside()
 	c := &s.counts
 	return statusJSON{
-		Connections: connections, InFlight: s.inFlight.Load(), Progressing: progressing, InLine: inLine,
+		Sync: s.cfg.Sync, Connections: connections, InFlight: s.inFlight.Load(), Progressing: progressing, InLine: inLine,
 		Debits: c.debits.Load(), Balances: c.balances.Load(), Inquiries: c.inquiries.Load(), Reversals: c.reversals.Load(),
 		Answered: c.answered.Load(), Unsent: c.unsent.Load(), Dropped: c.dropped.Load(), Doubled: c.doubled.Load(), Overflowed: c.overflowed.Load(),
 		Accepted: c.accepted.Load(), Refused: c.refused.Load(), ClosedForCause: c.closedForCause.Load(),

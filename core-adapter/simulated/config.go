@@ -34,7 +34,7 @@ type Limits struct {
 	InFlight    int           // requests inside, all connections together; more are answered 96, in doubt (65,536)
 	OutBytes    int           // answers not yet taken by a connection's peer; more close it (4 MiB)
 	SignOn      time.Duration // from the connection to its sign-on, TLS handshake included (10 s)
-	Silence     time.Duration // without any message; echoes are due every 30 s (90 s)
+	Silence     time.Duration // without any message, at the longest; half of it, at the shortest. Echoes are due every 30 s (90 s)
 	Write       time.Duration // one write to a peer that does not read (10 s)
 }
 

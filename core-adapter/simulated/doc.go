@@ -27,7 +27,7 @@
 //	GET, PUT /faults     {"capacity":1,"extraLatencyMillis":0,"dropRequests":0,"dropAnswers":0,"duplicateAnswers":0,
 //	                      "refuseConnections":false,"freeze":false,"decline":""}   see Faults; {} heals
 //	DELETE /connections  {"closed":2}                                              work inside goes on
-//	GET /status          connections, requests inside, counters since the start
+//	GET /status          {"sync":true,"connections":4,"inFlight":..,...}                counters since the start
 //	GET /peak            {"unlimited":false,"knee":64,"workPerSecond":19.8,"debitsPerSecond":495,...}
 //	POST /accounts       lines {"number":"6222020000000000001","currency":"CNY","balanceMinor":10000000,"debitLimitMinor":0}
 //	                     -> {"opened":200000,"existing":0,"refused":0}, when durable; one that is there stays as it is;

@@ -29,5 +29,6 @@
 //
 // little-endian, the CRC over the length, the number and the payload. A frame that was cut short by a crash can only be
 // the last one, and nothing in it was ever acknowledged: it is cut off at start. A bad frame with a good one behind it is
-// damage, and the ledger refuses to open. There is no compaction: a debit costs about 110 bytes for ever.
+// damage, and the ledger refuses to open. (A disk that spoils the very last frame looks like a crash; a ledger that is not
+// for trying and measuring would keep a second copy.) There is no compaction: a debit costs about 100 bytes for ever.
 package ledger
