@@ -354,6 +354,10 @@ func step(t *rapid.T, o *observer, now Time, ticket *Ticket) {
 	}
 }
 
+// Each rule has failed once on purpose: one seat too many (SeatsAreExact), a decision about withdrawn work
+// (RefusedMeansNotCharged), slots that leak (EverythingIsBounded), an answer or a new limit that starts nobody
+// (WorkConservation), credit that costs nothing (StrictPriority), deadlines or ties the other way about
+// (EarliestDeadlineFirst), probes without number (the stall).
 func TestSeatsAreExact_RefusedMeansNotCharged_EverythingIsBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := observe(t, anyConfig(t))
