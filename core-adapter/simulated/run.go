@@ -92,6 +92,7 @@ func serve(ctx context.Context, s *Server, wire, admin net.Listener) error {
 	for ; running > 0; running-- {
 		<-ended
 	}
+	s.cfg.Logger.Info("core: stopped")
 	return cause
 }
 

@@ -79,7 +79,7 @@ func Audit(dir string) (Report, error) {
 		return Report{}, fmt.Errorf("ledger: %w", err)
 	}
 	defer f.Close()
-	a := &audit{moves: map[Reference]moves{}, payments: map[[16]byte]int32{}, sums: map[Currency]AuditSum{}}
+	a := &audit{report: Report{Violations: []string{}}, moves: map[Reference]moves{}, payments: map[[16]byte]int32{}, sums: map[Currency]AuditSum{}}
 	read, err := scanLog(f, func(r *Record) error { a.record(r); return nil })
 	if err != nil {
 		return a.report, err
