@@ -51,9 +51,20 @@ func fingerprintOf(name string) [32]byte {
 
 func (b *bank) put(t testing.TB, id uint32, fingerprint [32]byte, openMax uint32) {
 	t.Helper()
+	b.putRates(t, id, fingerprint, openMax, 1e6)
+}
+
+// setRates gives the shop quotas that a benchmark does not reach.
+func setRates(t testing.TB, b *bank, perSecond uint32) {
+	t.Helper()
+	b.putRates(t, 1, fingerprintOf("shop"), 0, perSecond)
+}
+
+func (b *bank) putRates(t testing.TB, id uint32, fingerprint [32]byte, openMax, perSecond uint32) {
+	t.Helper()
 	res, err := b.apply(&journal.Command{Id: newID(), Body: &command.Command_PutPartner{PutPartner: &command.PutPartner{
 		Id: id, Name: "Shop", Fingerprints: [][]byte{fingerprint[:]}, RedirectUris: []string{"https://shop.example/back"},
-		NotificationUris: []string{"https://shop.example/hook"}, OpenPaymentsMax: openMax, CreatesPerSecond: 1e6, PollsPerSecond: 1e6,
+		NotificationUris: []string{"https://shop.example/hook"}, OpenPaymentsMax: openMax, CreatesPerSecond: perSecond, PollsPerSecond: perSecond,
 	}}})
 	if err != nil || res.Verdict != journal.Done {
 		t.Fatalf("PutPartner: %v %v", res.Verdict, err)

@@ -259,6 +259,25 @@ func TestToldOnceCommitted_ANewLeaderTellsAgainWhatWasNotCommitted(t *testing.T)
 	})
 }
 
+func TestToldOnceCommitted_ACommitThatFailedIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutbox(t, hook)
+		s := &site{answer: func(*http.Request) *http.Response { return status(200) }}
+		o.set(false, true)
+		stop, _ := run(t, o, s)
+		defer stop()
+		for range 20 {
+			o.change(t, 1, hook)
+		}
+		time.Sleep(10 * time.Second)
+		o.set(false, false)
+		time.Sleep(10 * time.Second)
+		if left(o) != 0 || len(s.arrivals()) != 20 {
+			t.Fatalf("%d left, %d sent", left(o), len(s.arrivals()))
+		}
+	})
+}
+
 func TestFailedDeliveryIsTriedForThreeDaysAndGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutbox(t, hook)
