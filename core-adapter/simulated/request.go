@@ -25,8 +25,6 @@ type request struct {
 	outcome   ledger.Outcome
 }
 
-var requests = sync.Pool{New: func() any { return new(request) }}
-
 // runningDebits knows the debits between their arrival and their record, by reference.
 type runningDebits struct {
 	sync.Mutex
@@ -65,7 +63,7 @@ func (d *runningDebits) leave(r *request) []*request {
 
 // take handles one message. An error is bad input, which closes the connection.
 func (k *link) take(frame []byte) error {
-	r := requests.Get().(*request)
+	r := k.server.requests.Get().(*request)
 	if err := iso8583.Parse(frame, &r.message); err != nil {
 		return err
 	}
@@ -296,10 +294,11 @@ func (r *request) reply(faults Faults) {
 }
 
 func (r *request) release() {
+	pool := &r.server.requests
 	r.link, r.server, r.op, r.lie, r.running, r.outcome = nil, nil, ledger.Op{}, ledger.Code{}, false, ledger.Outcome{}
 	clear(r.followers)
 	r.followers = r.followers[:0]
-	requests.Put(r)
+	pool.Put(r)
 }
 
 // The fields of a request that its answer repeats.

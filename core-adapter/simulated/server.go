@@ -31,7 +31,8 @@ type Server struct {
 	closed   bool
 	waiting  sync.WaitGroup // goroutines of links
 
-	running runningDebits
+	running  runningDebits
+	requests sync.Pool // of *request
 
 	dice struct {
 		sync.Mutex
@@ -70,6 +71,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, errors.Join(err, books.Close())
 	}
 	s := &Server{cfg: cfg, ledger: books, driver: driver, links: map[*link]struct{}{}}
+	s.requests.New = func() any { return new(request) }
 	s.running.first = map[ledger.Reference]*request{}
 	s.settings.Store(&settings{})
 	if err := errors.Join(s.SetModel(cfg.Model), s.SetFaults(cfg.Faults)); err != nil {
