@@ -76,6 +76,7 @@ type guard struct {
 
 	mu      sync.Mutex
 	phase   phase
+	lived   time.Duration // what the watch has seen pass: see tick
 	running []operation
 }
 
@@ -93,7 +94,7 @@ const (
 // operation is one call into the log. A slot with an empty name is free.
 type operation struct {
 	name  string
-	since time.Time
+	since time.Duration // of lived
 }
 
 var (
@@ -109,16 +110,16 @@ func (g *guard) enter(p phase) {
 }
 
 func (g *guard) begin(name string) (slot int) {
-	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	op := operation{name, g.lived + guardInterval} // it may have begun just before the next tick
 	for i := range g.running {
 		if g.running[i].name == "" {
-			g.running[i] = operation{name, now}
+			g.running[i] = op
 			return i
 		}
 	}
-	g.running = append(g.running, operation{name, now})
+	g.running = append(g.running, op)
 	return len(g.running) - 1
 }
 
@@ -146,29 +147,39 @@ func (g *guard) end(slot int, write bool, err error) error {
 func (g *guard) watch(stop <-chan struct{}) {
 	ticker := time.NewTicker(guardInterval)
 	defer ticker.Stop()
+	before := time.Now()
 	for {
 		select {
 		case <-stop:
 			return
-		case now := <-ticker.C:
-			limit, role := SilenceFollowerMax, "a follower"
-			if g.leading() {
-				limit, role = SilenceLeaderMax, "the leader"
-			}
-			if name, took := g.slowest(now); took >= limit {
-				g.fuse.report(fmt.Errorf("replica: %s under %s has not returned for %v, and %s may wait %v; check the disk, then start this node again: what was acknowledged is on a majority of the nodes' disks",
-					name, g.path, took.Round(guardInterval), role, limit))
-			}
+		case <-ticker.C:
+			now := time.Now()
+			g.tick(now.Sub(before))
+			before = now
 		}
 	}
 }
 
-func (g *guard) slowest(now time.Time) (name string, took time.Duration) {
+// tick looks once. A process that was frozen, by a debugger or a moving virtual machine, loses time in which the disk
+// may have answered; so a long gap between two looks counts as a short one.
+func (g *guard) tick(elapsed time.Duration) {
+	limit, role := SilenceFollowerMax, "a follower"
+	if g.leading() {
+		limit, role = SilenceLeaderMax, "the leader"
+	}
+	if name, took := g.slowest(min(elapsed, 2*guardInterval)); took >= limit {
+		g.fuse.report(fmt.Errorf("replica: %s under %s has not returned for %v, and %s may wait %v; check the disk, then start this node again: what was acknowledged is on a majority of the nodes' disks",
+			name, g.path, took.Round(guardInterval), role, limit))
+	}
+}
+
+func (g *guard) slowest(elapsed time.Duration) (name string, took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.lived += elapsed
 	for _, op := range g.running {
-		if op.name != "" && now.Sub(op.since) > took {
-			name, took = op.name, now.Sub(op.since)
+		if op.name != "" && g.lived-op.since > took {
+			name, took = op.name, g.lived-op.since
 		}
 	}
 	return name, took

@@ -156,11 +156,25 @@ func TestDiskGuard_AWriteThatComesBackTooLateDoesNotReturnToRaft(t *testing.T) {
 			t.Error("it returned")
 		}()
 		time.Sleep(4 * time.Second)
+		synctest.Wait()
 		if b.told == nil {
 			t.Error("nobody was told")
 		}
 		time.Sleep(time.Minute)
 	})
+}
+
+func TestDiskGuard_AFrozenProcessDoesNotBlameTheDisk(t *testing.T) {
+	b := newGuardBench(func(string) error { return nil })
+	b.leader = true
+	slot := b.begin("appending to the log")
+	b.tick(time.Hour) // it was stopped and continued
+	if b.told != nil {
+		t.Fatal(b.told)
+	}
+	if err := b.end(slot, true, nil); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestDiskGuard_AnEntryThatWasCompactedIsAnOrdinaryAnswer(t *testing.T) {
@@ -234,7 +248,7 @@ func TestDiskGuard_NothingIsAcknowledgedAfterTheLogFailed(t *testing.T) {
 	before := digest(t, r)
 	close(broken)
 	futures := []Future{r.Propose(encode(t, customer(1))), r.Propose(encode(t, customer(2)))}
-	if err := <-log.fatal; !errors.Is(err, errDisk) {
+	if err := log.told(t); !errors.Is(err, errDisk) {
 		t.Fatal(err)
 	}
 	if digest(t, r) != before {

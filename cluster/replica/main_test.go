@@ -48,12 +48,24 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
+// told waits for what OnFatal is told.
+func (l *lines) told(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-l.fatal:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatal("OnFatal was not called")
+		return nil
+	}
+}
+
 func testConfig(t testing.TB, dir string) (Config, *lines) {
 	t.Helper()
 	l := &lines{fatal: make(chan error, 1)}
 	return Config{
 		Dir: dir, Node: 1, Limits: journal.DefaultLimits(),
-		Logger:  slog.New(slog.NewTextHandler(l, nil)),
+		Logger: slog.New(slog.NewTextHandler(l, nil)),
 		OnFatal: func(err error) {
 			l.fatal <- err
 			fmt.Fprintln(l, "fatal:", err)

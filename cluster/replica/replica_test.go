@@ -425,7 +425,7 @@ func TestAPoisonedEntryStopsTheNodeBeforeAnythingOfItIsApplied(t *testing.T) {
 	}
 	// Propose would refuse it; a newer leader does not.
 	f := r.raft.Apply(newer, time.Second)
-	fatal := <-log.fatal
+	fatal := log.told(t)
 	for _, want := range []string{"cannot be applied", "newer", "start the version"} {
 		if !containsText(fatal.Error(), want) {
 			t.Errorf("%q does not say %q", fatal, want)
@@ -450,7 +450,7 @@ func TestAPoisonedEntryStopsTheNodeBeforeAnythingOfItIsApplied(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if fatal := <-log.fatal; !errors.Is(fatal, journal.ErrVersion) {
+	if fatal := log.told(t); !errors.Is(fatal, journal.ErrVersion) {
 		t.Error(fatal)
 	}
 }

@@ -263,11 +263,12 @@ func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 // only new ones have to be read.
 func (s *snapshots) known(f file, info os.FileInfo) (uint32, bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.kept) == 0 || !immutable(f.Name) {
+	kept := s.kept
+	s.mu.Unlock()
+	if len(kept) == 0 || !immutable(f.Name) {
 		return 0, false
 	}
-	newest := s.kept[0]
+	newest := kept[0]
 	at, ok := slices.BinarySearchFunc(newest.Files[1:], f.Name, func(g file, name string) int { return strings.Compare(g.Name, name) })
 	if !ok || newest.Files[1+at].Size != f.Size {
 		return 0, false
@@ -282,12 +283,11 @@ func (s *snapshots) known(f file, info os.FileInfo) (uint32, bool) {
 // add lists a finished snapshot and removes those beyond SnapshotsKept.
 func (s *snapshots) add(m manifest) error {
 	s.mu.Lock()
-	s.kept = append(s.kept, m)
+	s.kept = append(slices.Clone(s.kept), m) // cloned: known reads the old list
 	slices.SortFunc(s.kept, newestFirst)
 	var surplus []manifest
 	if len(s.kept) > SnapshotsKept {
-		surplus = slices.Clone(s.kept[SnapshotsKept:])
-		s.kept = s.kept[:SnapshotsKept]
+		s.kept, surplus = s.kept[:SnapshotsKept], s.kept[SnapshotsKept:]
 	}
 	s.mu.Unlock()
 	for _, old := range surplus {
