@@ -30,8 +30,8 @@ Examples:
   netbank customers import customers.ndjson --operator-token-file /etc/netbank/operator.token
   netbank status --operator-token-file /etc/netbank/operator.token --json
 
-Exit codes: 0 done; 1 failed; 2 a flag or file is wrong; 3 an address is taken; 4 the data directory cannot be used;
-5 it was written by a newer version; 70 the disk failed or the journal cannot be applied.`
+Exit codes: 0 done; 1 failed; 64 a flag or file is wrong; 69 an address is taken; 70 the disk failed or the journal cannot be
+applied; 73 the data directory cannot be used; 78 it was written by a newer version.`
 
 type program struct {
 	Serve     serve     `cmd:"" help:"Run a node."`

@@ -16,12 +16,12 @@ import (
 	"netbank/session"
 )
 
-// Exit codes of a bank, beside 0 and 1.
+// Exit codes of a bank, beside 0 and 1: those of sysexits.h. Code 2 is the Go runtime's own, of a panic.
 const (
-	ExitUsage     = 2                 // a flag or a file named by one is wrong
-	ExitAddress   = 3                 // an address cannot be listened on
-	ExitDirectory = 4                 // the data directory cannot be used: not writable, or another process has it
-	ExitNewer     = 5                 // the data directory was written by a newer version
+	ExitUsage     = 64                // EX_USAGE: a flag or a file named by one is wrong
+	ExitAddress   = 69                // EX_UNAVAILABLE: an address cannot be listened on
+	ExitDirectory = 73                // EX_CANTCREAT: the data directory cannot be used: not writable, or another process has it
+	ExitNewer     = 78                // EX_CONFIG: the data directory was written by a newer version
 	ExitFatal     = replica.ExitFatal // the disk failed or hung, or an entry of the journal cannot be applied
 )
 

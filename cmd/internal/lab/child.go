@@ -36,7 +36,9 @@ type child struct {
 }
 
 // exitConfigured are exit codes that a restart does not mend: a wrong flag, a taken port, a directory that cannot be used.
-func exitConfigured(code int) bool { return code >= 2 && code <= 5 }
+func exitConfigured(code int) bool {
+	return code == bank.ExitUsage || code == bank.ExitAddress || code == bank.ExitDirectory || code == bank.ExitNewer
+}
 
 // run keeps the child alive until ctx is done, then ends it in order. It returns an error when the child cannot be kept alive.
 func (c *child) run(ctx context.Context) error {
