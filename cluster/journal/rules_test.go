@@ -375,3 +375,100 @@ func TestReadsGiveCopies(t *testing.T) {
 		t.Error("a reader changed the journal")
 	}
 }
+
+func TestUnknownIsNotFailed_CodesThatSayNothingEndNothing(t *testing.T) {
+	b := newBank(t, DefaultLimits())
+	n := 0
+	f := func(outcome command.Outcome, code string, want State, reason Reason) {
+		t.Helper()
+		n++
+		id := b.create(n)
+		b.must(Done, b.consent(id, int64(n)))
+		if p := b.must(Done, settle(id, outcome, code)).Payment; p.State != want || p.Reason != reason {
+			t.Errorf("%v %q made it %v (%v), want %v (%v)", outcome, code, p.State, p.Reason, want, reason)
+		}
+	}
+	f(approved, "00", StateSettled, ReasonNone)
+	f(declined, "05", StateRejected, ReasonDeclined)
+	f(declined, "51", StateRejected, ReasonDeclined)
+	f(declined, "91", StateRejected, ReasonCoreUnavailable)
+	f(declined, "09", StateInDoubt, ReasonCoreUncertain)
+	f(declined, "25", StateInDoubt, ReasonCoreUncertain)
+	f(declined, "94", StateInDoubt, ReasonCoreUncertain)
+	f(declined, "96", StateInDoubt, ReasonCoreUncertain)
+	f(inDoubt, "96", StateInDoubt, ReasonCoreUncertain)
+	f(inDoubt, "", StateInDoubt, ReasonNoAnswer)
+}
+
+func TestPruneKeepsWhatIsYoungerThan48Hours(t *testing.T) {
+	b := newBank(t, DefaultLimits())
+	id := b.create(1)
+	b.must(Done, &command.CancelPayment{PaymentId: id[:], Partner: 1})
+	open := b.create(2)
+	b.must(Done, b.consent(open, 1))
+	prune := &command.Prune{FinishedBeforeMs: int64(stampMax), IdempotencyBeforeMs: int64(stampMax), OutboxBeforeMs: int64(stampMax)}
+	f := func(payments uint64, keys, notices int) {
+		t.Helper()
+		b.must(Done, prune)
+		if c := b.m.Counts(); c.ByState[StateCancelled] != payments || c.IdempotencyKeys != keys || c.Outbox != notices {
+			t.Errorf("%+v", c)
+		}
+	}
+	b.now += PruneAfter
+	f(1, 2, 0) // notices have no such protection: the retry window is the sender's
+	b.now++
+	f(0, 0, 0)
+	b.state(open, StateAuthorised) // what is open is never pruned
+	old := b.creation(3)
+	old.PaymentId = id[:]
+	b.must(BadCommand, old) // the id is used up
+}
+
+func TestPruneWorksInPieces(t *testing.T) {
+	limits := DefaultLimits()
+	limits.PruneRecords = 3
+	b := newBank(t, limits)
+	for n := 1; n <= 7; n++ {
+		id := b.create(n)
+		b.must(Done, &command.CancelPayment{PaymentId: id[:], Partner: 1})
+	}
+	b.now += 97 * hour
+	prune := &command.Prune{FinishedBeforeMs: int64(b.now), IdempotencyBeforeMs: int64(b.now), OutboxBeforeMs: int64(b.now)}
+	b.must(TooMany, prune)
+	b.must(TooMany, prune)
+	b.must(Done, prune)
+	if c := b.m.Counts(); c.ByState[StateCancelled] != 0 || c.IdempotencyKeys != 0 || c.Outbox != 0 || b.store.Len() != 4 {
+		t.Errorf("%+v, %d entries", c, b.store.Len())
+	}
+}
+
+func TestAKeyWhosePaymentWasPrunedIsFreeAgain(t *testing.T) {
+	b := newBank(t, DefaultLimits())
+	id := b.create(1)
+	b.must(Done, &command.CancelPayment{PaymentId: id[:], Partner: 1})
+	b.now += 97 * hour
+	b.must(Done, &command.Prune{FinishedBeforeMs: int64(b.now)})
+	wrong := b.creation(1)
+	wrong.AmountMinor = 0
+	b.must(BadCommand, wrong)
+	if n := b.m.Counts().IdempotencyKeys; n != 0 {
+		t.Errorf("%d keys", n)
+	}
+	b.create(1)
+}
+
+func TestASnapshotKeepsTheOrderOfGrantsAcrossEpochs(t *testing.T) {
+	b := newBank(t, DefaultLimits())
+	for n := 5; n > 0; n-- { // ids against the order of grants
+		id := b.create(n)
+		b.must(Done, b.consent(id, int64(10-n)))
+		if n == 3 {
+			b.must(Done, &command.BumpEpoch{})
+			b.m.references = 0 // as a backup would have it
+		}
+	}
+	again, _ := restored(t, b.m, b.store, DefaultLimits())
+	if got, want := unresolved(again), unresolved(b.m); !slices.Equal(got, want) || len(got) != 5 {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
