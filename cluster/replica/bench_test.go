@@ -88,3 +88,49 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.ReportMetric(float64(r.Stats().SnapshotPause.Microseconds()), "pause-us")
 }
+
+// BenchmarkOpen is a start that replays 100,000 customers from the log, and one from a snapshot of them, until this
+// node leads and has applied everything.
+func BenchmarkOpen(b *testing.B) {
+	for _, snapshot := range []bool{false, true} {
+		b.Run(fmt.Sprintf("snapshot=%t", snapshot), func(b *testing.B) {
+			cfg := Config{Dir: b.TempDir(), Node: 1, Limits: journal.DefaultLimits(), Logger: slog.New(slog.DiscardHandler)}
+			r := openLeading(b, cfg)
+			var n uint64
+			for range 1000 {
+				commands := make([]*command.Command, 100)
+				for i := range commands {
+					n++
+					commands[i] = customer(n)
+				}
+				propose(b, r, commands...)
+			}
+			if snapshot {
+				if err := r.Snapshot(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := r.Close(); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				r := openLeading(b, cfg)
+				b.StopTimer()
+				if err := r.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+func openLeading(b *testing.B, cfg Config) *Replica {
+	b.Helper()
+	r, err := Open(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	lead(b, r)
+	return r
+}
