@@ -190,11 +190,11 @@ func TestIdempotencyKeyTakesEffectOnce(t *testing.T) {
 func TestRepeatsWaitForTheFirstAndGetItsAnswer(t *testing.T) {
 	b := newBank(t)
 	release, entered := make(chan struct{}), make(chan struct{}, 99)
-	b.before = func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
 		entered <- struct{}{}
 		<-release
 		return apply()
-	}
+	})
 	h := newHouse(t, b, nil, edge.Limits{})
 	var all sync.WaitGroup
 	replies := make([]reply, 8)
@@ -223,11 +223,11 @@ func TestRepeatsWaitForTheFirstAndGetItsAnswer(t *testing.T) {
 func TestRepeatGivesUpWith409WhileTheFirstGoesOn(t *testing.T) {
 	b := newBank(t)
 	release, entered := make(chan struct{}), make(chan struct{}, 9)
-	b.before = func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
 		entered <- struct{}{}
 		<-release
 		return apply()
-	}
+	})
 	h := newHouse(t, b, func(c *Config) { c.Limits.AttachTimeout = 10 * time.Millisecond }, edge.Limits{})
 	first := make(chan reply)
 	go func() { first <- h.call("POST", pathPayments, orderJSON) }()
@@ -259,12 +259,12 @@ func TestRefusedMeansNotCharged_NoLeaderAndOverload(t *testing.T) {
 	b := newBank(t)
 	h := newHouse(t, b, nil, edge.Limits{})
 	for _, certainly := range []error{cluster.ErrNoLeader, cluster.ErrOverloaded, cluster.ErrClosed, fmt.Errorf("wrapped: %w", cluster.ErrNoLeader)} {
-		b.before = func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
+		b.intercept(func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
 			return journal.Result{}, certainly
-		}
+		})
 		refusedAs(t, h, h.call("POST", pathPayments, orderJSON), 503, "SERVICE_UNAVAILABLE", 0)
 	}
-	b.before = nil
+	b.intercept(nil)
 	// Refusals are not stored under the key.
 	r := h.call("POST", pathPayments, orderJSON)
 	expect(t, r, 201, "")
@@ -297,13 +297,13 @@ func TestRefusedMeansNotCharged_AlsoWhenTheEdgeSheds(t *testing.T) {
 func TestRefusedMeansNotCharged_NeverAfterAnOfferOfUnknownFate(t *testing.T) {
 	b := newBank(t)
 	offers := 0
-	b.before = func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
 		if offers++; offers == 1 {
 			apply() // it was committed, but the answer was lost
 			return journal.Result{}, cluster.ErrUnknown
 		}
 		return journal.Result{}, cluster.ErrNoLeader
-	}
+	})
 	h := newHouse(t, b, func(c *Config) { c.Limits.SubmitTimeout = 50 * time.Millisecond }, edge.Limits{})
 	r := h.call("POST", pathPayments, orderJSON)
 	expect(t, r, 201, "")
@@ -318,9 +318,9 @@ func TestRefusedMeansNotCharged_NeverAfterAnOfferOfUnknownFate(t *testing.T) {
 
 func TestRefusedMeansNotCharged_AnUnknownErrorIsNotCertain(t *testing.T) {
 	b := newBank(t)
-	b.before = func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
 		return journal.Result{}, errors.New("something new")
-	}
+	})
 	h := newHouse(t, b, func(c *Config) { c.Limits.SubmitTimeout = time.Millisecond }, edge.Limits{})
 	expect(t, h.call("POST", pathPayments, orderJSON), 201, "")
 }
@@ -328,13 +328,13 @@ func TestRefusedMeansNotCharged_AnUnknownErrorIsNotCertain(t *testing.T) {
 func TestLostAnswerIsAskedForAgainWithTheSameCommand(t *testing.T) {
 	b := newBank(t)
 	offers := 0
-	b.before = func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
 		if offers++; offers == 1 {
 			apply()
 			return journal.Result{}, cluster.ErrUnknown
 		}
 		return apply()
-	}
+	})
 	h := newHouse(t, b, nil, edge.Limits{})
 	r := h.call("POST", pathPayments, orderJSON)
 	expect(t, r, 201, "")
@@ -355,14 +355,14 @@ func TestDoubtfulCreateHasOneStoryUntilItIsDecided(t *testing.T) {
 	var down sync.Mutex
 	down.Lock()
 	decided := make(chan struct{}, 9)
-	b.before = func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
 		if !down.TryLock() {
 			return journal.Result{}, cluster.ErrUnknown
 		}
 		defer down.Unlock()
 		defer func() { decided <- struct{}{} }()
 		return apply()
-	}
+	})
 	h := newHouse(t, b, func(c *Config) { c.Limits.SubmitTimeout = 20 * time.Millisecond }, edge.Limits{})
 	first := h.call("POST", pathPayments, orderJSON)
 	again := h.call("POST", pathPayments, orderJSON)
@@ -391,13 +391,13 @@ func TestUncertainCancelIsNeither204Nor503(t *testing.T) {
 	b := newBank(t)
 	h := newHouse(t, b, func(c *Config) { c.Limits.SubmitTimeout = time.Millisecond }, edge.Limits{})
 	id := h.create("k")
-	b.before = func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
 		return journal.Result{}, cluster.ErrUnknown
-	}
+	})
 	expect(t, h.call("DELETE", pathPayments+"/"+id, ""), 202, "")
-	b.before = func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
 		return journal.Result{}, cluster.ErrNoLeader
-	}
+	})
 	refusedAs(t, h, h.call("DELETE", pathPayments+"/"+id, ""), 503, "SERVICE_UNAVAILABLE", 1)
 }
 

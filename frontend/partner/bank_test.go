@@ -85,10 +85,20 @@ func (b *bank) apply(cmd *journal.Command) (journal.Result, error) {
 }
 
 func (b *bank) Submit(cmd *journal.Command, _ time.Time) (journal.Result, error) {
-	if b.before != nil {
-		return b.before(cmd, func() (journal.Result, error) { return b.apply(cmd) })
+	b.mu.RLock()
+	before := b.before
+	b.mu.RUnlock()
+	if before != nil {
+		return before(cmd, func() (journal.Result, error) { return b.apply(cmd) })
 	}
 	return b.apply(cmd)
+}
+
+// intercept sets before.
+func (b *bank) intercept(f func(cmd *journal.Command, apply func() (journal.Result, error)) (journal.Result, error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.before = f
 }
 
 func (b *bank) Payment(id journal.PaymentID) (journal.Payment, bool) {

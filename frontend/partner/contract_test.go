@@ -2,6 +2,7 @@ package partner
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"netbank/cluster"
 	"netbank/cluster/journal"
 	"netbank/frontend/edge"
+	"netbank/frontend/partner/webhook"
 )
 
 // contract holds requests and answers against docs/openapi.yaml, and notes which documented answers were seen.
@@ -161,34 +163,34 @@ func (c *contract) uncertain(b *bank) {
 	}, edge.Limits{})
 	id := h.create("uncertain-1")
 	path := pathPayments + "/" + id
-	b.before = func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
 		return journal.Result{}, cluster.ErrUnknown
-	}
+	})
 	c.hold(h, "POST", pathPayments, pathPayments, orderJSON, 201, "Idempotency-Key", "uncertain-2")
 	c.hold(h, "DELETE", pathPayment, path, "", 202)
-	b.before = func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
 		return journal.Result{}, cluster.ErrNoLeader
-	}
+	})
 	c.hold(h, "POST", pathPayments, pathPayments, orderJSON, 503, "Idempotency-Key", "uncertain-3")
 	c.hold(h, "DELETE", pathPayment, path, "", 503)
 	// A payment that has left RCVD in the meantime.
-	b.before = func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(*journal.Command, func() (journal.Result, error)) (journal.Result, error) {
 		return journal.Result{Verdict: journal.NotAllowed, Payment: journal.Payment{State: journal.StateSettled}}, nil
-	}
+	})
 	c.hold(h, "DELETE", pathPayment, path, "", 409)
 	release, entered := make(chan struct{}), make(chan struct{})
-	b.before = func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
+	b.intercept(func(_ *journal.Command, apply func() (journal.Result, error)) (journal.Result, error) {
 		close(entered)
 		<-release
 		return apply()
-	}
+	})
 	first := make(chan reply)
 	go func() { first <- h.call("POST", pathPayments, orderJSON, "Idempotency-Key", "uncertain-4") }()
 	<-entered
 	c.hold(h, "POST", pathPayments, pathPayments, orderJSON, 409, "Idempotency-Key", "uncertain-4")
 	close(release)
 	<-first
-	b.before = nil
+	b.intercept(nil)
 }
 
 // everywhere meets the answers that every call of a kind can get.
@@ -223,6 +225,27 @@ func (m modest) PartnerByFingerprint(f [32]byte) (journal.Partner, bool) {
 	p, ok := m.bank.PartnerByFingerprint(f)
 	p.CreatesPerSecond, p.PollsPerSecond = 1, 1
 	return p, ok
+}
+
+// What webhooks say is documented too.
+func TestWebhooksAreAsDocumented(t *testing.T) {
+	c := newContract(t)
+	schema := c.spec.Components.Schemas["Notification"].Value
+	for s := journal.StateAuthorised; s <= journal.StateReversing; s++ {
+		body, err := webhook.Body(
+			journal.Notice{Payment: journal.PaymentID{1}, Version: 2, State: s, Reason: journal.ReasonNoAnswer, At: testNow},
+			journal.Payment{EndToEndID: "order", Amount: journal.Money{Minor: 1, Currency: "CNY"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v any
+		if err := json.Unmarshal(body, &v); err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.VisitJSON(v, openapi3.EnableJSONSchema2020(), openapi3.EnableFormatValidation()); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+	}
 }
 
 // The contract test must be able to fail.

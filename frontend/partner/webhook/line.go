@@ -29,6 +29,8 @@ type line struct {
 	fresh    []journal.Notice    // read, not tried yet
 	waiting  dueHeap             // failed, due later
 	inFlight int
+	// lastAgain: the last delivery that was started was of waiting.
+	lastAgain bool
 
 	failures int       // in a row
 	holdTill time.Time // a partner that is down, or has asked for quiet, is not probed before
@@ -48,6 +50,7 @@ type result struct {
 	answered answered
 	wait     time.Duration // of throttled
 	skip     command.Delivery
+	withheld bool // not sent: its address is not registered any more
 }
 
 type commitResult struct {
@@ -141,17 +144,20 @@ func (l *line) read() {
 // start begins as many deliveries as may run now.
 func (l *line) start(now time.Time) {
 	for !l.closed && l.inFlight < l.width() && !now.Before(l.holdTill) && l.undone() < doneMax {
+		again := len(l.waiting) > 0 && !now.Before(l.waiting[0].due)
 		var n journal.Notice
 		switch {
-		case len(l.waiting) > 0 && !now.Before(l.waiting[0].due):
+		// In turn, or those that keep failing would starve the others of a partner that seems to be down.
+		case again && (len(l.fresh) == 0 || !l.lastAgain):
 			n = heap.Pop(&l.waiting).(due).notice
 			l.d.metrics.waiting.Dec()
 		case len(l.fresh) > 0:
-			n = l.fresh[0]
-			l.fresh = l.fresh[1:]
+			n, l.fresh = l.fresh[0], l.fresh[1:]
+			again = false
 		default:
 			return
 		}
+		l.lastAgain = again
 		l.inFlight++
 		go l.deliver(n)
 	}
@@ -198,10 +204,12 @@ func (l *line) deliver(n journal.Notice) {
 		r.skip = command.Delivery_DELIVERY_ACCEPTED
 		return
 	case l.registered.Load().Check(payment.NotificationURI) != nil:
-		// Registered when the payment was created, and not any more. It may come back: treated as a failure.
+		// Registered when the payment was created, and not any more. It may come back: tried again like a failure, which says
+		// nothing of the partner.
+		r.withheld = true
 		return
 	}
-	message, err := body(n, payment)
+	message, err := Body(n, payment)
 	if err != nil {
 		l.d.logger.Error("webhook: cannot write a message", "payment", n.Payment.String(), "error", err)
 		return
@@ -225,6 +233,10 @@ func (l *line) take(r result, now time.Time) {
 			l.d.metrics.givenUp.Inc()
 		}
 		l.finish(r.notice, r.skip)
+		return
+	}
+	if r.withheld {
+		l.again(r.notice, now, 0)
 		return
 	}
 	l.d.metrics.results[r.answered].Inc()
@@ -352,7 +364,7 @@ func (l *line) reset() {
 func (l *line) next(now time.Time) time.Duration {
 	wait := time.Hour
 	sooner := func(at time.Time) { wait = min(wait, max(0, at.Sub(now))) }
-	if l.inFlight < l.width() && !l.closed {
+	if l.inFlight < l.width() && !l.closed && l.undone() < doneMax {
 		switch {
 		case len(l.fresh) > 0:
 			sooner(l.holdTill)

@@ -62,8 +62,8 @@ func messageID(n journal.Notice) string {
 	return n.Payment.String() + "-v" + strconv.FormatUint(uint64(n.Version), 10)
 }
 
-// body writes the message of a notice. What changes comes from the notice; the payment gives what never does.
-func body(n journal.Notice, p journal.Payment) ([]byte, error) {
+// Body writes the message of a notice. What changes comes from the notice; the payment gives what never does.
+func Body(n journal.Notice, p journal.Payment) ([]byte, error) {
 	b, err := json.Marshal(Message{
 		Type:      typeOf(n.State),
 		Timestamp: time.UnixMilli(int64(n.At)).UTC().Format("2006-01-02T15:04:05.000Z"),
