@@ -5,7 +5,9 @@ import "netbank/cluster/journal/command"
 // Verdict is what became of a command. The numbers are not in the log.
 type Verdict uint8
 
-// The verdicts. Everything but Done left the state as it was.
+// The verdicts. Everything but Done left payments and sessions as they were, with two exceptions that are meant: a one-time
+// code tried in a locked lane ends the session (Locked), and a Prune that says TooMany has dropped as many records as one may.
+// A command that was refused is refused in the same way whenever its id comes again, except with StaleTerm.
 const (
 	Done           Verdict = iota
 	Repeated               // this command id took effect before; the result is that of the state now

@@ -455,6 +455,9 @@ func TestAKeyWhosePaymentWasPrunedIsFreeAgain(t *testing.T) {
 		t.Errorf("%d keys", n)
 	}
 	b.create(1)
+	if n := b.m.Counts().IdempotencyKeys; n != 1 {
+		t.Errorf("%d keys", n)
+	}
 }
 
 func TestASnapshotKeepsTheOrderOfGrantsAcrossEpochs(t *testing.T) {
