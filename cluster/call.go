@@ -49,7 +49,8 @@ type call struct {
 	ticket    gate.Ticket
 	granted   gate.Time
 	followers []*call
-	instead   *call // NotSent: committed because nobody knew what had become of this grant
+	done      func(l *leader) // housekeeping: called when its fate is definite
+	instead   *call           // NotSent: committed because nobody knew what had become of this grant
 
 	// The answer: written once, before answered is set.
 	answered atomic.Bool

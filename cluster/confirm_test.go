@@ -40,23 +40,51 @@ func TestAtMostOneDebit_ConcurrentConfirmsTakeOneSeat(t *testing.T) {
 		r.core.script = func(Debit) script { return script{work: 100 * time.Millisecond} }
 		r.boot()
 		x := r.create()
+		r.log.hold()
 		var wg sync.WaitGroup
 		for i := range 10 {
 			wg.Go(func() {
-				time.Sleep(time.Duration(i) * 20 * time.Millisecond)
+				time.Sleep(time.Duration(i) * 50 * time.Millisecond)
 				if got := r.confirm(x); got.Payment.State != journal.StateSettled {
 					t.Errorf("confirm %d: %+v", i, got)
 				}
 			})
 		}
+		time.Sleep(225 * time.Millisecond)
+		r.log.release()
 		wg.Wait()
+		time.Sleep(time.Second)
 		if sent := r.core.wasSent(x.Payment); sent != 1 {
 			t.Errorf("sent %d times", sent)
 		}
-		if starts := r.node.Status().Gate.Counts[gate.Confirm][gate.Admitted]; starts > 1 {
+		if starts := r.node.Status().Gate.Counts[gate.Confirm][gate.Admitted]; starts != 1 {
 			t.Errorf("%d seats were taken", starts)
 		}
 		r.is(x, journal.StateSettled, 1)
+	})
+}
+
+// While it waits for its seat, somebody else is granted the payment. Its own grant is Attached, and starts nothing.
+func TestAtMostOneDebit_AGrantThatComesSecondIsNotSent(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 1
+		r.core.script = func(Debit) script { return script{work: 2 * time.Second} }
+		r.boot()
+		first, x := r.create(), r.create()
+		var wg sync.WaitGroup
+		wg.Go(func() { r.confirm(first) })
+		time.Sleep(100 * time.Millisecond)
+		wg.Go(func() {
+			if got := r.confirm(x); got.Verdict != journal.Attached || got.Payment.State != journal.StateAuthorised {
+				t.Errorf("got %v, %v", got.Verdict, got.Payment.State)
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		r.put(grantOf(x, 1, 77))
+		wg.Wait()
+		if r.core.wasSent(x.Payment) != 0 {
+			t.Error("it was sent by the wrong executor")
+		}
 	})
 }
 

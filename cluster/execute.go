@@ -94,7 +94,7 @@ func (n *Node) Late(a LateAnswer) {
 		return
 	}
 	defer n.inbox.left()
-	_ = n.inbox.push(event{do: func(l *leader) { l.late(a.Payment, max(a.Elapsed, 1), next) }}, false)
+	_ = n.inbox.push(event{do: func(l *leader) { l.late(a.Payment, a.Elapsed, next) }}, false)
 }
 
 func debitOf(p *journal.Payment) Debit {

@@ -49,8 +49,10 @@ type leader struct {
 	mayOthers bool      // calls of other kinds than payments that were inside before are surely over
 	nextFine  gate.Time
 	coarse    gate.Time // last coarse tick
-	expired   gate.Time
-	pruned    gate.Time
+	expired   gate.Time // last look for expired payments
+	expiring  bool
+	pruned    gate.Time // last look at what is past its retention
+	pruning   bool
 	breaker   breaker
 	closing   bool
 	onIdle    []func(l *leader) // called after the next turn
@@ -361,21 +363,48 @@ func (l *leader) coarsely() {
 	l.housekeeping()
 }
 
-// housekeeping commits what time alone has decided: expiries, and the end of retention.
+// housekeeping commits what time alone has decided: expiries, and the end of retention. One of each is under way at a
+// time; what does not fit into one is followed by the next at once.
 func (l *leader) housekeeping() {
+	if l.now-l.expired >= expireEvery && !l.expiring {
+		l.expire()
+	}
+	if l.now-l.pruned >= pruneEvery && !l.pruning {
+		l.prune()
+	}
+}
+
+func (l *leader) expire() {
+	l.expired = l.now
+	var ids []journal.PaymentID
+	limit := l.n.cfg.Replica.Limits.ExpireIDs
 	stamp := l.n.clock.now()
-	if l.now-l.expired >= expireEvery {
-		l.expired = l.now
-		var ids []journal.PaymentID
-		l.n.log.View(func(m *journal.Machine) { ids = m.Expired(stamp, l.n.cfg.Replica.Limits.ExpireIDs) })
-		if len(ids) > 0 {
-			l.queue(expireCall(ids))
+	l.n.log.View(func(m *journal.Machine) { ids = m.Expired(stamp, limit) })
+	if len(ids) == 0 {
+		return
+	}
+	c := expireCall(ids)
+	l.expiring = true
+	c.done = func(l *leader) {
+		l.expiring = false
+		if len(ids) == limit && l.phase == ready {
+			l.expire()
 		}
 	}
-	if l.now-l.pruned >= pruneEvery {
-		l.pruned = l.now
-		l.queue(pruneCall(stamp))
+	l.queue(c)
+}
+
+func (l *leader) prune() {
+	l.pruned = l.now
+	c := pruneCall(l.n.clock.now())
+	l.pruning = true
+	c.done = func(l *leader) {
+		l.pruning = false
+		if c.result.Verdict == journal.TooMany && l.phase == ready {
+			l.prune()
+		}
 	}
+	l.queue(c)
 }
 
 // end gives every call that still waits its answer.

@@ -219,7 +219,7 @@ func TestEverythingIsBounded_AnEntryHoldsAtMost64KiB(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Second)
-		if entries, _ := r.log.proposed(); len(entries) > EntriesInFlight {
+		if entries, _ := r.log.proposed(); len(entries) > 2 {
 			t.Errorf("%d entries are in flight", len(entries))
 		}
 		r.log.release()
@@ -230,6 +230,39 @@ func TestEverythingIsBounded_AnEntryHoldsAtMost64KiB(t *testing.T) {
 			if err := b.UnmarshalVT(e); err != nil || len(e) > 64<<10 || len(b.Commands) > EntryCommandsMax {
 				t.Errorf("an entry of %d bytes and %d commands: %v", len(e), len(b.Commands), err)
 			}
+		}
+	})
+}
+
+// More payments expire than one command can name: the next one follows at once.
+func TestExpire_FollowsUpUntilNothingIsLeft(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.boot()
+		var all []Confirmation
+		for range 3000 {
+			all = append(all, r.create())
+		}
+		time.Sleep(15*time.Minute + time.Second)
+		for _, x := range all {
+			if got := r.state(x); got != journal.StateExpired {
+				t.Fatalf("it is %v", got)
+			}
+		}
+	})
+}
+
+func TestPrune_DropsWhatIsPastItsRetention(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.boot()
+		x := r.create()
+		r.confirm(x)
+		time.Sleep(PaymentsKept - time.Hour)
+		if got := r.state(x); got != journal.StateSettled {
+			t.Errorf("it is %v before its time", got)
+		}
+		time.Sleep(3 * time.Hour)
+		if got := r.state(x); got != journal.StateNone {
+			t.Errorf("it is %v after its time", got)
 		}
 	})
 }

@@ -211,6 +211,8 @@ func (l *leader) committed(e *entry) {
 			l.granted(c)
 		case c.instead != nil:
 			l.found(c)
+		case c.done != nil:
+			c.done(l)
 		}
 	}
 }

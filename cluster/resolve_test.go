@@ -192,6 +192,7 @@ func TestRule2_ASilentPaymentIsLeftAloneUntilNothingCanBeOnItsWay(t *testing.T) 
 // A grant that was not used by its send-by time is not used at all (rule 2).
 func TestRule2_ALateGrantIsNotSent(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { t.Error("the core was called"); return script{} }
 		r.boot()
 		x := r.create()
 		x.Budget = 20 * time.Second

@@ -102,11 +102,12 @@ func TestSeatsAreExact_ASilentCallKeepsItsSeatUntilTheCoreLimit(t *testing.T) {
 		granted := time.Now()
 		x.Budget = 11 * time.Second
 		r.confirm(x)
-		if got := r.node.Status().Gate.Taken; got != 1 {
+		time.Sleep(500 * time.Millisecond)
+		if got := r.node.Status().Gate.TakenBy[gate.Confirm]; got != 1 {
 			t.Errorf("%d seats taken after the answer was given up, want 1", got)
 		}
 		time.Sleep(time.Until(granted.Add(r.node.cfg.silence() + time.Second)))
-		if got := r.node.Status().Gate.Taken; got != 0 {
+		if got := r.node.Status().Gate.TakenBy[gate.Confirm]; got != 0 {
 			t.Errorf("%d seats taken after the core limit, want 0", got)
 		}
 	})
