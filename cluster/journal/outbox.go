@@ -116,7 +116,8 @@ func (m *Machine) outboxDone(c *command.OutboxDone, out *Result) {
 	}
 }
 
-// prune drops what is past its retention, at most PruneRecords of each kind. TooMany asks for one more Prune.
+// prune drops what is past its retention, at most PruneRecords of each kind. TooMany asks for one more Prune,
+// under a new id.
 func (m *Machine) prune(c *command.Prune, out *Result) {
 	latest := m.now - PruneAfter
 	more := m.prunePayments(min(Millis(c.GetFinishedBeforeMs()), latest))

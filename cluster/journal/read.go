@@ -53,7 +53,7 @@ func (m *Machine) Unresolved(f func(Open) bool) {
 }
 
 // Payments calls f with every payment until f returns false: finished ones first, then open ones, each by id. It
-// reads the whole Store: for audits, not for pages.
+// reads the whole Store: for audits, not for pages. f may not use the Machine.
 func (m *Machine) Payments(f func(Payment) bool) {
 	more := true
 	err := m.store.Scan([]byte{keyPayment}, []byte{keyPayment + 1}, func(_, value []byte) bool {

@@ -45,6 +45,7 @@ type Result struct {
 }
 
 // Change tells what a command did to a payment: what waiters, caches and the outbox dispatcher listen to.
+// Version is the payment's after the change. A new payment comes from StateNone, with version 1; of that no notice is made.
 type Change struct {
 	Payment PaymentID
 	From    State
