@@ -3,7 +3,6 @@ package customer
 import (
 	"errors"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,31 +11,28 @@ import (
 	"netbank/cluster"
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
-	"netbank/cluster/journal/command"
 	"netbank/frontend/edge"
-	"netbank/frontend/money"
 	"netbank/frontend/web"
 	"netbank/session"
 )
 
-func show(m journal.Money) string { return money.Show(m.Minor, m.Currency) }
-
 // entry is where the partner's link leads: on to the step that is due, or the sign-in page.
 func (c *Pages) entry(q *request) {
-	if !c.find(q) {
-		return
-	}
-	if c.settleExpiry(q); q.payment.State != journal.StateReceived {
-		c.lead(q, "result", "")
+	if !c.find(q) || !c.open(q) {
 		return
 	}
 	_, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie))
+	why := string(q.QueryArgs().Peek("why"))
 	if err == nil {
-		c.lead(q, "confirm", "")
+		if why != "cancel-unknown" {
+			why = ""
+		}
+		c.lead(q, "confirm", why)
 		return
 	}
-	alert := c.alert(q, "wrong", "sign-in-busy")
-	if reason := why(err); alert == "" && reason != "" {
+	alert := c.alert(q, "wrong", "malformed", "sign-in-busy", "cookies", "cancel-unknown")
+	if reason := lostSession(err); why == "session" && reason != "" {
+		// Only who was led here from a step was signed in for this payment.
 		alert = c.site.Text(q.locale, "alert-"+reason)
 	}
 	order := c.order(q)
@@ -46,61 +42,96 @@ func (c *Pages) entry(q *request) {
 	})
 }
 
-// settleExpiry gives the leader a moment to commit what the clock already says: an expiry is told only once it is committed.
-func (c *Pages) settleExpiry(q *request) {
+// lostSession names the alert of a session that is not to be had; empty where nobody has been signed in.
+func lostSession(err error) string {
+	switch {
+	case errors.Is(err, session.ErrIdle):
+		return "idle"
+	case errors.Is(err, session.ErrExpired):
+		return "expired-session"
+	case errors.Is(err, session.ErrReplaced):
+		return "replaced"
+	case errors.Is(err, session.ErrEnded):
+		return "ended"
+	}
+	return ""
+}
+
+// open reports whether the payment still waits to be confirmed; else it leads to the result.
+func (c *Pages) open(q *request) bool {
 	if q.payment.State == journal.StateReceived && c.Bank.Now() >= q.payment.Expires {
+		// An expiry is told only once it is committed: the leader gets a moment for it.
 		if p, ok := c.Bank.Await(q.payment.ID, q.payment.Version, time.Now().Add(ResultWait)); ok {
 			q.payment = p
 		}
+		if q.payment.State == journal.StateReceived {
+			c.refuse(q, noLeader(), "")
+			return false
+		}
 	}
+	if q.payment.State != journal.StateReceived {
+		c.lead(q, "result", "")
+		return false
+	}
+	return true
 }
 
 func (c *Pages) signIn(q *request) {
-	if !c.find(q) {
+	if !c.find(q) || !c.open(q) {
 		return
 	}
-	if refusal, refused := c.Bank.Refused(gate.Confirm); refused {
-		c.refuse(q, refusal)
+	if refusal, refused := c.Bank.Refused(gate.SignIn); refused {
+		c.refuse(q, refusal, "")
 		return
 	}
-	signed, err := c.Sessions.SignIn(trimmed(q.RequestCtx, "username"), string(q.PostArgs().Peek("password")),
+	// Neither field is trimmed here: what a user name and a password may be is the session's matter.
+	signed, err := c.Sessions.SignIn(string(q.PostArgs().Peek("username")), string(q.PostArgs().Peek("password")),
 		q.Request.Header.Cookie(c.device), time.Now().Add(SignInBudget))
+	var locked *session.LockedError
 	switch {
 	case err == nil:
 		c.setCookie(q.RequestCtx, c.cookie, signed.Cookie, 0)
-		c.lead(q, "confirm", "")
-	case errors.Is(err, session.ErrBusy), errors.Is(err, session.ErrUnavailable):
+		c.redirect(q, q.step("confirm")+"&in=1")
+	case errors.As(err, &locked):
+		c.lockedUntil(q, "sign-in", locked.Until)
+	case errors.Is(err, session.ErrMalformed):
+		c.lead(q, "", "malformed")
+	case errors.Is(err, session.ErrBusy):
+		edge.SetOutcome(q.RequestCtx, edge.Refused)
 		c.lead(q, "", "sign-in-busy")
-	default:
+	case errors.Is(err, session.ErrWrong):
 		if errors.Is(err, session.ErrCredential) {
 			c.Logger.Error("customer: a stored credential cannot be used", "reference", edge.Reference(q.RequestCtx), "error", err)
 		}
 		c.lead(q, "", "wrong")
+	case errors.Is(err, session.ErrUnavailable):
+		c.refuse(q, noLeader(), "")
+	default: // no root key yet
+		c.Logger.Error("customer: nobody can sign in", "reference", edge.Reference(q.RequestCtx), "error", err)
+		c.refuse(q, noLeader(), "")
 	}
 }
 
 // due leads away from a step that is over: the payment has moved on, or nobody is signed in.
 func (c *Pages) due(q *request) bool {
-	if !c.find(q) {
-		return false
-	}
-	if c.settleExpiry(q); q.payment.State != journal.StateReceived {
-		c.lead(q, "result", "")
-		return false
-	}
-	return c.signedIn(q)
+	return c.find(q) && c.open(q) && c.signedIn(q)
 }
 
 // checked is due for forms: it also asks for the session's token.
-func (c *Pages) checked(q *request) bool {
-	if !c.due(q) {
-		return false
+func (c *Pages) checked(q *request) bool { return c.due(q) && c.own(q) }
+
+// own reports whether a form was made for this session, or says that it was not.
+func (c *Pages) own(q *request) bool {
+	token := q.PostArgs().Peek("csrf")
+	if q.session.CheckCSRF(token) {
+		return true
 	}
-	if !q.session.CheckCSRF(q.PostArgs().Peek("csrf")) {
-		c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "forbidden"})
-		return false
+	page := "stale" // a form of an earlier sign-in, in another tab
+	if len(token) == 0 {
+		page = "forbidden"
 	}
-	return true
+	c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: page})
+	return false
 }
 
 // payable lists the accounts that can pay: in the payment's currency, and the one the partner asked for if it did.
@@ -114,35 +145,46 @@ func (q *request) payable() []journal.Account {
 	return accounts
 }
 
+// choice is what stands for an account in the form: its place, and its last characters, so that a list that has changed meanwhile
+// never makes one account of another.
+func choice(place int, a *journal.Account) string {
+	return strconv.Itoa(place) + "-" + lastOf(a.Number)
+}
+
 func (c *Pages) confirm(q *request) {
 	if !c.due(q) {
 		return
 	}
 	accounts := q.payable()
 	if len(accounts) == 0 {
-		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "no-account", back: true, cancel: true})
+		c.tell(q, fasthttp.StatusOK, telling{
+			tone: "bad", page: "no-account", args: []any{"Currency", q.payment.Amount.Currency}, order: true, cancel: true, still: true,
+		})
 		return
 	}
 	view := web.Confirm{
 		Frame: c.frame(q, "confirm-title"), Order: c.order(q), Reserved: q.session.ReservedMessage,
-		Alert: c.alert(q, "account", "consent-old"), Action: q.step("confirm"), CSRF: q.session.CSRFToken(),
+		Alert: c.alert(q, "account", "consent-old", "cancel-unknown"), Action: q.step("confirm"), CSRF: q.session.CSRFToken(),
 		Cancel: &web.Form{Action: q.step("cancel"), CSRF: q.session.CSRFToken()},
 	}
-	for i, a := range accounts {
-		view.Accounts = append(view.Accounts, web.Account{Value: strconv.Itoa(i), Label: a.Label, Masked: mask(a.Number), Checked: len(accounts) == 1})
+	for i := range accounts {
+		a := &accounts[i]
+		view.Accounts = append(view.Accounts, web.Account{Value: choice(i, a), Label: a.Label, Masked: mask(a.Number), Checked: len(accounts) == 1})
 	}
-	if q.QueryArgs().Has("balances") {
-		c.balances(accounts, view.Accounts)
-	} else {
+	if !q.QueryArgs().Has("balances") {
 		view.Balances = q.step("confirm") + "&balances=1"
+	} else if !c.balances(accounts, view.Accounts) {
+		view.Note = c.site.Text(q.locale, "balances-unknown")
 	}
 	c.render(q, fasthttp.StatusOK, "confirm", &view)
 }
 
-// balances fills in what the core answers in time. It is a comfort that the gate refuses first, and the page goes without.
-func (c *Pages) balances(accounts []journal.Account, shown []web.Account) {
+// balances fills in what the core answers in time, and reports whether it could. They are a comfort that the gate refuses first, and
+// the page goes without.
+func (c *Pages) balances(accounts []journal.Account, shown []web.Account) bool {
+	accounts = accounts[:min(len(accounts), BalancesMax)]
 	var wait sync.WaitGroup
-	for i, a := range accounts[:min(len(accounts), balancesMax)] {
+	for i, a := range accounts {
 		wait.Go(func() {
 			if m, refusal, err := c.Bank.Balance(gate.Inquiry, a.Number, a.Currency, BalanceBudget); err == nil && refusal == nil {
 				shown[i].Balance = show(m)
@@ -150,182 +192,53 @@ func (c *Pages) balances(accounts []journal.Account, shown []web.Account) {
 		})
 	}
 	wait.Wait()
+	for i := range accounts {
+		if shown[i].Balance == "" {
+			return false
+		}
+	}
+	return true
 }
-
-// balancesMax bounds the calls into the core that one page may cause.
-const balancesMax = 4
 
 func (c *Pages) chooseAccount(q *request) {
 	if !c.checked(q) {
 		return
 	}
+	given := string(q.PostArgs().Peek("account"))
 	accounts := q.payable()
-	chosen, err := strconv.Atoi(string(q.PostArgs().Peek("account")))
-	if err != nil || chosen < 0 || chosen >= len(accounts) {
-		c.lead(q, "confirm", "account")
-		return
+	for i := range accounts {
+		if given == choice(i, &accounts[i]) {
+			c.seal(q, &accounts[i])
+			return
+		}
 	}
+	c.lead(q, "confirm", "account")
+}
+
+// seal makes the consent of what was shown, and leads to the code that confirms it.
+func (c *Pages) seal(q *request, account *journal.Account) {
 	p := &q.payment
 	token, err := c.Sessions.SealConsent(q.session, session.Consent{
-		Payment: p.ID, Amount: p.Amount, CreditorAccount: p.CreditorAccount, CreditorName: p.CreditorName, DebtorAccount: accounts[chosen].Number,
+		Payment: p.ID, Amount: p.Amount, CreditorAccount: p.CreditorAccount, CreditorName: p.CreditorName, DebtorAccount: account.Number,
 	})
 	if err != nil {
 		c.Logger.Error("customer: a consent cannot be sealed", "payment", p.ID.String(), "reference", edge.Reference(q.RequestCtx), "error", err)
-		c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "bad", page: "unavailable", back: true})
+		c.refuse(q, noLeader(), "")
 		return
 	}
-	c.redirect(q, q.step("code")+"&c="+token)
+	c.redirect(q, q.codeStep(token, ""))
 }
 
-// consented opens the consent that the step carries, or leads back to the page it is given on.
-func (c *Pages) consented(q *request) (session.Consent, bool) {
-	consent, err := c.Sessions.OpenConsent(q.session, q.QueryArgs().Peek("c"))
-	if err != nil || consent.Payment != q.payment.ID {
-		c.lead(q, "confirm", "consent-old")
-		return consent, false
-	}
-	return consent, true
+// noLeader is the refusal of a bank that can record nothing at the moment.
+func noLeader() cluster.Refusal {
+	return cluster.Refusal{Reason: gate.NoLeader, RetryAfter: 2 * time.Second}
 }
 
-func (c *Pages) code(q *request) {
-	if !c.due(q) {
-		return
+// refusalOf is what a node's error that is certain comes to: nothing was done.
+func refusalOf(err error) cluster.Refusal {
+	refusal := noLeader()
+	if errors.Is(err, cluster.ErrOverloaded) {
+		refusal.Reason = gate.QueueFull
 	}
-	consent, ok := c.consented(q)
-	if !ok {
-		return
-	}
-	// What is shown is what was sealed, and what will be authorised.
-	order := c.order(q)
-	order.CreditorName, order.Amount, order.Account = consent.CreditorName, show(consent.Amount), mask(consent.DebtorAccount)
-	csrf := q.session.CSRFToken()
-	c.render(q, fasthttp.StatusOK, "code", &web.Code{
-		Frame: c.frame(q, "code-title"), Order: order, Alert: c.alert(q, "code-wrong", "sign-in-busy"),
-		Action: q.step("code") + "&c=" + string(q.QueryArgs().Peek("c")), CSRF: csrf,
-		Cancel: &web.Form{Action: q.step("cancel"), CSRF: csrf},
-	})
-}
-
-// pay is the one request that moves money.
-func (c *Pages) pay(q *request) {
-	if !c.checked(q) {
-		return
-	}
-	consent, ok := c.consented(q)
-	if !ok {
-		return
-	}
-	// What would be refused anyway is refused before a code is spent on it.
-	if refusal, refused := c.Bank.Refused(gate.Confirm); refused {
-		c.refuse(q, refusal)
-		return
-	}
-	started := time.Now()
-	code := strings.ReplaceAll(trimmed(q.RequestCtx, "code"), " ", "")
-	step, err := c.Sessions.CheckCode(q.session, code, started.Add(SubmitBudget))
-	if err != nil {
-		c.codeRefused(q, err)
-		return
-	}
-	confirmed, err := c.Bank.Confirm(cluster.Confirmation{
-		Payment: q.payment.ID, Customer: q.session.Customer, SessionEpoch: q.session.Epoch, SessionExpires: q.session.Expires(),
-		Amount: consent.Amount, CreditorAccount: consent.CreditorAccount, CreditorName: consent.CreditorName, DebtorAccount: consent.DebtorAccount,
-		TOTPStep: step, KnownDevice: q.session.KnownDevice, Tier: q.session.Tier, Partner: q.payment.Partner,
-		Budget: ConfirmBudget - time.Since(started),
-	})
-	switch {
-	case errors.Is(err, cluster.ErrUnknown):
-		c.lead(q, "result", "") // it follows by itself
-	case err != nil:
-		c.refuse(q, cluster.Refusal{Reason: gate.NoLeader, RetryAfter: 2 * time.Second})
-	case confirmed.Refusal != nil:
-		c.refuse(q, *confirmed.Refusal)
-	default:
-		c.confirmed(q, confirmed)
-	}
-}
-
-// codeRefused answers a code that was not taken. The other half of a double click may have spent it: then the outcome is what counts.
-func (c *Pages) codeRefused(q *request, err error) {
-	if p, ok := c.Bank.Payment(q.payment.ID); ok && p.State != journal.StateReceived {
-		c.lead(q, "result", "")
-		return
-	}
-	switch {
-	case errors.Is(err, session.ErrLocked):
-		c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "locked", back: true})
-	case errors.Is(err, session.ErrUnavailable):
-		c.redirect(q, q.step("code")+"&why=sign-in-busy&c="+string(q.QueryArgs().Peek("c")))
-	default:
-		c.redirect(q, q.step("code")+"&why=code-wrong&c="+string(q.QueryArgs().Peek("c")))
-	}
-}
-
-func (c *Pages) confirmed(q *request, confirmed cluster.Confirmed) {
-	switch confirmed.Verdict {
-	case journal.Done, journal.Attached, journal.Repeated:
-		if device := c.Sessions.RememberDevice(q.session, q.Request.Header.Cookie(c.device)); device != "" && confirmed.Verdict == journal.Done {
-			c.setCookie(q.RequestCtx, c.device, device, session.DeviceLifetime)
-		}
-		c.lead(q, "result", "")
-	case journal.NoSession:
-		c.lead(q, "", "")
-	case journal.ConsentDiffers:
-		c.lead(q, "confirm", "consent-old")
-	case journal.FactorUsed:
-		c.codeRefused(q, session.ErrUsed)
-	case journal.StaleTerm:
-		c.refuse(q, cluster.Refusal{Reason: gate.NoLeader, RetryAfter: 2 * time.Second})
-	default: // the payment has moved on: expired, cancelled, another's
-		c.lead(q, "result", "")
-	}
-}
-
-func (c *Pages) cancel(q *request) {
-	if !c.find(q) {
-		return
-	}
-	// Who is not signed in may cancel too: whoever holds the link came from the merchant, and nothing is lost but this order.
-	// Who is signed in must send the form of that session.
-	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
-		if q.session = s; !s.CheckCSRF(q.PostArgs().Peek("csrf")) {
-			c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "forbidden"})
-			return
-		}
-	}
-	if q.payment.State == journal.StateReceived {
-		id := q.payment.ID
-		_, err := c.Bank.Submit(&journal.Command{Body: &command.Command_CancelPayment{CancelPayment: &command.CancelPayment{PaymentId: id[:]}}}, time.Now().Add(SubmitBudget))
-		if err != nil && !errors.Is(err, cluster.ErrUnknown) {
-			c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "bad", page: "unavailable", back: true})
-			return
-		}
-	}
-	c.lead(q, "result", "")
-}
-
-func (c *Pages) signOut(q *request) {
-	s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie))
-	if err == nil {
-		if !s.CheckCSRF(q.PostArgs().Peek("csrf")) {
-			q.session = s
-			c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "forbidden"})
-			return
-		}
-		if err := c.Sessions.SignOut(s, time.Now().Add(SubmitBudget)); err != nil {
-			q.session = s
-			c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "bad", page: "sign-out-failed"})
-			return
-		}
-	}
-	c.setCookie(q.RequestCtx, c.cookie, "", -time.Hour)
-	c.redirect(q, "/signed-out")
-}
-
-func (c *Pages) signedOut(q *request) {
-	c.tell(q, fasthttp.StatusOK, telling{tone: "good", page: "signed-out"})
-}
-
-func (c *Pages) home(q *request) {
-	c.tell(q, fasthttp.StatusOK, telling{tone: "wait", page: "home"})
+	return refusal
 }

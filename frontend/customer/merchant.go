@@ -8,11 +8,14 @@ import (
 )
 
 // merchantURL is the way back to the shop: the address that the partner registered for this payment, with its own
-// query, the payment's id, and on failure an error. It is never proof of payment, and says nothing else.
-func merchantURL(p *journal.Payment) string {
+// query, the payment's id, and on failure an error. It is never proof of payment, and says nothing else. unsure says that a
+// confirmation may be on its way. It is empty for an address that is not plain: then no page leads there.
+func merchantURL(p *journal.Payment, unsure bool) string {
 	base, failure := p.RedirectURI, ""
 	switch {
 	case p.State == journal.StateSettled:
+	case unsure && !p.State.Final():
+		failure = "pending"
 	case p.State.Final() || p.State == journal.StateReceived:
 		failure = failureOf(p)
 		if p.NokRedirectURI != "" {
@@ -21,7 +24,7 @@ func merchantURL(p *journal.Payment) string {
 	default:
 		failure = "pending"
 	}
-	if base == "" {
+	if !plain(base) {
 		return ""
 	}
 	// The partner's query comes back byte for byte: it may be signed.
@@ -39,6 +42,20 @@ func merchantURL(p *journal.Payment) string {
 	return back
 }
 
+// plain reports whether an address may stand in a link and a header: http or https, and nothing but the visible characters
+// of ASCII. The partner's door has checked it; here it is about what a browser would make of it.
+func plain(address string) bool {
+	if !strings.HasPrefix(address, "https://") && !strings.HasPrefix(address, "http://") {
+		return false
+	}
+	for i := 0; i < len(address); i++ {
+		if b := address[i]; b <= ' ' || b >= 0x7f || b == '"' || b == '\'' || b == '<' || b == '>' || b == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 func failureOf(p *journal.Payment) string {
 	switch p.State {
 	case journal.StateCancelled:
@@ -53,8 +70,13 @@ func failureOf(p *journal.Payment) string {
 
 // mask shows the last four characters of an account number.
 func mask(number string) string {
+	return strings.TrimSpace("•••• " + lastOf(number))
+}
+
+// lastOf gives the last four characters of an account number, of a short one none.
+func lastOf(number string) string {
 	if len(number) <= 4 {
-		return "••••"
+		return ""
 	}
-	return "•••• " + number[len(number)-4:]
+	return number[len(number)-4:]
 }

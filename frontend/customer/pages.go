@@ -1,7 +1,6 @@
 package customer
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/frontend/edge"
+	"netbank/frontend/money"
 	"netbank/frontend/web"
 	"netbank/session"
 )
@@ -32,10 +32,19 @@ const (
 	SubmitBudget = 5 * time.Second
 	// BalanceBudget is how long the confirm page waits for balances that the customer asked for.
 	BalanceBudget = 800 * time.Millisecond
+	// BalancesMax bounds the calls into the core that one page may cause.
+	BalancesMax = 4
 	// ResultWait is how long the result page waits for news before it is sent, so that it rarely has to be asked twice.
 	ResultWait = time.Second
-	// MerchantAfter is when a settled payment's page goes back to the merchant by itself.
+	// UnheardFor is how long the result page waits for a confirmation whose way into the journal is not known, before
+	// it offers to confirm again.
+	UnheardFor = 20 * time.Second
+	// MerchantAfter is when the page of a payment that has come to its end goes back to the merchant by itself.
 	MerchantAfter = 6 * time.Second
+	// followFor is how long after that end it still does: who comes back later wants to read.
+	followFor = 2 * time.Minute
+	// WaitMax bounds the seconds that a page asks a customer to wait before the next try.
+	WaitMax = 600
 )
 
 // Bank is what the pages need of a node.
@@ -57,6 +66,7 @@ type Config struct {
 	PublicURL  string // scheme and host under which customers reach the pages, such as https://pay.bank.example
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
+	Location   *time.Location // of the few times that pages show; nil: UTC
 }
 
 // Pages serves a bank's customers.
@@ -78,6 +88,9 @@ func New(c Config) (*Pages, error) {
 	site, err := web.New()
 	if err != nil {
 		return nil, err
+	}
+	if c.Location == nil {
+		c.Location = time.UTC
 	}
 	p := &Pages{Config: c, site: site, origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device"}
 	if p.secure {
@@ -106,9 +119,16 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("POST", "/pay/{id}/code", "confirm", c.pay)
 	on("GET", "/pay/{id}/result", "read", c.result)
 	on("GET", "/pay/{id}/busy", "read", c.busy)
+	on("GET", "/pay/{id}/locked", "read", c.locked)
 	on("POST", "/pay/{id}/cancel", "confirm", c.cancel)
+	on("POST", "/pay/{id}/sign-out", "sign-in", c.signOut)
+	on("GET", "/pay/{id}/signed-out", "read", c.signedOut)
 	on("POST", "/sign-out", "sign-in", c.signOut)
 	on("GET", "/signed-out", "read", c.signedOut)
+	// The address of a form, opened by hand or from a history, leads to the step that is due.
+	for _, form := range []string{"sign-in", "cancel", "sign-out"} {
+		on("GET", "/pay/{id}/"+form, "read", c.entry)
+	}
 	r.GET("/static/{file}", m.Route("/static/{file}", "static", c.static))
 	lost := func(status int, page string) fasthttp.RequestHandler {
 		return m.Route("other", "read", func(ctx *fasthttp.RequestCtx) {
@@ -122,17 +142,30 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 
 // Fail writes the page for a request that no handler could answer.
 func (c *Pages) Fail(ctx *fasthttp.RequestCtx, status int) {
-	c.handle(ctx, func(q *request) {
-		page := "bad-request"
-		switch status {
-		case fasthttp.StatusInternalServerError:
-			page = "error"
-		case fasthttp.StatusServiceUnavailable:
-			page = "unavailable"
-			ctx.Response.Header.Set("Retry-After", "5")
+	c.harden(ctx)
+	q := &request{RequestCtx: ctx}
+	c.speak(q)
+	page := "bad-request"
+	switch status {
+	case fasthttp.StatusInternalServerError:
+		page = "error"
+	case fasthttp.StatusServiceUnavailable:
+		page = "unavailable"
+		ctx.Response.Header.Set("Retry-After", "5")
+	}
+	// The way back, where it can still be found: what the handler tripped over may lie here too.
+	func() {
+		defer func() {
+			if recover() != nil {
+				q.link = ""
+			}
+		}()
+		rest, ok := strings.CutPrefix(string(ctx.Path()), "/pay/")
+		if id, _, _ := strings.Cut(rest, "/"); ok {
+			c.locate(q, id)
 		}
-		c.tell(q, status, telling{tone: "bad", page: page})
-	})
+	}()
+	c.tell(q, status, telling{tone: "bad", page: page})
 }
 
 // request is one request on its way through the pages.
@@ -140,39 +173,54 @@ type request struct {
 	*fasthttp.RequestCtx
 	locale  web.Locale
 	payment journal.Payment
-	link    string // the MAC of the payment's link; every step carries it
+	link    string // the MAC of the payment's link; every step carries it; empty: no payment was found
 	session *session.Session
+	unsure  bool // a confirmation was offered, and it is not known whether it was recorded
 }
 
 func (c *Pages) handle(ctx *fasthttp.RequestCtx, h func(*request)) {
 	c.harden(ctx)
 	q := &request{RequestCtx: ctx}
-	lang := ctx.QueryArgs().Peek("lang")
-	if len(lang) == 0 {
-		lang = ctx.Request.Header.Cookie("netbank-lang")
-	} else {
-		q.locale = c.site.Match(lang, nil)
-		c.setCookie(ctx, "netbank-lang", string(q.locale), 365*24*time.Hour)
-	}
-	q.locale = c.site.Match(lang, ctx.Request.Header.Peek("Accept-Language"))
+	c.speak(q)
 	if ctx.IsPost() && !c.fromOurPage(ctx) {
+		id, _ := q.UserValue("id").(string)
+		c.locate(q, id)
 		c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "forbidden"})
 		return
 	}
 	h(q)
 }
 
-// find looks up the payment of a link. A link that this bank has not handed out is refused before anything is looked up.
-func (c *Pages) find(q *request) bool {
-	id, _ := q.UserValue("id").(string)
+// speak chooses the language: the one asked for in the address, which is remembered, or the remembered one, or the browser's.
+func (c *Pages) speak(q *request) {
+	chosen := q.QueryArgs().Peek("lang")
+	if c.site.Known(chosen) {
+		q.locale = c.site.Match(chosen, nil)
+		c.setCookie(q.RequestCtx, "netbank-lang", string(q.locale), 365*24*time.Hour)
+		return
+	}
+	q.locale = c.site.Match(q.Request.Header.Cookie("netbank-lang"), q.Request.Header.Peek("Accept-Language"))
+}
+
+// locate looks up the payment of a link. A link that this bank has not handed out is refused before anything is looked up.
+func (c *Pages) locate(q *request, id string) bool {
 	payment, err := journal.ParsePaymentID(id)
 	s := q.QueryArgs().Peek("s")
-	if err == nil && c.Sessions.CheckLink(payment, s) {
-		var ok bool
-		if q.payment, ok = c.Bank.Payment(payment); ok {
-			q.link = string(s)
-			return true
-		}
+	if err != nil || !c.Sessions.CheckLink(payment, s) {
+		return false
+	}
+	var ok bool
+	if q.payment, ok = c.Bank.Payment(payment); ok {
+		q.link = string(s)
+	}
+	return ok
+}
+
+// find locates the payment of the route, or says that there is none.
+func (c *Pages) find(q *request) bool {
+	id, _ := q.UserValue("id").(string)
+	if c.locate(q, id) {
+		return true
 	}
 	c.tell(q, fasthttp.StatusNotFound, telling{tone: "bad", page: "not-found"})
 	return false
@@ -181,8 +229,13 @@ func (c *Pages) find(q *request) bool {
 // signedIn opens the session, or leads to the sign-in page, which says why there is none.
 func (c *Pages) signedIn(q *request) bool {
 	s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie))
-	if err != nil {
-		c.lead(q, "", "")
+	switch {
+	case err == nil:
+	case errors.Is(err, session.ErrNoSession) && q.QueryArgs().Has("in"):
+		c.lead(q, "", "cookies") // signed in a moment ago, and the cookie did not come back
+		return false
+	default:
+		c.lead(q, "", "session")
 		return false
 	}
 	q.session = s
@@ -210,6 +263,7 @@ func (c *Pages) lead(q *request, step, why string) {
 	c.redirect(q, address)
 }
 
+// redirect leads to an address of this site; nothing of a request but what was checked may be part of it.
 func (c *Pages) redirect(q *request, address string) {
 	q.Response.Header.Set("Location", address)
 	q.SetStatusCode(fasthttp.StatusSeeOther)
@@ -226,31 +280,49 @@ func (c *Pages) alert(q *request, allowed ...string) string {
 	return ""
 }
 
-func (c *Pages) frame(q *request, title string) web.Frame {
-	address := string(q.Path())
-	args := fasthttp.AcquireArgs()
-	defer fasthttp.ReleaseArgs(args)
-	q.QueryArgs().CopyTo(args)
-	args.Del("lang")
-	if args.Len() > 0 {
-		address += "?" + args.String()
+// shownParameters are the parameters of a page's address that its links to other languages keep.
+var shownParameters = [...]string{"s", "c", "why", "reason", "wait", "balances", "what", "until", "sent", "stay"}
+
+// here is the address of this page, for its links to other languages.
+func (q *request) here() string {
+	if q.link == "" {
+		if path := string(q.Path()); path == "/signed-out" {
+			return path
+		}
+		return "/"
 	}
 	if q.IsPost() {
 		// A form's own address cannot be opened; the payment's entry leads to the step that is due.
-		address = "/"
-		if q.link != "" {
-			address = q.step("")
+		return q.step("")
+	}
+	address, separator := string(q.Path()), "?"
+	for _, name := range shownParameters {
+		if q.QueryArgs().Has(name) {
+			address += separator + name + "=" + url.QueryEscape(string(q.QueryArgs().Peek(name)))
+			separator = "&"
 		}
 	}
+	return address
+}
+
+func (c *Pages) frame(q *request, title string) web.Frame {
 	f := web.Frame{
 		Lang: q.locale, Title: c.site.Text(q.locale, title), Bank: c.BankName, Reference: edge.Reference(q.RequestCtx),
-		Langs: web.Languages(q.locale, address),
+		Langs: web.Languages(q.locale, q.here()),
+	}
+	if q.link != "" {
+		f.Back = merchantURL(&q.payment, q.unsure)
 	}
 	if q.session != nil {
-		f.SignOut = &web.SignOut{Name: q.session.Name, CSRF: q.session.CSRFToken()}
+		f.SignOut = &web.SignOut{Name: q.session.Name, Action: "/sign-out", CSRF: q.session.CSRFToken()}
+		if q.link != "" {
+			f.SignOut.Action = q.step("sign-out")
+		}
 	}
 	return f
 }
+
+func show(m journal.Money) string { return money.Show(m.Minor, m.Currency) }
 
 func (c *Pages) order(q *request) web.Order {
 	p := &q.payment
@@ -262,17 +334,19 @@ func (c *Pages) order(q *request) web.Order {
 }
 
 func (c *Pages) render(q *request, status int, page string, view any) {
-	var b bytes.Buffer
-	if err := c.site.Render(&b, q.locale, page, view); err != nil {
+	q.ResetBody()
+	if err := c.site.Render(q, q.locale, page, view); err != nil {
 		c.Logger.Error("customer: a page cannot be written", "page", page, "reference", edge.Reference(q.RequestCtx), "error", err)
 		q.SetStatusCode(fasthttp.StatusInternalServerError)
+		q.SetContentType("text/plain; charset=utf-8")
+		q.SetBodyString(c.site.Text(q.locale, "error-title") + "\n" + c.site.Text(q.locale, "error-text") + "\n" + edge.Reference(q.RequestCtx) + "\n")
 		return
 	}
 	q.SetStatusCode(status)
 	q.SetContentType("text/html; charset=utf-8")
-	q.Response.SetBodyRaw(b.Bytes())
 }
 
+// setCookie sets a cookie of this site. An age of 0 is until the browser is closed; below 0 the cookie is removed.
 func (c *Pages) setCookie(ctx *fasthttp.RequestCtx, name, value string, age time.Duration) {
 	k := fasthttp.AcquireCookie()
 	defer fasthttp.ReleaseCookie(k)
@@ -298,21 +372,6 @@ func (c *Pages) static(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	ctx.SetContentType(a.ContentType)
 	ctx.Response.SetBodyRaw(a.Body)
-}
-
-// why names the alert of a session that is not to be had; empty where nobody has been signed in.
-func why(err error) string {
-	switch {
-	case errors.Is(err, session.ErrIdle):
-		return "idle"
-	case errors.Is(err, session.ErrExpired):
-		return "expired-session"
-	case errors.Is(err, session.ErrReplaced):
-		return "replaced"
-	case errors.Is(err, session.ErrEnded):
-		return "ended"
-	}
-	return ""
 }
 
 // trimmed gives a form's field without surrounding white space.

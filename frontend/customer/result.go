@@ -7,63 +7,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"netbank/cluster"
-	"netbank/cluster/gate"
 	"netbank/cluster/journal"
-	"netbank/frontend/edge"
 	"netbank/frontend/web"
 )
-
-// telling is a page that tells something: the sentences are those of its name.
-type telling struct {
-	tone    string
-	page    string   // heading and text: page-title, page-text
-	more    []string // sentences after the text
-	said    []string // finished sentences after those
-	order   bool
-	back    bool // a link to the merchant
-	cancel  bool // a button that cancels the payment
-	primary *web.Link
-	follow  string // what happens by itself
-	refresh string
-}
-
-func (c *Pages) tell(q *request, status int, t telling) {
-	view := web.Message{
-		Frame: c.frame(q, t.page+"-title"), Tone: t.tone, Heading: c.site.Text(q.locale, t.page+"-title"), Primary: t.primary, Follow: t.follow,
-		Paragraphs: []string{c.site.Text(q.locale, t.page+"-text")},
-	}
-	if t.page == "rejected" {
-		view.Paragraphs = nil // its text depends on why, and comes in more
-	}
-	view.Refresh = t.refresh
-	for _, key := range t.more {
-		view.Paragraphs = append(view.Paragraphs, c.site.Text(q.locale, key))
-	}
-	view.Paragraphs = append(view.Paragraphs, t.said...)
-	if t.order {
-		order := c.order(q)
-		if q.session != nil && q.session.Customer == q.payment.Customer && q.payment.DebtorAccount != "" {
-			order.Account = mask(q.payment.DebtorAccount)
-		}
-		view.Order = &order
-	}
-	if q.link != "" {
-		if t.back {
-			view.Back = merchantURL(&q.payment)
-		}
-		if t.cancel && q.payment.State == journal.StateReceived {
-			view.Cancel = &web.Form{Action: q.step("cancel")}
-			if q.session != nil {
-				view.Cancel.CSRF = q.session.CSRFToken()
-			}
-		}
-		if t.primary == nil && !t.back {
-			view.Primary = &web.Link{Href: q.step(""), Text: c.site.Text(q.locale, "pay-open")}
-		}
-	}
-	c.render(q, status, "message", &view)
-}
 
 // result shows what became of a payment. It needs no session: the link is enough to see what the merchant sees anyway.
 func (c *Pages) result(q *request) {
@@ -73,46 +19,86 @@ func (c *Pages) result(q *request) {
 	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
 		q.session = s
 	}
-	if !q.payment.State.Final() && q.payment.State != journal.StateReceived {
+	sent, offered := c.sent(q)
+	if waits := q.payment.State == journal.StateReceived; !q.payment.State.Final() && (!waits || offered) {
 		if p, ok := c.Bank.Await(q.payment.ID, q.payment.Version, time.Now().Add(ResultWait)); ok {
 			q.payment = p
 		}
 	}
 	if q.session != nil && q.payment.Customer != 0 && q.payment.Customer != q.session.Customer {
-		c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "other", back: true})
+		c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "other", still: true})
 		return
 	}
-	merchant := merchantURL(&q.payment)
-	again := q.step("result")
 	switch q.payment.State {
 	case journal.StateReceived:
-		c.lead(q, "", "")
+		switch {
+		case !offered:
+			c.lead(q, "", "")
+		case c.Bank.Now()-sent < journal.Millis(UnheardFor.Milliseconds()):
+			c.await(q, "doubt", 2)
+		default:
+			q.unsure = true
+			c.tell(q, fasthttp.StatusOK, telling{
+				tone: "wait", page: "unsent", order: true, primary: &web.Link{Href: q.step(""), Text: c.site.Text(q.locale, "unsent-go")},
+			})
+		}
 	case journal.StateSettled:
-		t := telling{tone: "good", page: "settled", order: true}
-		if merchant != "" {
-			t.primary = &web.Link{Href: merchant, Text: c.site.Text(q.locale, "settled-go")}
-			t.follow = c.site.Text(q.locale, "follow-merchant")
-			t.refresh = fmt.Sprintf("%d; url=%s", int(MerchantAfter.Seconds()), merchant)
+		t := c.returning(q, telling{tone: "good", page: "settled", order: true})
+		if back := merchantURL(&q.payment, false); back != "" {
+			t.primary = &web.Link{Href: back, Text: c.site.Text(q.locale, "settled-go")}
 		}
 		c.tell(q, fasthttp.StatusOK, t)
 	case journal.StateRejected:
-		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "rejected", more: []string{rejection(&q.payment), "rejected-next"}, order: true, back: true})
+		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "rejected", text: rejection(&q.payment), more: []string{"rejected-next"}, order: true, still: true})
 	case journal.StateCancelled:
-		t := telling{tone: "wait", page: "cancelled", order: true, back: true}
-		if merchant != "" {
-			t.follow = c.site.Text(q.locale, "follow-merchant")
-			t.refresh = fmt.Sprintf("%d; url=%s", int(MerchantAfter.Seconds()), merchant)
-		}
-		c.tell(q, fasthttp.StatusOK, t)
+		c.tell(q, fasthttp.StatusOK, c.returning(q, telling{tone: "wait", page: "cancelled", order: true, still: true}))
 	case journal.StateExpired:
-		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "expired", order: true, back: true})
+		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "expired", order: true, still: true})
 	case journal.StateAuthorised:
-		c.tell(q, fasthttp.StatusOK, telling{tone: "wait", page: "processing", order: true, refresh: "2; url=" + again, primary: &web.Link{Href: again, Text: c.site.Text(q.locale, "look-again")}})
+		c.await(q, "processing", 2)
 	default: // in doubt, reversing: invariant UnknownIsNotFailed
-		c.tell(q, fasthttp.StatusOK, telling{tone: "wait", page: "doubt", more: []string{"doubt-keep"}, order: true, back: true, refresh: "5; url=" + again})
+		c.await(q, "doubt", 5)
 	}
 }
 
+// sent gives when a confirmation was offered whose way into the journal is not known, and whether there was one.
+func (c *Pages) sent(q *request) (journal.Millis, bool) {
+	ms, err := strconv.ParseInt(string(q.QueryArgs().Peek("sent")), 10, 64)
+	now := int64(c.Bank.Now())
+	return journal.Millis(ms), err == nil && ms > 0 && ms <= now
+}
+
+// await tells that the outcome is not known yet, on a page that asks again by itself.
+func (c *Pages) await(q *request, page string, seconds int) {
+	q.unsure = true
+	again := q.step("result")
+	if sent, ok := c.sent(q); ok {
+		again += "&sent=" + strconv.FormatInt(int64(sent), 10)
+	}
+	t := telling{tone: "wait", page: page, order: true, primary: &web.Link{Href: again, Text: c.site.Text(q.locale, "look-again")}}
+	if page == "doubt" {
+		t.more = []string{"doubt-keep"}
+	}
+	if !q.QueryArgs().Has("stay") {
+		t.follow, t.refresh, t.stay = "follow-look", fmt.Sprintf("%d; url=%s", seconds, again), again+"&stay=1"
+	}
+	c.tell(q, fasthttp.StatusOK, t)
+}
+
+// returning makes a page go back to the merchant by itself, shortly after the payment came to its end.
+func (c *Pages) returning(q *request, t telling) telling {
+	back := merchantURL(&q.payment, false)
+	lately := c.Bank.Now()-q.payment.Changed < journal.Millis(followFor.Milliseconds())
+	if back == "" || !lately || q.QueryArgs().Has("stay") {
+		t.still = true
+		return t
+	}
+	t.follow, t.stay = "follow-merchant", q.step("result")+"&stay=1"
+	t.refresh = fmt.Sprintf("%d; url=%s", int(MerchantAfter.Seconds()), back)
+	return t
+}
+
+// rejection is the key of the sentence that says why a payment was not made.
 func rejection(p *journal.Payment) string {
 	switch p.Reason {
 	case journal.ReasonNotSent:
@@ -122,6 +108,7 @@ func rejection(p *journal.Payment) string {
 	case journal.ReasonCoreUnavailable:
 		return "rejected-unavailable"
 	}
+	// ISO 8583 (1987), field 39.
 	switch p.ResponseCode {
 	case "51":
 		return "rejected-funds"
@@ -129,36 +116,4 @@ func rejection(p *journal.Payment) string {
 		return "rejected-limit"
 	}
 	return "rejected-declined"
-}
-
-// refuse leads to the page that says why, and that nothing was charged. The payment stays as it is.
-func (c *Pages) refuse(q *request, refusal cluster.Refusal) {
-	edge.SetOutcome(q.RequestCtx, edge.Refused)
-	wait := min(max(int(refusal.RetryAfter.Seconds()+.5), 1), 600)
-	c.redirect(q, q.step("busy")+"&reason="+refusal.Reason.String()+"&wait="+strconv.Itoa(wait))
-}
-
-func (c *Pages) busy(q *request) {
-	if !c.find(q) {
-		return
-	}
-	if q.payment.State != journal.StateReceived {
-		c.lead(q, "result", "")
-		return
-	}
-	wait, err := strconv.Atoi(string(q.QueryArgs().Peek("wait")))
-	if err != nil || wait < 1 || wait > 600 {
-		wait = 5
-	}
-	page := "busy"
-	switch string(q.QueryArgs().Peek("reason")) {
-	case gate.NoLeader.String(), gate.Breaker.String(), gate.Stalled.String():
-		page = "unavailable"
-	}
-	edge.SetOutcome(q.RequestCtx, edge.Answered) // the refusal was counted where it happened
-	q.Response.Header.Set("Retry-After", strconv.Itoa(wait))
-	c.tell(q, fasthttp.StatusServiceUnavailable, telling{
-		tone: "wait", page: page, said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", wait)}, order: true, back: true, cancel: true,
-		primary: &web.Link{Href: q.step(""), Text: c.site.Text(q.locale, "try-again")},
-	})
 }

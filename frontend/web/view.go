@@ -6,9 +6,9 @@ type Frame struct {
 	Title     string
 	Bank      string // the bank's name
 	Reference string // of this request; a customer reads it to the hotline
-	Refresh   string // content of a refresh: seconds, or seconds and an address; empty: none
 	Langs     []LanguageLink
 	SignOut   *SignOut // nil: nobody is signed in
+	Back      string   // the merchant's address; empty: the page has no payment, or its main link leads there
 }
 
 // LanguageLink leads to the same page in another language.
@@ -21,8 +21,9 @@ type LanguageLink struct {
 
 // SignOut is the form that ends the session.
 type SignOut struct {
-	Name string
-	CSRF string
+	Name   string
+	Action string
+	CSRF   string
 }
 
 // Order is a payment as a customer sees it.
@@ -66,7 +67,8 @@ type Confirm struct {
 	Action   string
 	CSRF     string
 	Accounts []Account
-	Balances string // where the same page is shown with balances; empty: they are shown already
+	Balances string // where the same page is shown with balances; empty: they were asked for
+	Note     string // why balances that were asked for are not all there; empty: they are
 	Cancel   *Form
 }
 
@@ -95,6 +97,6 @@ type Message struct {
 	Order      *Order
 	Primary    *Link  // the one thing to do now
 	Follow     string // what will happen by itself
-	Back       string // the merchant's address
+	Stay       *Link  // keeps it from happening; nil: nothing will
 	Cancel     *Form
 }

@@ -180,6 +180,16 @@ func (s *Site) Asset(address []byte) (Asset, bool) {
 	return a, ok
 }
 
+// Known reports whether the pages exist in the language of that tag.
+func (s *Site) Known(tag []byte) bool {
+	for _, l := range locales {
+		if string(tag) == string(l.Tag) {
+			return true
+		}
+	}
+	return false
+}
+
 // Match chooses the language: the one asked for by name if it exists, else the best for the Accept-Language header.
 // Header values of more than 256 bytes are not read.
 func (s *Site) Match(chosen, acceptLanguage []byte) Locale {

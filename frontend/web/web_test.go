@@ -77,13 +77,13 @@ func TestPagesRenderAndEscape(t *testing.T) {
 	}
 	hostile := `"><script>alert(1)</script>`
 	for _, l := range locales {
-		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, CSRF: hostile}}
+		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, Action: "/sign-out", CSRF: hostile}, Back: "javascript:alert(1)"}
 		order := Order{CreditorName: hostile, Amount: hostile, OrderText: hostile, Account: hostile}
 		views := map[string]any{
 			"sign-in": SignIn{Frame: frame, Order: &order, Alert: hostile, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
 			"confirm": Confirm{Frame: frame, Order: order, Reserved: hostile, Accounts: []Account{{Value: "0", Label: hostile, Masked: hostile, Balance: hostile}}},
 			"code":    Code{Frame: frame, Order: order, Alert: hostile},
-			"message": Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Back: "javascript:alert(1)"},
+			"message": Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Stay: &Link{Href: "javascript:alert(1)", Text: hostile}},
 		}
 		for _, page := range pages {
 			var b bytes.Buffer

@@ -1,0 +1,161 @@
+package customer
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"netbank/cluster"
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+	"netbank/frontend/edge"
+	"netbank/frontend/web"
+)
+
+// telling is a page that tells something and leads on or back: the sentences are those of its name.
+type telling struct {
+	tone    string   // good, bad or wait
+	page    string   // heading and text: page-title, page-text
+	args    []any    // of the text
+	text    string   // the text's key, where it is not page-text
+	more    []string // keys of sentences after the text
+	said    []string // finished sentences after those
+	order   bool     // what the payment is
+	cancel  bool     // a button that cancels the payment
+	still   bool     // no link to open the payment again: this is its page
+	primary *web.Link
+	follow  string // key: what happens by itself
+	refresh string // content of the header Refresh
+	stay    string // where the same page is shown without it
+}
+
+func (c *Pages) tell(q *request, status int, t telling) {
+	text := t.text
+	if text == "" {
+		text = t.page + "-text"
+	}
+	view := web.Message{
+		Frame: c.frame(q, t.page+"-title"), Tone: t.tone, Heading: c.site.Text(q.locale, t.page+"-title"), Primary: t.primary,
+		Paragraphs: []string{c.site.Text(q.locale, text, t.args...)},
+	}
+	for _, key := range t.more {
+		view.Paragraphs = append(view.Paragraphs, c.site.Text(q.locale, key))
+	}
+	view.Paragraphs = append(view.Paragraphs, t.said...)
+	if q.link != "" {
+		c.tellPayment(q, &view, &t)
+	}
+	if t.follow != "" {
+		view.Follow = c.site.Text(q.locale, t.follow)
+	}
+	if t.refresh != "" {
+		// A header, not an element of the page: what it holds is either our own address or one that merchantURL has found plain.
+		q.Response.Header.Set("Refresh", t.refresh)
+		if t.stay != "" {
+			view.Stay = &web.Link{Href: t.stay, Text: c.site.Text(q.locale, "stay")}
+		}
+	}
+	c.render(q, status, "message", &view)
+}
+
+// tellPayment adds what a page shows of the payment it is about, and the ways on.
+func (c *Pages) tellPayment(q *request, view *web.Message, t *telling) {
+	if t.order {
+		order := c.order(q)
+		if q.session != nil && q.session.Customer == q.payment.Customer && q.payment.DebtorAccount != "" {
+			order.Account = mask(q.payment.DebtorAccount)
+		}
+		view.Order = &order
+	}
+	if t.cancel && q.payment.State == journal.StateReceived {
+		view.Cancel = &web.Form{Action: q.step("cancel")}
+		if q.session != nil {
+			view.Cancel.CSRF = q.session.CSRFToken()
+		}
+	}
+	switch {
+	case t.primary == nil && !t.still:
+		view.Primary = &web.Link{Href: q.step(""), Text: c.site.Text(q.locale, "pay-open")}
+	case t.primary != nil && t.primary.Href == view.Back:
+		view.Back = "" // the main link leads there
+	}
+}
+
+// refuse leads to the page that says why, and that nothing was charged. The payment stays as it is. consent, if there is one, goes with
+// it, so that the next try begins at the code.
+func (c *Pages) refuse(q *request, refusal cluster.Refusal, consent string) {
+	edge.SetOutcome(q.RequestCtx, edge.Refused)
+	wait := min(max(int(math.Ceil(refusal.RetryAfter.Seconds())), 1), WaitMax)
+	address := q.step("busy") + "&reason=" + refusal.Reason.String() + "&wait=" + strconv.Itoa(wait)
+	if consent != "" {
+		address += "&c=" + consent
+	}
+	c.redirect(q, address)
+}
+
+func (c *Pages) busy(q *request) {
+	if !c.find(q) {
+		return
+	}
+	if q.payment.State != journal.StateReceived {
+		c.lead(q, "result", "")
+		return
+	}
+	wait, err := strconv.Atoi(string(q.QueryArgs().Peek("wait")))
+	if err != nil || wait < 1 || wait > WaitMax {
+		wait = 5
+	}
+	page := "busy"
+	switch string(q.QueryArgs().Peek("reason")) {
+	case gate.NoLeader.String(), gate.Breaker.String(), gate.Stalled.String():
+		page = "unavailable"
+	}
+	again := q.step("")
+	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
+		q.session = s
+		// Only a consent that opens is led back to; anything else begins at the confirm page.
+		if consent, err := c.Sessions.OpenConsent(s, q.QueryArgs().Peek("c")); err == nil && consent.Payment == q.payment.ID {
+			again = q.codeStep(string(q.QueryArgs().Peek("c")), "")
+		}
+	}
+	edge.SetOutcome(q.RequestCtx, edge.Answered) // the refusal was counted where it happened
+	q.Response.Header.Set("Retry-After", strconv.Itoa(wait))
+	c.tell(q, fasthttp.StatusServiceUnavailable, telling{
+		tone: "wait", page: page, said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", wait)}, order: true, cancel: true,
+		primary: &web.Link{Href: again, Text: c.site.Text(q.locale, "try-again")},
+	})
+}
+
+// lockFor is the journal's, as a duration.
+const lockFor = time.Duration(journal.LockFor) * time.Millisecond
+
+// lockedUntil leads to the page that says until when a factor is locked: "sign-in" or "code".
+func (c *Pages) lockedUntil(q *request, what string, until time.Time) {
+	edge.SetOutcome(q.RequestCtx, edge.Rejected)
+	c.redirect(q, q.step("locked")+"&what="+what+"&until="+strconv.FormatInt(until.Unix(), 10))
+}
+
+func (c *Pages) locked(q *request) {
+	if !c.find(q) {
+		return
+	}
+	seconds, err := strconv.ParseInt(string(q.QueryArgs().Peek("until")), 10, 64)
+	now := time.UnixMilli(int64(c.Bank.Now()))
+	until := time.Unix(seconds, 0)
+	if left := until.Sub(now); err != nil || seconds < 0 || left <= 0 || left > lockFor+time.Second {
+		c.lead(q, "", "") // over, or never was
+		return
+	}
+	t := telling{tone: "bad", page: "locked", text: "locked-sign-in", order: true, cancel: true}
+	if string(q.QueryArgs().Peek("what")) == "code" {
+		t.text = "locked-code"
+	}
+	minutes := int(math.Ceil(until.Sub(now).Minutes()))
+	t.said = append(t.said, c.site.Text(q.locale, "locked-until", "Minutes", minutes, "Time", until.In(c.Location).Format("15:04 MST")))
+	if t.text == "locked-sign-in" {
+		t.said = append(t.said, c.site.Text(q.locale, "locked-usual"))
+	}
+	c.tell(q, fasthttp.StatusForbidden, t)
+}
