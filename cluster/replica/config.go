@@ -53,7 +53,7 @@ type Config struct {
 	Dir string
 	// Node is this node's number, from 1.
 	Node journal.NodeID
-	// Limits bounds the state machine; the same on every node.
+	// Limits bounds the state machine; the same on every node. Zero: journal.DefaultLimits.
 	Limits journal.Limits
 	// Logger gets Raft's and Pebble's lines too. nil: slog.Default().
 	Logger *slog.Logger
@@ -99,6 +99,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.SnapshotBytes < 1<<20 {
 		return c, fmt.Errorf("replica: Config.SnapshotBytes is %d; the least is %d", c.SnapshotBytes, 1<<20)
+	}
+	if c.Limits == (journal.Limits{}) {
+		c.Limits = journal.DefaultLimits()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -28,7 +28,18 @@
 // While the process is stopped, state/, snapshots/*.tmp and snapshots/damaged-* may be deleted; they are made anew or not
 // needed. Never delete or edit log/, version, or a finished snapshot, and never copy single files from one
 // directory to another: what the log acknowledged is nowhere else on this node. A backup is a copy of the whole
-// directory, made while the process is stopped; hard links inside it may become copies.
+// directory, made while the process is stopped; hard links inside it may become copies. Whoever starts from an older
+// copy commits BumpEpoch before anything else, or the core would meet references that it has seen.
+//
+// Several things of one node may share the directory; names other than those above are left alone.
+//
+// # What Open makes of a crash
+//
+// A torn write, or a segment that was sealed and not yet noted as such, is repaired: what lies behind the last whole
+// commit was never acknowledged (logrepair.go). An unfinished snapshot is removed. A finished one with wrong
+// checksums is set aside, if the one before it and the log still make the whole state; the log is kept that
+// far back for this. A log that ends before the snapshot is emptied, since raft-wal would refuse every entry
+// behind the gap. Anything else that leaves a hole is ErrDamaged, and nothing is changed.
 //
 // # What it never does
 //

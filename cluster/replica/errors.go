@@ -2,7 +2,7 @@ package replica
 
 import "errors"
 
-// Errors of Open. cmd gives each its own exit code.
+// Errors of Open, each one line with its remedy. cmd gives them exit codes.
 var (
 	// ErrLocked says that another process has the data directory open.
 	ErrLocked = errors.New("replica: the data directory is in use by another process")
@@ -22,7 +22,7 @@ var (
 var (
 	// ErrNotLeader says that this node does not lead, so the entry was never appended.
 	ErrNotLeader = errors.New("replica: this node is not the leader; the entry was not appended")
-	// ErrBusy says that ProposalsMax entries are waiting already.
+	// ErrBusy says that ProposalsMax entries are waiting already, or that this one waited 2 s for a slow disk.
 	ErrBusy = errors.New("replica: too many entries are waiting; the entry was not appended")
 	// ErrEntry says that the entry is empty, larger than EntryBytesMax, or no batch that this program could apply.
 	ErrEntry = errors.New("replica: not an entry of the journal; it was not appended")

@@ -183,8 +183,10 @@ func outcomeOf(f raft.ApplyFuture) (Outcome, error) {
 	// Raft gives an entry its index when it appends it. Without one, these errors mean that it never will.
 	if f.Index() == 0 {
 		switch {
-		case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
+		case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 			return Outcome{}, fmt.Errorf("%w (%v)", ErrNotLeader, err)
+		case errors.Is(err, raft.ErrEnqueueTimeout):
+			return Outcome{}, fmt.Errorf("%w (Raft took none for %v: it is writing the log)", ErrBusy, enqueueTimeout)
 		case errors.Is(err, raft.ErrRaftShutdown):
 			return Outcome{}, ErrClosed
 		}
