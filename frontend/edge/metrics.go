@@ -123,6 +123,14 @@ func (m *Metrics) Route(template, class string, handler fasthttp.RequestHandler)
 	return r.serve
 }
 
+// NoRoute is the template of requests that reached no route.
+const NoRoute = "none"
+
+// Unrouted counts an answer that no route gave: Fail calls it, but for 500, which the route has counted as a panic.
+func (m *Metrics) Unrouted(status int) {
+	m.requests.WithLabelValues(m.listener, NoRoute, NoRoute, outcomeOf(status).String()).Inc()
+}
+
 // route holds the resolved children of one route, so that a request looks up no label.
 type route struct {
 	handler  fasthttp.RequestHandler

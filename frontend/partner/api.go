@@ -116,6 +116,8 @@ type API struct {
 	partners   *registry
 	flights    *flights
 	metrics    *metrics
+	requests   *edge.Metrics
+	started    time.Time // origin of the quotas' clock
 	handler    fasthttp.RequestHandler
 	// fingerprint tells who is calling; tests without TLS replace it.
 	fingerprint func(ctx *fasthttp.RequestCtx) (*caller, error)
@@ -159,14 +161,15 @@ func New(cfg Config) (*API, error) {
 	a.flights = newFlights(a.limits)
 	a.fingerprint = tlsCaller
 	a.uncertain, a.stop = context.WithCancel(context.Background())
-	requests, err := edge.NewMetrics(cfg.Registerer, "partner")
-	if err != nil {
+	a.started = clock()
+	var err error
+	if a.requests, err = edge.NewMetrics(cfg.Registerer, "partner"); err != nil {
 		return nil, fmt.Errorf("partner: %w", err)
 	}
 	if a.metrics, err = newMetrics(cfg.Registerer, a.flights); err != nil {
 		return nil, err
 	}
-	a.handler = a.routes(requests)
+	a.handler = a.routes(a.requests)
 	return a, nil
 }
 
@@ -197,12 +200,14 @@ func (a *API) routes(requests *edge.Metrics) fasthttp.RequestHandler {
 	handle(fasthttp.MethodGet, pathPayment+"/authorisations/{authId}", "read", partners(polls, a.scaStatus))
 	handle(fasthttp.MethodDelete, pathPayment, "cancel", partners(cancels, a.cancel))
 	handle(fasthttp.MethodGet, "/v1/notification-keys", "read", partners(polls, a.notificationKeys))
-	handle(fasthttp.MethodGet, "/discovery/status", "public", a.discoveryStatus)
-	handle(fasthttp.MethodGet, "/discovery/outages", "public", a.discoveryOutages)
-	r.NotFound = requests.Route("none", "none", a.withRequestID(func(ctx *fasthttp.RequestCtx) {
+	for _, method := range []string{fasthttp.MethodGet, fasthttp.MethodHead} {
+		handle(method, "/discovery/status", "public", a.discoveryStatus)
+		handle(method, "/discovery/outages", "public", a.discoveryOutages)
+	}
+	r.NotFound = requests.Route(edge.NoRoute, edge.NoRoute, a.withRequestID(func(ctx *fasthttp.RequestCtx) {
 		a.problem(ctx, problemNoSuchPath)
 	}))
-	r.MethodNotAllowed = requests.Route("none", "none", a.withRequestID(func(ctx *fasthttp.RequestCtx) {
+	r.MethodNotAllowed = requests.Route(edge.NoRoute, edge.NoRoute, a.withRequestID(func(ctx *fasthttp.RequestCtx) {
 		a.problem(ctx, problemMethod)
 	}))
 	return r.Handler

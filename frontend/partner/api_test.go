@@ -291,6 +291,21 @@ func TestRefusedMeansNotCharged_AlsoWhenTheEdgeSheds(t *testing.T) {
 	h := newHouse(t, newBank(t), nil, edge.Limits{RequestsInFlight: -1})
 	refusedAs(t, h, h.call("POST", pathPayments, orderJSON), 503, "SERVICE_UNAVAILABLE", 0)
 	refusedAs(t, h, h.call("GET", "/discovery/status", ""), 503, "SERVICE_UNAVAILABLE", 0)
+	families, err := h.gather.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := 0.0
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "netbank_http_requests_total" && strings.Contains(fmt.Sprint(m.GetLabel()), "refused") {
+				counted += m.GetCounter().GetValue()
+			}
+		}
+	}
+	if counted != 2 {
+		t.Fatalf("%v refusals counted, want 2", counted)
+	}
 }
 
 // Once the journal has been offered the command without a word, a later certain refusal says nothing about the first offer.
@@ -448,6 +463,9 @@ func TestDiscoveryTellsWhatTheGateWouldRefuse(t *testing.T) {
 	}
 	now = now.Add(90 * time.Minute)
 	f(gate.Confirm, gate.Admitted, "SCHEDULED_OUTAGE")
+	if head := h.call("HEAD", "/discovery/status", ""); head.StatusCode != 200 || len(head.body) != 0 {
+		t.Fatalf("HEAD: %d %q", head.StatusCode, head.body)
+	}
 }
 
 func TestQuotaIsAPartnersOwn(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,7 +218,16 @@ func (c *contract) everywhere(method, template string) {
 	}
 	shedding := newHouse(c.t, b, nil, edge.Limits{RequestsInFlight: -1})
 	c.hold(shedding, method, template, path, orderJSON, 503)
-	broken := newHouse(c.t, b, func(cfg *Config) { cfg.Clock = func() time.Time { panic("no time") } }, edge.Limits{})
+	var dead atomic.Bool
+	broken := newHouse(c.t, b, func(cfg *Config) {
+		cfg.Clock = func() time.Time {
+			if dead.Load() {
+				panic("no time")
+			}
+			return time.Now()
+		}
+	}, edge.Limits{})
+	dead.Store(true)
 	c.hold(broken, method, template, path, orderJSON, 500)
 }
 

@@ -32,7 +32,7 @@ func (a *API) authenticated(quota func(*partner) *bucket, next partnerHandler) f
 			return
 		}
 		bucket := quota(p)
-		left, wait := bucket.take(now.UnixNano())
+		left, wait := bucket.take(int64(now.Sub(a.started))) // monotonic: a clock that is set back must not empty a quota
 		if wait > 0 {
 			a.refuse(ctx, problemQuota, bucket.policy, bucket.name, wait)
 			return

@@ -115,6 +115,9 @@ const openPaymentsWait = 5 * time.Second
 
 // fail answers what did not reach a handler: it is an edge.Fail.
 func (a *API) fail(ctx *fasthttp.RequestCtx, status int) {
+	if status != fasthttp.StatusInternalServerError {
+		a.requests.Unrouted(status)
+	}
 	switch status {
 	case fasthttp.StatusRequestEntityTooLarge:
 		a.problem(ctx, problemTooLarge)

@@ -35,7 +35,7 @@ type bucket struct {
 	cost   int64  // nanoseconds that one token takes to come back
 	policy string // the RateLimit-Policy field
 	name   string
-	full   atomic.Int64 // nanoseconds since 1970 at which the bucket will be full
+	full   atomic.Int64 // nanoseconds since the API's start at which the bucket will be full
 }
 
 func newBucket(name string, perSecond uint32) *bucket {
@@ -45,7 +45,7 @@ func newBucket(name string, perSecond uint32) *bucket {
 	}
 }
 
-// take takes a token. It says how many are left, and if there was none, how long until there is one.
+// take takes a token at a time since the API's start. It says how many are left, and if there was none, how long until there is one.
 func (b *bucket) take(now int64) (left int64, wait time.Duration) {
 	window := b.cost * int64(b.rate)
 	for {
