@@ -269,7 +269,7 @@ func TestDiskGuard_NothingIsAcknowledgedAfterTheLogFailed(t *testing.T) {
 	}
 }
 
-func TestProposalsAreBounded(t *testing.T) {
+func TestEverythingIsBounded_Proposals(t *testing.T) {
 	cfg, _ := testConfig(t, t.TempDir())
 	hang := make(chan struct{}, 1)
 	release := make(chan struct{})

@@ -386,6 +386,51 @@ func withoutTrailingLogs(r *Replica) raft.ReloadableConfig {
 	return conf
 }
 
+func TestTerms_EveryStartLeadsInAHigherTermAndABarrierIsOfItsOwn(t *testing.T) {
+	cfg, _ := testConfig(t, t.TempDir())
+	var before uint64
+	for range 3 {
+		r := start(t, cfg)
+		barrier := lead(t, r)
+		term, leading := r.Leadership()
+		if !leading || term != barrier || term <= before {
+			t.Fatalf("leading %t in term %d, the barrier is of term %d, the last life led in %d", leading, term, barrier, before)
+		}
+		if outcome, err := r.Propose(encode(t, partner())).Wait(); err != nil || outcome.Term != term {
+			t.Fatalf("an entry of term %d in term %d: %v", outcome.Term, term, err)
+		}
+		before = term
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Barrier(time.Second); err == nil {
+			t.Fatal("a barrier after Close")
+		}
+	}
+}
+
+// A leader that hands over, and is handed the lead back, sees one signal or two; the term tells.
+func TestTerms_LeadershipLostAndWonAgainIsSeenByTheTerm(t *testing.T) {
+	cfg, _ := testConfig(t, t.TempDir())
+	r := start(t, cfg)
+	propose(t, r, partner())
+	two, _ := join(t, r)
+	caughtUp(t, r, two)
+	first := lead(t, r)
+	if err := r.raft.LeadershipTransferToServer("node-2", "node-2").Error(); err != nil {
+		t.Fatal(err)
+	}
+	if second := lead(t, two); second <= first {
+		t.Fatalf("node 2 leads in term %d after %d", second, first)
+	}
+	if err := two.raft.LeadershipTransferToServer("node-1", "node-1").Error(); err != nil {
+		t.Fatal(err)
+	}
+	if third := lead(t, r); third <= first+1 {
+		t.Fatalf("node 1 leads in term %d after %d", third, first)
+	}
+}
+
 func TestLeadershipLostIsToldAsUnknownOrNotLeader(t *testing.T) {
 	cfg, _ := testConfig(t, t.TempDir())
 	r := start(t, cfg)
