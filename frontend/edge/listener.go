@@ -13,8 +13,8 @@ import (
 
 // Back-off of Accept while the process is short of file descriptors or memory.
 const (
-	acceptBackoffMin = 5 * time.Millisecond
-	acceptBackoffMax = time.Second
+	acceptBackoffMin = 5 * time.Millisecond // the first wait
+	acceptBackoffMax = time.Second          // the longest
 )
 
 // Listen opens a TCP listener for NewServer. The error names the address and what can be done.

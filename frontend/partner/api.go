@@ -48,12 +48,14 @@ type Limits struct {
 	AttachTimeout time.Duration
 	// CreatesInFlight of all partners on this node; 503 beyond. Default 4,096.
 	CreatesInFlight int
-	// Uncertain creates that were answered PDNG and are still asked about; default 256, for at most UncertainFor, default 2 min.
-	Uncertain    int
+	// Uncertain creates that were answered PDNG and are still asked about, on this node. Default 256.
+	Uncertain int
+	// UncertainFor is how long one of them is asked about. Default 2 min.
 	UncertainFor time.Duration
-	// CreatesPerSecond and PollsPerSecond hold for a partner whose record says 0. Default 100 and 500. A second's worth can come at once.
+	// CreatesPerSecond of a partner whose record says 0; as many cancels. A second's worth can come at once. Default 100.
 	CreatesPerSecond uint32
-	PollsPerSecond   uint32
+	// PollsPerSecond of a partner whose record says 0. A second's worth can come at once. Default 500.
+	PollsPerSecond uint32
 	// PartnerFresh is how long a partner's record is used before it is read again: what a withdrawn certificate can outlive. Default 1 s.
 	PartnerFresh time.Duration
 }

@@ -14,12 +14,12 @@ import (
 
 // Limits of an order's fields, in characters.
 const (
-	endToEndMax   = 35  // Max35Text
-	nameMax       = 70  // Max70Text
-	remittanceMax = 140 // Max140Text
-	timeMax       = 35  // an RFC 3339 time with nine decimals and an offset
-	expiresAfter  = 15 * time.Minute
-	expiresMax    = 24 * time.Hour
+	endToEndMax   = 35               // Max35Text
+	nameMax       = 70               // Max70Text
+	remittanceMax = 140              // Max140Text
+	timeMax       = 35               // an RFC 3339 time with nine decimals and an offset
+	expiresAfter  = 15 * time.Minute // a payment's time when the order names none
+	expiresMax    = 24 * time.Hour   // the most that an order can ask for
 )
 
 // order is the body of a create.

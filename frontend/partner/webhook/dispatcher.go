@@ -36,7 +36,7 @@ const (
 	downAfter    = 3                     // failures in a row after which a partner is down
 	refreshEvery = time.Second           // how often leadership and partners are looked at
 	gatherFor    = 20 * time.Millisecond // the least time between two readings of the outbox
-	commitWithin = 10 * time.Second
+	commitWithin = 10 * time.Second      // for one OutboxDone; then it is repeated
 )
 
 // Config is what a dispatcher is made of; all fields are required.

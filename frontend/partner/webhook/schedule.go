@@ -42,8 +42,8 @@ func nextAttempt(age time.Duration) (time.Duration, bool) {
 
 // Probes of a partner that is down: doubling from the least to the most.
 const (
-	probeMin = 5 * time.Second
-	probeMax = 5 * time.Minute
+	probeMin = 5 * time.Second // the wait before the first probe
+	probeMax = 5 * time.Minute // the longest wait, without its jitter
 )
 
 // probeAfter gives the wait before the next probe, after so many failures in a row.

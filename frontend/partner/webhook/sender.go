@@ -18,13 +18,13 @@ import (
 
 // Bounds of one delivery.
 const (
-	deliveryTimeout  = 20 * time.Second // from the dial to the answer's header
-	connectTimeout   = 5 * time.Second
-	answerBytesMax   = 4 << 10 // of an answer's body that are read, to use the connection again; nobody looks at them
-	answerHeaderMax  = 16 << 10
-	connectionsMax   = lineInFlight // to one host
-	idleConnections  = 64           // to all hosts
-	idleConnectionTO = 60 * time.Second
+	deliveryTimeout = 20 * time.Second // from the dial to the answer's header
+	connectTimeout  = 5 * time.Second  // for the dial, and again for the TLS handshake
+	answerBytesMax  = 4 << 10          // of an answer's body that are read, to use the connection again; nobody looks at them
+	answerHeaderMax = 16 << 10         // of an answer's header; a longer one is a failure
+	connectionsMax  = lineInFlight     // to one host
+	idleConnections = 64               // to all hosts
+	idleTimeout     = 60 * time.Second // after which an unused connection is closed
 )
 
 // errAddress: the name of an address resolved to a place where no partner can be.
@@ -71,7 +71,7 @@ func newTransport(roots *x509.CertPool, allowed func(netip.Addr) bool) *http.Tra
 		MaxConnsPerHost:        connectionsMax,
 		MaxIdleConnsPerHost:    connectionsMax,
 		MaxIdleConns:           idleConnections,
-		IdleConnTimeout:        idleConnectionTO,
+		IdleConnTimeout:        idleTimeout,
 		DisableCompression:     true,
 	}
 }
