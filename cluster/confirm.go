@@ -110,10 +110,8 @@ func (n *Node) Confirm(x Confirmation) (Confirmed, error) {
 		return done, nil
 	}
 	if p.State == journal.StateReceived {
-		if refusal, refused := n.Refused(gate.Confirm); refused && n.gateTerm.Load() != 0 {
-			n.metrics.refused(gate.Confirm, refusal.Reason)
-			return Confirmed{Refusal: &refusal, Payment: p}, nil
-		}
+		// The edge's level is not asked here: only the leader knows whether another confirmation of this payment is
+		// under way, and must not be contradicted by a refusal (rule 4).
 		n.authorise(c, &x)
 		if c.size > replica.EntryBytesMax-entryHead {
 			return Confirmed{}, fmt.Errorf("%w: it has %d bytes; shorten its texts", ErrTooLarge, c.size)
@@ -207,6 +205,9 @@ func (n *Node) outcome(w *waiter, x *Confirmation, verdict journal.Verdict) Conf
 // overdue answers a confirmation whose budget is over. If the gate has not granted its seat, that is certain.
 func (n *Node) overdue(c *call, seen journal.Payment, verdict journal.Verdict) (Confirmed, error) {
 	if c.cmd != nil && c.stage.CompareAndSwap(waiting, withdrawn) {
+		if now, ok := n.Payment(c.payment); ok && now.State != journal.StateReceived {
+			return Confirmed{Verdict: journal.Attached, Payment: now}, nil // another confirmation was granted meanwhile
+		}
 		if n.gateTerm.Load() == 0 {
 			return Confirmed{Payment: seen}, ErrNoLeader
 		}

@@ -223,6 +223,120 @@ func TestRule4_ANewLeaderIsSilentUntilItsBarrier(t *testing.T) {
 	})
 }
 
+// Rule 4: a new leader looks a payment up before it refuses it. Here the clock makes it refuse everything.
+func TestRule4_ALookComesBeforeARefusal(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		var wall jumpy
+		r.cfg.wall = wall.now
+		r.start()
+		x, other := r.create(), r.create()
+		x.Budget, other.Budget = 5*time.Second, 5*time.Second
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if got := r.confirm(x); got.Refusal != nil || got.Verdict != journal.Attached || got.Payment.State != journal.StateAuthorised {
+				t.Errorf("got %+v", got)
+			}
+		})
+		wg.Go(func() {
+			if got := r.confirm(other); got.Refusal == nil || got.Refusal.Reason != gate.NoLeader {
+				t.Errorf("got %+v", got)
+			}
+		})
+		synctest.Wait()
+		r.put(grantOf(x, 1, 77)) // the last leader's doing, applied only now
+		wall.set(-time.Hour)
+		r.log.elect()
+		wg.Wait()
+	})
+}
+
+// A second tab must not hear "not charged" while the first one's grant is in flight, whatever the gate thinks now.
+func TestRefusedMeansNotCharged_ASecondTabIsNotRefusedWhileTheFirstIsInFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		var wall jumpy
+		r.cfg.wall = wall.now
+		r.boot()
+		x := r.create()
+		r.log.hold()
+		var wg sync.WaitGroup
+		confirm := func(budget time.Duration) {
+			x := x
+			x.Budget = budget
+			wg.Go(func() {
+				if got, _ := r.node.Confirm(x); got.Refusal != nil {
+					t.Errorf("refused with %v", got.Refusal.Reason)
+				}
+			})
+		}
+		confirm(10 * time.Second)
+		time.Sleep(10 * time.Millisecond)
+		confirm(500 * time.Millisecond) // its budget ends in the queue behind the first
+		wall.set(-time.Hour)            // and from here on everything is refused
+		time.Sleep(time.Second)
+		confirm(10 * time.Second)
+		time.Sleep(100 * time.Millisecond)
+		r.log.release()
+		wg.Wait()
+		r.is(x, journal.StateSettled, 1)
+	})
+}
+
+// A grant that waits too long for a place in an entry is taken back. It was never offered to Raft, so the no is certain.
+func TestRefusedMeansNotCharged_AGrantThatFoundNoEntry(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.boot()
+		r.log.hold()
+		var wg sync.WaitGroup
+		for range EntriesInFlight {
+			x := r.create()
+			x.Budget = 30 * time.Second
+			wg.Go(func() { r.confirm(x) })
+			time.Sleep(20 * time.Millisecond)
+		}
+		x := r.create()
+		x.Budget = 30 * time.Second
+		wg.Go(func() {
+			if got := r.confirm(x); got.Refusal == nil || got.Refusal.Reason != gate.TooLate {
+				t.Errorf("got %+v", got)
+			}
+		})
+		time.Sleep(3 * time.Second)
+		r.log.release()
+		wg.Wait()
+		r.is(x, journal.StateReceived, 0)
+		time.Sleep(time.Second)
+		if taken := r.node.Status().Gate.Taken; taken != 0 {
+			t.Errorf("%d seats are taken", taken)
+		}
+	})
+}
+
+func TestConfirm_WaitsThroughALeaderlessTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 1
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		r.boot()
+		first, x := r.create(), r.create()
+		x.Budget = 30 * time.Second
+		var wg sync.WaitGroup
+		wg.Go(func() { r.confirm(first) })
+		time.Sleep(100 * time.Millisecond)
+		for range 3 { // the first is queued in the gate, the others follow it
+			wg.Go(func() {
+				start := time.Now()
+				if got := r.confirm(x); got.Payment.State != journal.StateSettled || time.Since(start) > 20*time.Second {
+					t.Errorf("got %v after %v", got.Payment.State, time.Since(start))
+				}
+			})
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.log.depose(vanishes)
+		time.Sleep(2 * time.Second)
+		r.log.elect()
+		wg.Wait()
+	})
+}
+
 func TestSubmit_ErrorsAreCertain(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.start()

@@ -88,6 +88,9 @@ func (h *history) confirm(x Confirmation) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.tries[x.Payment]++
+		if p, _ := node.Payment(x.Payment); got.Refusal != nil && p.Granted != 0 && int64(p.Granted) < time.Now().UnixMilli()-5 {
+			h.wrong = append(h.wrong, fmt.Sprintf("RefusedMeansNotCharged: %v was refused when it was %v", x.Payment, p.State))
+		}
 		switch {
 		case errors.Is(err, ErrNoLeader) || errors.Is(err, ErrOverloaded) || errors.Is(err, ErrClosed) || got.Refusal != nil:
 			h.noes[x.Payment]++

@@ -160,6 +160,7 @@ func (l *leader) parkAll(c *call) {
 	followers := l.forget(c)
 	l.park(c)
 	for _, f := range followers {
+		f.stage.CompareAndSwap(offered, waiting)
 		l.park(f)
 	}
 }
@@ -299,14 +300,14 @@ func (l *leader) occupy(open []journal.PaymentID) {
 	}
 }
 
-// stillReceived looks a confirmation's payment up before it is offered again: an earlier leader may have granted it.
+// stillReceived looks a confirmation's payment up before it is offered again or refused: an earlier leader, or an earlier
+// confirmation, may have been granted it. Then the call follows that one.
 func (l *leader) stillReceived(c *call) bool {
 	p, ok := l.n.Payment(c.payment)
 	if ok && p.State == journal.StateReceived {
 		return true
 	}
-	c.result = journal.Result{Verdict: journal.Attached, Payment: p}
-	c.finish()
+	c.attach(p)
 	return false
 }
 

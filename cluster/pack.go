@@ -223,8 +223,7 @@ func (l *leader) granted(c *call) {
 	switch c.result.Verdict {
 	case journal.Done:
 		for _, f := range l.forget(c) {
-			f.result = journal.Result{Verdict: journal.Attached, Payment: c.result.Payment}
-			f.finish()
+			f.attach(c.result.Payment)
 		}
 	case journal.StaleTerm:
 		l.again(c)
@@ -270,8 +269,7 @@ func (l *leader) lost(c *call) {
 	delete(l.calls, c.ticket)
 	l.hush(c)
 	for _, f := range l.forget(c) {
-		f.result = journal.Result{Verdict: journal.Attached}
-		f.finish()
+		f.attach(journal.Payment{})
 	}
 	next := l.n.notSentCall(c.payment)
 	next.instead = c

@@ -53,7 +53,25 @@ func (l *leader) followUp(first, c *call) {
 		}
 		return
 	}
+	if first.stage.Load() == offered && !c.stage.CompareAndSwap(waiting, offered) {
+		return // its asker has left
+	}
 	first.followers = append(first.followers, c)
+}
+
+// join makes the followers of a granted confirmation share its fate: from here on none of them is told "not charged".
+func (c *call) join() {
+	for _, f := range c.followers {
+		f.stage.CompareAndSwap(waiting, offered)
+	}
+}
+
+// attach answers a call that hung on another one, or came after it: it follows the payment's outcome.
+func (c *call) attach(p journal.Payment) {
+	if c.stage.CompareAndSwap(waiting, offered) || c.stage.Load() == offered {
+		c.result = journal.Result{Verdict: journal.Attached, Payment: p}
+		c.finish()
+	}
 }
 
 // decide carries out what the gate has decided. Carrying out may free seats, which leads to more decisions.
@@ -81,13 +99,18 @@ func (l *leader) decide(decisions []gate.Decision) {
 			c.finish()
 			continue
 		}
+		c.join()
 		l.urgent.push(c)
 	}
 	l.decisions = decisions[:0]
 }
 
-// refused tells a call that nothing was done for it.
+// refused tells a call that nothing was done for it, unless its payment was granted to another meanwhile.
 func (l *leader) refused(c *call, reason gate.Reason, retryAfter time.Duration) {
+	if c.kind == kindAuthorise && !l.stillReceived(c) {
+		l.abandon(c)
+		return
+	}
 	if c.stage.CompareAndSwap(waiting, withdrawn) {
 		l.n.metrics.refused(c.class, reason)
 		c.refuse(reason, retryAfter)
@@ -100,6 +123,7 @@ func (l *leader) refused(c *call, reason gate.Reason, retryAfter time.Duration) 
 func (l *leader) abandon(c *call) {
 	followers := l.forget(c)
 	for _, f := range followers {
+		f.stage.CompareAndSwap(offered, waiting)
 		l.n.inbox.push(event{call: f}, true)
 	}
 }
