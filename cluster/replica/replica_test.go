@@ -158,6 +158,51 @@ func TestRestartIsSnapshotPlusReplay(t *testing.T) {
 	}
 }
 
+// Under the race detector this is the proof that readers, snapshots and entries do not meet.
+func TestReadersSeeWholeEntriesBesideSnapshots(t *testing.T) {
+	cfg, _ := testConfig(t, t.TempDir())
+	r := start(t, cfg)
+	propose(t, r, partner())
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	beside := func(f func()) {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					f()
+				}
+			}
+		})
+	}
+	beside(func() {
+		r.View(func(m *journal.Machine) {
+			// Each entry adds one customer and one payment.
+			counts := m.Counts()
+			if counts.Customers != counts.Open {
+				t.Errorf("%d customers and %d payments: half an entry", counts.Customers, counts.Open)
+			}
+			m.Customer("customer000001")
+		})
+	})
+	beside(func() { r.Stats() })
+	beside(func() {
+		if err := r.Snapshot(); err != nil {
+			t.Error(err)
+		}
+	})
+	for n := range uint64(40) {
+		propose(t, r, customer(n+1), create(n+1))
+	}
+	close(stop)
+	others.Wait()
+	if r.Stats().Snapshots == 0 {
+		t.Error("no snapshot was taken meanwhile")
+	}
+}
+
 // litter leaves what a killed process may leave.
 func litter(t *testing.T, dir string) {
 	t.Helper()
