@@ -62,6 +62,8 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_EndSession{EndSession: b}
 	case *command.Unlock:
 		c.Body = &command.Command_Unlock{Unlock: b}
+	case *command.FactorPassed:
+		c.Body = &command.Command_FactorPassed{FactorPassed: b}
 	case *command.OutboxDone:
 		c.Body = &command.Command_OutboxDone{OutboxDone: b}
 	case *command.Prune:

@@ -104,6 +104,20 @@ func (m *Machine) unlock(c *command.Unlock, out *Result) {
 	out.Access = r.access()
 }
 
+// factorPassed clears the attempts at one-time codes of a session in force: its code was right, though nothing was granted.
+func (m *Machine) factorPassed(c *command.FactorPassed, out *Result) {
+	r := m.signing(c.GetCustomer(), out)
+	if r == nil {
+		return
+	}
+	if !r.access().InForce(Epoch(c.GetSessionEpoch()), m.now) {
+		out.Verdict, out.Access = NoSession, r.access()
+		return
+	}
+	r.clear(LaneOneTimeCode)
+	out.Access = r.access()
+}
+
 // putCustomer adds or replaces a record. The session in force, locks and used codes stay.
 func (m *Machine) putCustomer(c *command.PutCustomer, out *Result) {
 	if !m.validCustomer(c) {

@@ -13,7 +13,7 @@ type Limits struct {
 	PartnerURIs    int // registered redirect URIs of one partner; as many notification URIs
 	Customers      int // customers, each with 64 bytes of Access in memory
 	Accounts       int // accounts of one customer
-	Keys           int // generations of the root key; the oldest leaves when one more comes
+	Keys           int // generations of the root key; the oldest leaves when one more comes: a device cookie lives 180 days, and one key is made a day
 	CommandIDs     int // ids of commands remembered, newest
 	Contradictions int // entries of the reconciliation list; further ones are only counted
 	Notices        int // outbox of all partners, and what open payments may still add to it
@@ -48,7 +48,7 @@ func DefaultLimits() Limits {
 		PartnerURIs:    16,
 		Customers:      1 << 24,
 		Accounts:       32,
-		Keys:           64,
+		Keys:           256,
 		CommandIDs:     1 << 18,
 		Contradictions: 10000,
 		Notices:        1 << 24,

@@ -215,6 +215,8 @@ func (m *Machine) command(termHolds bool, c *Command, out *Result) {
 		m.endSession(body.EndSession, out)
 	case *command.Command_Unlock:
 		m.unlock(body.Unlock, out)
+	case *command.Command_FactorPassed:
+		m.factorPassed(body.FactorPassed, out)
 	case *command.Command_OutboxDone:
 		m.outboxDone(body.OutboxDone, out)
 	case *command.Command_Prune:
@@ -259,6 +261,8 @@ func (m *Machine) subject(c *Command, out *Result) {
 		customer = body.EndSession.GetCustomer()
 	case *command.Command_Unlock:
 		customer = body.Unlock.GetCustomer()
+	case *command.Command_FactorPassed:
+		customer = body.FactorPassed.GetCustomer()
 	}
 	if m.find(payment, out) {
 		out.Payment = m.found.payment()

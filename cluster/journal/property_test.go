@@ -111,6 +111,9 @@ func (c *crowd) record() any {
 	case 2:
 		return customer(uint64(c.number(1, 4, "customer")), rapid.SampledFrom([]string{"alice", "bob", "carol"}).Draw(c.t, "name"))
 	}
+	if c.number(0, 1, "clear") == 0 {
+		return &command.FactorPassed{Customer: uint64(c.number(1, 4, "customer")), SessionEpoch: uint64(c.number(0, 5, "session"))}
+	}
 	return &command.Unlock{Customer: 1}
 }
 

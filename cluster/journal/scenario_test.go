@@ -262,6 +262,8 @@ func (s *scenario) body(verb string, w words) any {
 		return &command.EndSession{Customer: number(0), SessionEpoch: uint64(w.number("session", 1))}
 	case "unlock":
 		return &command.Unlock{Customer: number(0)}
+	case "code-passed":
+		return &command.FactorPassed{Customer: number(0), SessionEpoch: uint64(w.number("session", 1))}
 	case "delivered":
 		done := &command.OutboxDone{Partner: uint32(number(0)), Delivery: command.Delivery_DELIVERY_ACCEPTED}
 		for i := 1; i < len(w.plain); i++ {

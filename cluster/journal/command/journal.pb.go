@@ -329,6 +329,7 @@ type Command struct {
 	//	*Command_Prune
 	//	*Command_Contradiction
 	//	*Command_BumpEpoch
+	//	*Command_FactorPassed
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -558,6 +559,15 @@ func (x *Command) GetBumpEpoch() *BumpEpoch {
 	return nil
 }
 
+func (x *Command) GetFactorPassed() *FactorPassed {
+	if x != nil {
+		if x, ok := x.Body.(*Command_FactorPassed); ok {
+			return x.FactorPassed
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -642,6 +652,10 @@ type Command_BumpEpoch struct {
 	BumpEpoch *BumpEpoch `protobuf:"bytes,21,opt,name=bump_epoch,json=bumpEpoch,proto3,oneof"`
 }
 
+type Command_FactorPassed struct {
+	FactorPassed *FactorPassed `protobuf:"bytes,22,opt,name=factor_passed,json=factorPassed,proto3,oneof"`
+}
+
 func (*Command_PutPartner) isCommand_Body() {}
 
 func (*Command_PutCustomer) isCommand_Body() {}
@@ -681,6 +695,8 @@ func (*Command_Prune) isCommand_Body() {}
 func (*Command_Contradiction) isCommand_Body() {}
 
 func (*Command_BumpEpoch) isCommand_Body() {}
+
+func (*Command_FactorPassed) isCommand_Body() {}
 
 // PutPartner adds a partner, or replaces the one with the same id.
 type PutPartner struct {
@@ -1758,6 +1774,61 @@ func (x *Attempt) GetKnownDevice() bool {
 	return false
 }
 
+// FactorPassed: a one-time code was right, but the gate refused before anything was granted. Authorise, which would have cleared
+// the attempts, will not come; without this a customer with right codes would be locked out on the day when many are refused.
+// The step is not spent: the same session may send the same code again.
+type FactorPassed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Customer      uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	SessionEpoch  uint64                 `protobuf:"varint,2,opt,name=session_epoch,json=sessionEpoch,proto3" json:"session_epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactorPassed) Reset() {
+	*x = FactorPassed{}
+	mi := &file_journal_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactorPassed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactorPassed) ProtoMessage() {}
+
+func (x *FactorPassed) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactorPassed.ProtoReflect.Descriptor instead.
+func (*FactorPassed) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FactorPassed) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *FactorPassed) GetSessionEpoch() uint64 {
+	if x != nil {
+		return x.SessionEpoch
+	}
+	return 0
+}
+
 // SignIn: the password was right. A new session is in force and the old one ends.
 type SignIn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1769,7 +1840,7 @@ type SignIn struct {
 
 func (x *SignIn) Reset() {
 	*x = SignIn{}
-	mi := &file_journal_proto_msgTypes[16]
+	mi := &file_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1852,7 @@ func (x *SignIn) String() string {
 func (*SignIn) ProtoMessage() {}
 
 func (x *SignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[16]
+	mi := &file_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +1865,7 @@ func (x *SignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignIn.ProtoReflect.Descriptor instead.
 func (*SignIn) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{16}
+	return file_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SignIn) GetCustomer() uint64 {
@@ -1821,7 +1892,7 @@ type EndSession struct {
 
 func (x *EndSession) Reset() {
 	*x = EndSession{}
-	mi := &file_journal_proto_msgTypes[17]
+	mi := &file_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1904,7 @@ func (x *EndSession) String() string {
 func (*EndSession) ProtoMessage() {}
 
 func (x *EndSession) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[17]
+	mi := &file_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1917,7 @@ func (x *EndSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSession.ProtoReflect.Descriptor instead.
 func (*EndSession) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{17}
+	return file_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndSession) GetCustomer() uint64 {
@@ -1872,7 +1943,7 @@ type Unlock struct {
 
 func (x *Unlock) Reset() {
 	*x = Unlock{}
-	mi := &file_journal_proto_msgTypes[18]
+	mi := &file_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +1955,7 @@ func (x *Unlock) String() string {
 func (*Unlock) ProtoMessage() {}
 
 func (x *Unlock) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[18]
+	mi := &file_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +1968,7 @@ func (x *Unlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlock.ProtoReflect.Descriptor instead.
 func (*Unlock) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{18}
+	return file_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Unlock) GetCustomer() uint64 {
@@ -1918,7 +1989,7 @@ type OutboxDone struct {
 
 func (x *OutboxDone) Reset() {
 	*x = OutboxDone{}
-	mi := &file_journal_proto_msgTypes[19]
+	mi := &file_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2001,7 @@ func (x *OutboxDone) String() string {
 func (*OutboxDone) ProtoMessage() {}
 
 func (x *OutboxDone) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[19]
+	mi := &file_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2014,7 @@ func (x *OutboxDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxDone.ProtoReflect.Descriptor instead.
 func (*OutboxDone) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{19}
+	return file_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OutboxDone) GetPartner() uint32 {
@@ -1979,7 +2050,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_journal_proto_msgTypes[20]
+	mi := &file_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2062,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[20]
+	mi := &file_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2075,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{20}
+	return file_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Prune) GetFinishedBeforeMs() int64 {
@@ -2040,7 +2111,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_journal_proto_msgTypes[21]
+	mi := &file_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2123,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[21]
+	mi := &file_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2136,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{21}
+	return file_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Contradiction) GetPaymentId() []byte {
@@ -2098,7 +2169,7 @@ type BumpEpoch struct {
 
 func (x *BumpEpoch) Reset() {
 	*x = BumpEpoch{}
-	mi := &file_journal_proto_msgTypes[22]
+	mi := &file_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2110,7 +2181,7 @@ func (x *BumpEpoch) String() string {
 func (*BumpEpoch) ProtoMessage() {}
 
 func (x *BumpEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[22]
+	mi := &file_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2123,7 +2194,7 @@ func (x *BumpEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BumpEpoch.ProtoReflect.Descriptor instead.
 func (*BumpEpoch) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{22}
+	return file_journal_proto_rawDescGZIP(), []int{23}
 }
 
 var File_journal_proto protoreflect.FileDescriptor
@@ -2135,7 +2206,8 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xdb\t\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xa1\n" +
+	"\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -2162,7 +2234,8 @@ const file_journal_proto_rawDesc = "" +
 	"\x05prune\x18\x13 \x01(\v2\x16.netbank.journal.PruneH\x00R\x05prune\x12F\n" +
 	"\rcontradiction\x18\x14 \x01(\v2\x1e.netbank.journal.ContradictionH\x00R\rcontradiction\x12;\n" +
 	"\n" +
-	"bump_epoch\x18\x15 \x01(\v2\x1a.netbank.journal.BumpEpochH\x00R\tbumpEpochB\x06\n" +
+	"bump_epoch\x18\x15 \x01(\v2\x1a.netbank.journal.BumpEpochH\x00R\tbumpEpoch\x12D\n" +
+	"\rfactor_passed\x18\x16 \x01(\v2\x1d.netbank.journal.FactorPassedH\x00R\ffactorPassedB\x06\n" +
 	"\x04body\"\xd7\x02\n" +
 	"\n" +
 	"PutPartner\x12\x0e\n" +
@@ -2265,7 +2338,10 @@ const file_journal_proto_rawDesc = "" +
 	"\aAttempt\x12\x1a\n" +
 	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12/\n" +
 	"\x06factor\x18\x02 \x01(\x0e2\x17.netbank.journal.FactorR\x06factor\x12!\n" +
-	"\fknown_device\x18\x03 \x01(\bR\vknownDevice\"G\n" +
+	"\fknown_device\x18\x03 \x01(\bR\vknownDevice\"O\n" +
+	"\fFactorPassed\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12#\n" +
+	"\rsession_epoch\x18\x02 \x01(\x04R\fsessionEpoch\"G\n" +
 	"\x06SignIn\x12\x1a\n" +
 	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12!\n" +
 	"\fknown_device\x18\x02 \x01(\bR\vknownDevice\"M\n" +
@@ -2322,7 +2398,7 @@ func file_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_journal_proto_goTypes = []any{
 	(Factor)(0),           // 0: netbank.journal.Factor
 	(Outcome)(0),          // 1: netbank.journal.Outcome
@@ -2344,13 +2420,14 @@ var file_journal_proto_goTypes = []any{
 	(*Reversed)(nil),      // 17: netbank.journal.Reversed
 	(*Expire)(nil),        // 18: netbank.journal.Expire
 	(*Attempt)(nil),       // 19: netbank.journal.Attempt
-	(*SignIn)(nil),        // 20: netbank.journal.SignIn
-	(*EndSession)(nil),    // 21: netbank.journal.EndSession
-	(*Unlock)(nil),        // 22: netbank.journal.Unlock
-	(*OutboxDone)(nil),    // 23: netbank.journal.OutboxDone
-	(*Prune)(nil),         // 24: netbank.journal.Prune
-	(*Contradiction)(nil), // 25: netbank.journal.Contradiction
-	(*BumpEpoch)(nil),     // 26: netbank.journal.BumpEpoch
+	(*FactorPassed)(nil),  // 20: netbank.journal.FactorPassed
+	(*SignIn)(nil),        // 21: netbank.journal.SignIn
+	(*EndSession)(nil),    // 22: netbank.journal.EndSession
+	(*Unlock)(nil),        // 23: netbank.journal.Unlock
+	(*OutboxDone)(nil),    // 24: netbank.journal.OutboxDone
+	(*Prune)(nil),         // 25: netbank.journal.Prune
+	(*Contradiction)(nil), // 26: netbank.journal.Contradiction
+	(*BumpEpoch)(nil),     // 27: netbank.journal.BumpEpoch
 }
 var file_journal_proto_depIdxs = []int32{
 	5,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
@@ -2367,25 +2444,26 @@ var file_journal_proto_depIdxs = []int32{
 	17, // 11: netbank.journal.Command.reversed:type_name -> netbank.journal.Reversed
 	18, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
 	19, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
-	20, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
-	21, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
-	22, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
-	23, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
-	24, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
-	25, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
-	26, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
-	8,  // 21: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 22: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 23: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 24: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 25: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 26: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 27: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	21, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
+	22, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
+	23, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
+	24, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
+	25, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
+	26, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
+	27, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
+	20, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
+	8,  // 22: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 23: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	1,  // 24: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 25: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 26: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 27: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 28: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -2414,6 +2492,7 @@ func file_journal_proto_init() {
 		(*Command_Prune)(nil),
 		(*Command_Contradiction)(nil),
 		(*Command_BumpEpoch)(nil),
+		(*Command_FactorPassed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2421,7 +2500,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

