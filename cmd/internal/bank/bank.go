@@ -187,7 +187,7 @@ func (b *Bank) openJournal() (err error) {
 	switch {
 	case errors.Is(err, replica.ErrNewer):
 		return &Error{Code: ExitNewer, Err: err}
-	case errors.Is(err, replica.ErrLocked), errors.Is(err, replica.ErrUnwritable), errors.Is(err, replica.ErrDamaged):
+	case errors.Is(err, replica.ErrLocked), errors.Is(err, replica.ErrUnwritable), errors.Is(err, replica.ErrDamaged), errors.Is(err, replica.ErrOtherNode):
 		return &Error{Code: ExitDirectory, Err: err}
 	case err != nil:
 		return err
