@@ -1,0 +1,277 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Waits of a client.
+const (
+	// DefaultTimeout is how long a request may take before the connection is given up.
+	DefaultTimeout = 20 * time.Second
+	// idleMax is how long a connection may have been idle before it is opened anew: servers close idle ones, and a request
+	// that meets this would look like a failure of theirs.
+	idleMax = 8 * time.Second
+	// dialsAtOnce bounds the handshakes under way while a pool is opened.
+	dialsAtOnce = 64
+	dialTimeout = 10 * time.Second
+)
+
+// Dialer says how connections to one server are made.
+type Dialer struct {
+	Addr    string
+	TLS     *tls.Config   // nil: plain
+	Timeout time.Duration // of a request; 0: DefaultTimeout
+	// Dial replaces net.Dialer in tests.
+	Dial func(ctx context.Context) (net.Conn, error)
+}
+
+func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if d.Dial != nil {
+		return d.Dial(ctx)
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", d.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	if d.TLS == nil {
+		return c, nil
+	}
+	secured := tls.Client(c, d.TLS)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("load: %s: %w", d.Addr, err)
+	}
+	return secured, nil
+}
+
+// Client is one kept-alive connection, opened anew after a failure. One goroutine uses it at a time.
+type Client struct {
+	// Index is the client's place in its pool, so that work can keep something per connection.
+	Index int
+	// Scratch is for the work to build requests in.
+	Scratch []byte
+
+	dialer   *Dialer
+	conn     net.Conn
+	in       []byte
+	response Response
+	used     time.Time // when the connection was last used
+	until    time.Time // deadline that is set on it
+	opened   int
+}
+
+// firstBuffer holds most pages.
+const firstBuffer = 16 << 10
+
+func newClient(d *Dialer, index int) *Client { return &Client{dialer: d, Index: index} }
+
+func (c *Client) open(ctx context.Context) error {
+	conn, err := c.dialer.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if c.in == nil {
+		c.in = make([]byte, firstBuffer)
+	}
+	c.conn, c.used, c.until = conn, time.Now(), time.Time{}
+	c.opened++
+	return nil
+}
+
+// Close closes the connection; the next request opens it again.
+func (c *Client) Close() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// Do sends a request, which is one whole HTTP/1.1 message, and reads its answer. An error means that it is not known
+// whether the server acted on it; the connection is then closed.
+func (c *Client) Do(request []byte) (*Response, error) {
+	now := time.Now()
+	if c.conn != nil && now.Sub(c.used) > idleMax {
+		c.Close()
+	}
+	if c.conn == nil {
+		if err := c.open(context.Background()); err != nil {
+			return nil, err
+		}
+	}
+	r, err := c.exchange(request, now)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (c *Client) exchange(request []byte, now time.Time) (*Response, error) {
+	// Setting a deadline costs as much as a small request's parsing, so it is moved on at most once a second.
+	timeout := c.dialer.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	if until := now.Add(timeout); until.Sub(c.until) > time.Second {
+		if err := c.conn.SetDeadline(until); err != nil {
+			return nil, fmt.Errorf("load: %w", err)
+		}
+		c.until = until
+	}
+	if _, err := c.conn.Write(request); err != nil {
+		return nil, fmt.Errorf("load: sending: %w", err)
+	}
+	r, keep, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	c.used = now
+	if !keep {
+		c.Close()
+	}
+	return r, nil
+}
+
+// read reads one answer, and refuses bytes that follow it: nothing is sent ahead, so nothing more can be due.
+func (c *Client) read() (r *Response, keep bool, err error) {
+	n := 0
+	var h head
+	for ok := false; !ok; {
+		if n == len(c.in) {
+			c.in = append(c.in, make([]byte, len(c.in))...)
+		}
+		got, err := c.conn.Read(c.in[n:])
+		if n += got; got > 0 {
+			if h, ok, err = readHead(c.in[:n]); err != nil {
+				return nil, false, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("load: receiving: %w", err)
+		}
+	}
+	total := h.size + h.body
+	if total > len(c.in) {
+		grown := make([]byte, total)
+		copy(grown, c.in[:n])
+		h.lines = grown[h.size-len(headEnd)+2-len(h.lines) : h.size-len(headEnd)+2]
+		c.in = grown
+	}
+	for n < total {
+		got, err := c.conn.Read(c.in[n:total])
+		if n += got; got == 0 && err != nil {
+			return nil, false, fmt.Errorf("load: receiving: %w", err)
+		}
+	}
+	if n > total {
+		return nil, false, fmt.Errorf("%w: %d bytes follow the answer", ErrMalformed, n-total)
+	}
+	c.response = Response{Status: h.status, Body: c.in[h.size:total], head: h.lines}
+	return &c.response, !h.close, nil
+}
+
+// Pool is a number of clients of one server.
+type Pool struct {
+	Clients []*Client
+	dialer  Dialer
+}
+
+// Bounds of a pool.
+const ConnectionsMax = 100_000
+
+// NewPool opens connections to a server, all of them before it returns, so that no handshake is measured.
+func NewPool(ctx context.Context, d Dialer, connections int) (*Pool, error) {
+	if connections < 1 || connections > ConnectionsMax {
+		return nil, fmt.Errorf("load: %d connections; 1 to %d can be opened", connections, ConnectionsMax)
+	}
+	p := &Pool{dialer: d}
+	for i := range connections {
+		p.Clients = append(p.Clients, newClient(&p.dialer, i))
+	}
+	if err := p.Open(ctx); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Open opens what is closed or has been idle for too long.
+func (p *Pool) Open(ctx context.Context) error {
+	var (
+		wait sync.WaitGroup
+		lock sync.Mutex
+		errs []error
+	)
+	next := make(chan *Client)
+	for range min(dialsAtOnce, len(p.Clients)) {
+		wait.Go(func() {
+			for c := range next {
+				if c.conn != nil && time.Since(c.used) > idleMax {
+					c.Close()
+				}
+				if c.conn != nil {
+					continue
+				}
+				if err := c.open(ctx); err != nil {
+					lock.Lock()
+					errs = append(errs, err)
+					lock.Unlock()
+				}
+			}
+		})
+	}
+	for _, c := range p.Clients {
+		next <- c
+	}
+	close(next)
+	wait.Wait()
+	if len(errs) > 0 {
+		return fmt.Errorf("load: %d of %d connections cannot be opened: %w", len(errs), len(p.Clients), errs[0])
+	}
+	return nil
+}
+
+// Reopened is how many connections had to be opened again since the pool was made.
+func (p *Pool) Reopened() int {
+	n := 0
+	for _, c := range p.Clients {
+		n += max(0, c.opened-1)
+	}
+	return n
+}
+
+// Close closes the connections.
+func (p *Pool) Close() {
+	for _, c := range p.Clients {
+		c.Close()
+	}
+}
+
+// Reason names an error in a few words that do not differ from request to request, for counting.
+func Reason(err error) string {
+	var timed net.Error
+	switch {
+	case errors.Is(err, ErrMalformed):
+		return "malformed answer"
+	case errors.Is(err, ErrTooLarge):
+		return "answer too large"
+	case errors.As(err, &timed) && timed.Timeout():
+		return "timeout"
+	case errors.Is(err, net.ErrClosed):
+		return "closed"
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return "connection: " + op.Op
+	}
+	return "connection ended"
+}

@@ -1,0 +1,100 @@
+package load
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// Step is a rate that holds from an offset on.
+type Step struct {
+	From      time.Duration
+	PerSecond float64
+}
+
+// Curve is the rate of arrivals over time: the steps in order of From, the first at 0. A burst is a short, high step.
+type Curve []Step
+
+// Bounds of a curve.
+const (
+	StepsMax     = 100_000
+	PerSecondMax = 10_000_000
+)
+
+// Constant is a curve of one rate.
+func Constant(perSecond float64) Curve { return Curve{{0, perSecond}} }
+
+// Check says what of a curve cannot be.
+func (c Curve) Check() error {
+	if len(c) == 0 || len(c) > StepsMax {
+		return fmt.Errorf("load: a curve of %d steps; it has 1 to %d", len(c), StepsMax)
+	}
+	for i, s := range c {
+		switch {
+		case i == 0 && s.From != 0:
+			return fmt.Errorf("load: the curve begins at %v; let its first step begin at 0", s.From)
+		case i > 0 && s.From <= c[i-1].From:
+			return fmt.Errorf("load: step %d of the curve begins at %v, not after %v", i, s.From, c[i-1].From)
+		case !(s.PerSecond >= 0 && s.PerSecond <= PerSecondMax):
+			return fmt.Errorf("load: step %d of the curve has a rate of %v a second; it may be 0 to %d", i, s.PerSecond, PerSecondMax)
+		}
+	}
+	return nil
+}
+
+// Schedule is a Poisson process on a curve: the offsets of arrivals from the start of a run, drawn one after the other. The
+// gaps of a Poisson process of rate 1 are exponential with mean 1; read as amounts of the curve's integral they become
+// the process of that curve (the time-change theorem; Çınlar, Introduction to Stochastic Processes, 4.7).
+//
+// A schedule is used by one goroutine.
+type Schedule struct {
+	curve  Curve
+	end    time.Duration
+	source *rand.PCG
+	step   int
+	at     float64 // seconds
+}
+
+// NewSchedule draws the arrivals before end on a curve. The same seed and curve give the same arrivals.
+func NewSchedule(seed uint64, curve Curve, end time.Duration) (*Schedule, error) {
+	if err := curve.Check(); err != nil {
+		return nil, err
+	}
+	return &Schedule{curve: curve, end: end, source: rand.NewPCG(seed, 0x6e657462616e6b)}, nil
+}
+
+// Next gives the next arrival's offset, or false when there is none before the end.
+func (s *Schedule) Next() (time.Duration, bool) {
+	// By inversion rather than rand.ExpFloat64, whose algorithm is not promised to stay. 1-u is in (0, 1].
+	u := float64(s.source.Uint64()>>11) / (1 << 53)
+	need := -math.Log1p(-u)
+	end := s.end.Seconds()
+	for {
+		until, rate := end, s.curve[s.step].PerSecond
+		last := s.step == len(s.curve)-1
+		if !last {
+			until = min(end, s.curve[s.step+1].From.Seconds())
+		}
+		if room := rate * (until - s.at); need < room {
+			s.at += need / rate
+			return time.Duration(s.at * float64(time.Second)), true
+		} else {
+			need -= room
+		}
+		s.at = until
+		if last || until >= end {
+			return 0, false
+		}
+		s.step++
+	}
+}
+
+// Mix scatters a number under a seed (SplitMix64's finaliser; Steele, Lea, Flood, OOPSLA 2014): which customer or payment
+// the nth request is about, without a source that goroutines would share.
+func Mix(seed, n uint64) uint64 {
+	z := seed + (n+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
