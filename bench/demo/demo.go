@@ -35,14 +35,14 @@ type Customer struct {
 	URL string `json:"url"`
 }
 
-// Partner is the door for partners, and who the demo partner is.
+// Partner is the door for partners, and who the reader of this file may be there: a partner apart from the demo shop.
 type Partner struct {
 	URL             string `json:"url"`
 	CA              string `json:"ca"`   // PEM file: who signed the door's certificate
 	Cert            string `json:"cert"` // PEM file: the demo partner's certificate
 	Key             string `json:"key"`  // PEM file: its key
 	RedirectURI     string `json:"redirectURI"`
-	NotificationURI string `json:"notificationURI"`
+	NotificationURI string `json:"notificationURI"` // free for the reader of this file to listen on
 }
 
 // Operator is the operator's port.

@@ -33,6 +33,7 @@ type Dev struct {
 	PartnerAddr  string `help:"Partner API, mutual TLS." default:"127.0.0.1:8443"`
 	OperatorAddr string `help:"Operator port and demo phone." default:"127.0.0.1:9090"`
 	ShopAddr     string `help:"The demo shop." default:"127.0.0.1:8081"`
+	NotifyAddr   string `help:"Where a program that tries the partner API may listen for notifications; nothing listens here by itself." default:"127.0.0.1:8082"`
 	CoreAddr     string `help:"The simulated core host." default:"127.0.0.1:8583"`
 	CoreAdmin    string `help:"Its admin port." default:"127.0.0.1:8584"`
 	CoreModel    string `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"ps"`
@@ -253,8 +254,8 @@ func (d *Dev) writeDemo() ([]demo.Identity, error) {
 	file := demo.Demo{
 		Version: demo.Version, Customer: demo.Customer{URL: "http://" + d.CustomerAddr},
 		Partner: demo.Partner{
-			URL: "https://" + d.PartnerAddr, CA: "pki/" + caFile, Cert: "pki/" + shopCertFile, Key: "pki/" + shopKeyFile,
-			RedirectURI: shop + "/return", NotificationURI: shop + "/webhook",
+			URL: "https://" + d.PartnerAddr, CA: "pki/" + caFile, Cert: "pki/" + programCert, Key: "pki/" + programKey,
+			RedirectURI: shop + "/return", NotificationURI: "http://" + d.NotifyAddr + "/webhook",
 		},
 		Operator: demo.Operator{URL: "http://" + d.OperatorAddr, TokenFile: "operator.token"},
 		Core:     demo.Core{Addr: d.CoreAddr, Admin: "http://" + d.CoreAdmin}, Shop: demo.Shop{URL: shop}, Customers: people,
@@ -278,19 +279,7 @@ func (d *Dev) seed(ctx context.Context) error {
 	if done.PasswordHash != d.PasswordHash {
 		done.Customers = 0
 	}
-	sum, err := fingerprint(d.path("pki", shopCertFile))
-	if err != nil {
-		return err
-	}
-	shop := "http://" + d.ShopAddr
-	partner, err := json.Marshal(ops.Partner{
-		ID: 1, Name: "Demo Shop 示例商店", Fingerprints: []string{sum}, RedirectURIs: []string{shop + "/return"}, NotificationURIs: []string{shop + "/webhook"},
-		OpenPaymentsMax: 200_000, CreatesPerSecond: 100_000, PollsPerSecond: 1_000_000,
-	})
-	if err != nil {
-		return fmt.Errorf("lab: %w", err)
-	}
-	if err := d.post(ctx, "/api/v1/partners", bytes.NewReader(partner)); err != nil {
+	if err := d.seedPartners(ctx); err != nil {
 		return err
 	}
 	if done.Customers >= d.Customers {
@@ -320,6 +309,29 @@ func (d *Dev) seed(ctx context.Context) error {
 		return fmt.Errorf("lab: %w", err)
 	}
 	return os.WriteFile(d.path("seeded.json"), text, 0o600)
+}
+
+// seedPartners registers the shop, and beside it a partner for programs: what a program does to its own webhooks must not delay the shop's.
+func (d *Dev) seedPartners(ctx context.Context) error {
+	shop := "http://" + d.ShopAddr
+	lines := new(bytes.Buffer)
+	for id, p := range []struct{ name, cert, notify string }{
+		{"Demo Shop 示例商店", shopCertFile, shop + "/webhook"},
+		{"Demo partner", programCert, "http://" + d.NotifyAddr + "/webhook"},
+	} {
+		sum, err := fingerprint(d.path("pki", p.cert))
+		if err != nil {
+			return err
+		}
+		err = json.NewEncoder(lines).Encode(ops.Partner{
+			ID: uint32(id + 1), Name: p.name, Fingerprints: []string{sum}, RedirectURIs: []string{shop + "/return"}, NotificationURIs: []string{p.notify},
+			OpenPaymentsMax: 200_000, CreatesPerSecond: 100_000, PollsPerSecond: 1_000_000,
+		})
+		if err != nil {
+			return fmt.Errorf("lab: %w", err)
+		}
+	}
+	return d.post(ctx, "/api/v1/partners", lines)
 }
 
 // post sends lines to the operator's port.

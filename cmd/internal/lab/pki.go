@@ -27,12 +27,14 @@ const (
 	serverKeyFile  = "server-key.pem"
 	shopCertFile   = "shop.pem"
 	shopKeyFile    = "shop-key.pem"
+	programCert    = "partner.pem"
+	programKey     = "partner-key.pem"
 )
 
-// makePKI writes a certificate authority, a certificate for the partner door and one for the demo shop, unless they are there
-// already. The authority's key is not kept: nothing else is ever signed by it.
+// makePKI writes a certificate authority, a certificate for the partner door, and one for each demo partner: the shop, and
+// programs that try the API. It does nothing when they are there already. The authority's key is not kept: nothing else is ever signed by it.
 func makePKI(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, shopKeyFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, programKey)); err == nil {
 		return nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("lab: %w", err)
@@ -58,10 +60,12 @@ func makePKI(dir string) error {
 	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	shop := certificate(3, "demo shop")
 	shop.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	program := certificate(4, "demo partner")
+	program.ExtKeyUsage = shop.ExtKeyUsage
 	for _, leaf := range []struct {
 		template  *x509.Certificate
 		cert, key string
-	}{{server, serverCertFile, serverKeyFile}, {shop, shopCertFile, shopKeyFile}} {
+	}{{server, serverCertFile, serverKeyFile}, {shop, shopCertFile, shopKeyFile}, {program, programCert, programKey}} {
 		if err := issue(dir, leaf.template, authority, authorityKey, leaf.cert, leaf.key); err != nil {
 			return err
 		}
