@@ -374,6 +374,34 @@ func TestOneFailingAddressDoesNotBlockTheOthersOfItsPartner(t *testing.T) {
 	})
 }
 
+// Probing a partner that seems to be down takes turns, or what keeps failing would be all that is ever tried.
+func TestProbesTakeTurnsBetweenWhatFailedAndWhatIsNew(t *testing.T) {
+	d, err := New(Config{Outbox: newOutbox(t, hook), Signer: newKey(t), Transport: &site{}, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLine(t.Context(), d, 1)
+	l.failures = downAfter
+	now := time.Now()
+	for i := range uint64(3) {
+		// The journal knows none of them, so nothing is sent.
+		l.waiting = append(l.waiting, due{notice: journal.Notice{Sequence: 10 + i, At: d.outbox.Now()}, due: now.Add(-time.Minute)})
+		l.fresh = append(l.fresh, journal.Notice{Sequence: 20 + i, At: d.outbox.Now()})
+	}
+	var turns []bool
+	for range 6 {
+		l.start(now)
+		if l.inFlight != 1 {
+			t.Fatalf("%d in flight at a partner that is down", l.inFlight)
+		}
+		turns = append(turns, (<-l.results).notice.Sequence >= 20)
+		l.inFlight--
+	}
+	if got := fmt.Sprint(turns); got != "[false true false true false true]" {
+		t.Fatalf("new ones were tried at %s", got)
+	}
+}
+
 func TestAnswer410DisablesAndRetryAfterIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutbox(t, hook)
