@@ -281,6 +281,65 @@ func TestRefusedMeansNotCharged_ASecondTabIsNotRefusedWhileTheFirstIsInFlight(t 
 	})
 }
 
+// The second tab queues behind the first for its seat, and its budget ends when the first is in flight.
+func TestRefusedMeansNotCharged_WhoHangsOnAGrantSharesItsFate(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 1
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		r.boot()
+		first, x := r.create(), r.create()
+		var wg sync.WaitGroup
+		wg.Go(func() { r.confirm(first) })
+		time.Sleep(50 * time.Millisecond)
+		wg.Go(func() { r.confirm(x) })
+		time.Sleep(50 * time.Millisecond)
+		wg.Go(func() {
+			x := x
+			x.Budget = 1500 * time.Millisecond
+			if got, err := r.node.Confirm(x); got.Refusal != nil || !errors.Is(err, ErrUnknown) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+		time.Sleep(500 * time.Millisecond)
+		r.log.hold()
+		time.Sleep(1500 * time.Millisecond)
+		r.log.release()
+		wg.Wait()
+	})
+}
+
+// Between a confirmation's own look and the gate's no, the payment was granted to another one.
+func TestRefusedMeansNotCharged_ALookComesBeforeEveryNo(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		var wall jumpy
+		r.cfg.wall = wall.now
+		r.boot()
+		x, y := r.create(), r.create()
+		r.put(grantOf(x, 1, 77))
+		wall.set(-time.Hour)
+		time.Sleep(time.Second)
+		c := &call{kind: kindAuthorise, class: gate.Confirm, weight: weightDebit, payment: x.Payment, wake: make(chan struct{}, 1)}
+		r.node.inbox.push(event{call: c}, false)
+		<-c.wake
+		if c.refusal.Reason != gate.Admitted || c.result.Verdict != journal.Attached {
+			t.Errorf("refused with %v", c.refusal.Reason)
+		}
+		r.log.depose(vanishes)
+		time.Sleep(time.Second)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			y.Budget = time.Second
+			if got, err := r.node.Confirm(y); err != nil || got.Refusal != nil || got.Payment.State != journal.StateAuthorised {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		}()
+		time.Sleep(100 * time.Millisecond)
+		r.put(grantOf(y, 1, 77))
+		<-done
+	})
+}
+
 // A grant that waits too long for a place in an entry is taken back. It was never offered to Raft, so the no is certain.
 func TestRefusedMeansNotCharged_AGrantThatFoundNoEntry(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
