@@ -34,6 +34,15 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	if err != nil {
 		return err
 	}
+	for name, l := range map[string]*edge.Listener{"customer": d.customer, "partner": d.partner.Listener} {
+		m, err := edge.NewMetrics(b.registry, name)
+		if err != nil {
+			return err
+		}
+		if err := m.Watch(b.registry, l); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	drain := edge.Drain{Limit: drainLimit}
 	group.Go(func() error {

@@ -161,7 +161,7 @@ func constants(d *ast.GenDecl, info *types.Info, rows map[string]bound) {
 				continue
 			}
 			meaning := sentence(v.Doc, v.Comment)
-			if meaning == "" && len(d.Specs) == 1 {
+			if meaning == "" {
 				meaning = sentence(d.Doc)
 			}
 			rows[id.Name] = bound{id.Name, show(c.Val(), c.Type()), meaning}
@@ -206,7 +206,9 @@ func defaults(f *ast.FuncDecl, info *types.Info, comments map[string]string, row
 			}
 		case *ast.AssignStmt:
 			if s, ok := n.Lhs[0].(*ast.SelectorExpr); ok && n.Tok == token.ASSIGN {
-				add(owner, s.Sel.Name, n.Rhs[0])
+				if _, own := s.X.(*ast.Ident); own {
+					add(owner, s.Sel.Name, n.Rhs[0])
+				}
 			}
 		}
 		return true
