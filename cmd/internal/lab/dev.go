@@ -52,7 +52,7 @@ func (d *Dev) Run() error {
 	if err := d.portsFree(); err != nil {
 		return &bank.Error{Code: bank.ExitAddress, Err: err}
 	}
-	if err := d.prepare(); err != nil {
+	if err := d.Prepare(); err != nil {
 		return &bank.Error{Code: bank.ExitDirectory, Err: err}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,8 +87,8 @@ func (d *Dev) path(name ...string) string {
 	return filepath.Join(append([]string{d.DataDir}, name...)...)
 }
 
-// prepare makes what the bank needs and does not make itself: folder, key-encryption key, operator's token, certificates.
-func (d *Dev) prepare() error {
+// Prepare makes what the bank needs and does not make itself: folder, key-encryption key, operator's token, certificates.
+func (d *Dev) Prepare() error {
 	if err := os.MkdirAll(d.DataDir, 0o700); err != nil {
 		return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data-dir", d.DataDir, rootCause(err))
 	}
@@ -108,7 +108,8 @@ func (d *Dev) prepare() error {
 	return makePKI(d.path("pki"))
 }
 
-func (d *Dev) bankArgs() []string {
+// BankArgs is the command line of the bank: netbank-lab's hidden command "bank" and its flags.
+func (d *Dev) BankArgs() []string {
 	return []string{
 		"bank", "--data-dir", d.path("bank"), "--kek-file", d.path("kek"), "--operator-token-file", d.path("operator.token"),
 		"--bank-name", "Demo Bank 示例银行", "--customer-addr", d.CustomerAddr, "--customer-url", "http://" + d.CustomerAddr,
@@ -118,7 +119,8 @@ func (d *Dev) bankArgs() []string {
 	}
 }
 
-func (d *Dev) coreArgs() []string {
+// CoreArgs is the command line of the simulated core host: netbank-lab's command "core" and its flags.
+func (d *Dev) CoreArgs() []string {
 	return []string{"core", "--addr", d.CoreAddr, "--admin", d.CoreAdmin, "--dir", d.path("core"), "--model", d.CoreModel}
 }
 
@@ -148,18 +150,18 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 			}
 		})
 	}
-	start(coreCtx, &coreDone, &child{name: "core", args: d.coreArgs(), dir: d.DataDir, out: coreLog, note: say})
+	start(coreCtx, &coreDone, &child{name: "core", args: d.CoreArgs(), dir: d.DataDir, out: coreLog, note: say})
 	err = d.waitFor(ctx, failures, "http://"+d.CoreAdmin+"/status")
 	var people []demo.Identity
 	if err == nil {
 		// The bank's demo phone reads the customers from demo.json when it starts.
-		if people, err = d.writeDemo(); err == nil {
-			start(bankCtx, &bankDone, &child{name: "bank", args: d.bankArgs(), dir: d.DataDir, out: bankLog, note: say})
+		if people, err = d.WriteDemo(); err == nil {
+			start(bankCtx, &bankDone, &child{name: "bank", args: d.BankArgs(), dir: d.DataDir, out: bankLog, note: say})
 			err = d.waitFor(ctx, failures, "http://"+d.OperatorAddr+"/readyz")
 		}
 	}
 	if err == nil {
-		err = d.seed(ctx)
+		err = d.Seed(ctx)
 	}
 	var shop *http.Server
 	if err == nil {
@@ -244,8 +246,8 @@ func (d *Dev) passwordHash() (string, error) {
 	return session.HashPassword(Password, params)
 }
 
-// writeDemo writes demo.json.
-func (d *Dev) writeDemo() ([]demo.Identity, error) {
+// WriteDemo writes demo.json, which the bank's demo phone reads when the bank starts.
+func (d *Dev) WriteDemo() ([]demo.Identity, error) {
 	people := make([]demo.Identity, 0, d.Customers)
 	for n := 1; n <= d.Customers; n++ {
 		people = append(people, person(n, "").Identity)
@@ -269,9 +271,9 @@ type seeded struct {
 	PasswordHash string `json:"passwordHash"`
 }
 
-// seed brings the demo partner, the accounts and the customers in, each by the door that a real bank would use. What was seeded by an
+// Seed brings the demo partner, the accounts and the customers in, each by the door that a real bank would use. What was seeded by an
 // earlier start is not repeated.
-func (d *Dev) seed(ctx context.Context) error {
+func (d *Dev) Seed(ctx context.Context) error {
 	var done seeded
 	if text, err := os.ReadFile(d.path("seeded.json")); err == nil {
 		_ = json.Unmarshal(text, &done)
