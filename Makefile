@@ -1,12 +1,16 @@
 # netbank. `make help` lists the targets.
 SHELL := /bin/bash
 GO ?= go
+TOOL = $(GO) tool -modfile=.ci/tools.mod
+# Packages whose tests run the real programs, browsers among them: one after the other, with the machine to themselves.
+SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system
+BASE ?= HEAD~1
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check generate fuzz bench clean go-version
+.PHONY: help build run test unit system needs check generate limits fuzz bench clean go-version
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 go-version:
 	@$(GO) version >/dev/null 2>&1 || { echo "netbank needs Go 1.26 or newer; no '$(GO)' command was found. See https://go.dev/doc/install" >&2; exit 2; }
@@ -19,15 +23,35 @@ build: go-version ## make bin/netbank and bin/netbank-lab
 run: build ## a whole bank on this machine, with a shop to try it
 	exec bin/netbank-lab dev
 
-check: go-version ## formatting, go vet, and the rules of the repository
-	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	$(GO) vet ./...
+test: go-version needs check unit system ## everything: rules, unit and property tests, browsers, crashes
 
-test: go-version check ## all tests, with the race detector
-	$(GO) test -race ./...
+needs: ## install what the tests use beside Go
+	.ci/needs
+
+check: go-version ## formatting, go vet, staticcheck
+	@bad=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' | grep -v '^cluster/journal/command/')); test -z "$$bad" || { echo "gofumpt would change:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+unit: go-version ## unit and property tests, with the race detector
+	$(GO) test -race $$($(GO) list ./... | grep -v -F -x $(SYSTEM:%=-e %))
+
+system: go-version build ## browsers and crashes, with the real programs
+	$(GO) test -p 1 -count=1 $(SYSTEM)
 
 generate: ## write the generated code anew (needs protoc: Debian's protobuf-compiler)
 	cluster/journal/command/generate.sh
+
+limits: ## write docs/limits.md anew
+	$(GO) test ./cmd/internal/repository -run Limits -update
+
+FUZZTIME ?= 30s
+fuzz: go-version ## every fuzz target for FUZZTIME (30s)
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; \
+		done; \
+	done
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results

@@ -97,8 +97,10 @@ type kind struct {
 var (
 	oneKind   = []kind{{Confirm, 1, 0.040, 2 * time.Second}}
 	fourKinds = []kind{
-		{Confirm, 0.4, 0.040, 2 * time.Second}, {Express, 0.3, 0.030, 5 * time.Second},
-		{SignIn, 0.2, 0.020, 3 * time.Second}, {Inquiry, 0.1, 0.008, time.Second},
+		{Confirm, 0.4, 0.040, 2 * time.Second},
+		{Express, 0.3, 0.030, 5 * time.Second},
+		{SignIn, 0.2, 0.020, 3 * time.Second},
+		{Inquiry, 0.1, 0.008, time.Second},
 	}
 )
 

@@ -76,10 +76,18 @@ func DefaultLimits() Limits {
 // within gives limits whose texts fit the records: the largest are those of version 1.
 func (l Limits) within(most Limits) Limits {
 	for _, pair := range [...][2]*int{
-		{&l.Fingerprints, &most.Fingerprints}, {&l.PartnerURIs, &most.PartnerURIs}, {&l.AccountBytes, &most.AccountBytes},
-		{&l.NameRunes, &most.NameRunes}, {&l.EndToEndRunes, &most.EndToEndRunes}, {&l.TextRunes, &most.TextRunes},
-		{&l.LabelRunes, &most.LabelRunes}, {&l.URIBytes, &most.URIBytes}, {&l.UsernameBytes, &most.UsernameBytes},
-		{&l.LocaleBytes, &most.LocaleBytes}, {&l.SealedBytes, &most.SealedBytes}, {&l.Accounts, &most.Accounts},
+		{&l.Fingerprints, &most.Fingerprints},
+		{&l.PartnerURIs, &most.PartnerURIs},
+		{&l.AccountBytes, &most.AccountBytes},
+		{&l.NameRunes, &most.NameRunes},
+		{&l.EndToEndRunes, &most.EndToEndRunes},
+		{&l.TextRunes, &most.TextRunes},
+		{&l.LabelRunes, &most.LabelRunes},
+		{&l.URIBytes, &most.URIBytes},
+		{&l.UsernameBytes, &most.UsernameBytes},
+		{&l.LocaleBytes, &most.LocaleBytes},
+		{&l.SealedBytes, &most.SealedBytes},
+		{&l.Accounts, &most.Accounts},
 	} {
 		*pair[0] = min(*pair[0], *pair[1])
 	}

@@ -99,8 +99,14 @@ func TestServerKeepsTheDocumentedContract(t *testing.T) {
 	c.payments(h)
 	c.uncertain(newBank(t))
 	for _, o := range []struct{ method, template string }{
-		{"POST", pathPayments}, {"GET", pathPayment}, {"DELETE", pathPayment}, {"GET", pathPayment + "/status"},
-		{"GET", pathPayment + "/authorisations/{authId}"}, {"GET", "/v1/notification-keys"}, {"GET", "/discovery/status"}, {"GET", "/discovery/outages"},
+		{"POST", pathPayments},
+		{"GET", pathPayment},
+		{"DELETE", pathPayment},
+		{"GET", pathPayment + "/status"},
+		{"GET", pathPayment + "/authorisations/{authId}"},
+		{"GET", "/v1/notification-keys"},
+		{"GET", "/discovery/status"},
+		{"GET", "/discovery/outages"},
 	} {
 		c.everywhere(o.method, o.template)
 	}

@@ -232,8 +232,12 @@ func (o *order) check(currencies []string, now journal.Millis) error {
 			bit  uint16
 			name string
 		}{
-			{fieldEndToEnd, "endToEndIdentification"}, {fieldInstructedAmount, "instructedAmount"}, {fieldAmount, "instructedAmount.amount"},
-			{fieldCurrency, "instructedAmount.currency"}, {fieldCreditorAccount, "creditorAccount"}, {fieldCreditorName, "creditorName"},
+			{fieldEndToEnd, "endToEndIdentification"},
+			{fieldInstructedAmount, "instructedAmount"},
+			{fieldAmount, "instructedAmount.amount"},
+			{fieldCurrency, "instructedAmount.currency"},
+			{fieldCreditorAccount, "creditorAccount"},
+			{fieldCreditorName, "creditorName"},
 		} {
 			if missing&field.bit != 0 {
 				return badField(field.name, "is required")

@@ -65,8 +65,10 @@ func (r *registry) readLocked(fingerprint [32]byte, before *partner, now time.Ti
 	q.set(record, r.limits)
 	openMax := record.OpenPaymentsMax
 	setDefault(&openMax, uint32(journal.DefaultLimits().PartnerOpen))
-	p := &partner{id: record.ID, quotas: *q, read: now,
-		openPolicy: `"open-payments";q=` + strconv.FormatUint(uint64(openMax), 10) + `;qu="payments"`}
+	p := &partner{
+		id: record.ID, quotas: *q, read: now,
+		openPolicy: `"open-payments";q=` + strconv.FormatUint(uint64(openMax), 10) + `;qu="payments"`,
+	}
 	var errs [2]error
 	p.redirects, errs[0] = callback.ParseAll(record.RedirectURIs)
 	p.notifications, errs[1] = callback.ParseAll(record.NotificationURIs)

@@ -63,8 +63,12 @@ func (d *Dev) Run() error {
 // portsFree tries each address, so that a taken one is told in one line before anything is started.
 func (d *Dev) portsFree() error {
 	for _, a := range []struct{ flag, addr string }{
-		{"--customer-addr", d.CustomerAddr}, {"--partner-addr", d.PartnerAddr}, {"--operator-addr", d.OperatorAddr},
-		{"--shop-addr", d.ShopAddr}, {"--core-addr", d.CoreAddr}, {"--core-admin", d.CoreAdmin},
+		{"--customer-addr", d.CustomerAddr},
+		{"--partner-addr", d.PartnerAddr},
+		{"--operator-addr", d.OperatorAddr},
+		{"--shop-addr", d.ShopAddr},
+		{"--core-addr", d.CoreAddr},
+		{"--core-admin", d.CoreAdmin},
 	} {
 		l, err := net.Listen("tcp", a.addr)
 		if err != nil {

@@ -402,7 +402,8 @@ func TestDamageInTheMiddle_IsRefusedInsteadOfLosingWhatFollows(t *testing.T) {
 
 func TestAudit_FindsWhatTheBookWouldNeverDo(t *testing.T) {
 	open := []Record{
-		{Kind: RecordOwn, Currency: cny, Code: Code{equityMark}}, {Kind: RecordOwn, Currency: cny, Code: Code{clearMark}},
+		{Kind: RecordOwn, Currency: cny, Code: Code{equityMark}},
+		{Kind: RecordOwn, Currency: cny, Code: Code{clearMark}},
 		{Kind: RecordAccount, Number: number(t, "1"), Currency: cny, Minor: 1000, Postings: [2]Posting{{2, 1000}, {0, -1000}}},
 	}
 	debit := func(ref int, minor int64) Record {
