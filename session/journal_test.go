@@ -157,6 +157,21 @@ func TestRule9_OnTheJournal_GuessingCodesLocksTheLaneAndEndsTheSession(t *testin
 	})
 }
 
+func TestRightCodesOfRefusedPaymentsLockNobodyOut_OnTheJournal(t *testing.T) {
+	onTheJournal(t, func(t *testing.T, _ *ledger, node func() *Store) {
+		s := node()
+		in := signedIn(t, s)
+		for range 3 * journal.LockAfter {
+			if _, err := s.CheckCode(in.Session, codeAt(t, time.Now()), soon()); err != nil {
+				t.Fatalf("CheckCode = %v", err)
+			}
+			if err := s.ForgiveCode(in.Session, soon()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestOutMeansOut_OnTheJournal(t *testing.T) {
 	onTheJournal(t, func(t *testing.T, l *ledger, node func() *Store) {
 		here, there := node(), node()

@@ -11,6 +11,7 @@ import (
 	"github.com/pquerna/otp/hotp"
 
 	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
 )
 
 // The parameters of one-time codes (RFC 6238 with HMAC-SHA-1, as authenticator applications have them).
@@ -28,13 +29,23 @@ const (
 func TOTPPurpose(id journal.CustomerID) string { return "totp/" + strconv.FormatUint(uint64(id), 10) }
 
 // CheckCode checks a one-time code and gives the time step that it belongs to. The attempt is committed before the code is looked at
-// (rule 9); the step is spent, and the attempt forgiven, by the Authorise that names it, or by nothing.
+// (rule 9); the step is spent, and the attempt forgiven, by the Authorise that names it. Where none comes, because the gate refused,
+// call ForgiveCode.
 //
 // Errors: ErrMalformed, ErrReplaced and ErrEnded (no attempt was counted), ErrWrong, ErrLocked, ErrUsed, ErrUnavailable.
 func (s *Store) CheckCode(session *Session, code string, deadline time.Time) (step int64, err error) {
 	step, err = s.checkCode(session, code, deadline)
 	s.metrics.codeChecked(err)
 	return step, err
+}
+
+// ForgiveCode clears the customer's attempts at one-time codes after CheckCode took a code and its payment was then refused before anything
+// was granted: a right code is no failure, however often the core has no room. The code can be sent again. On
+// ErrUnavailable the attempt stays counted, which costs the customer one of five tries.
+func (s *Store) ForgiveCode(session *Session, deadline time.Time) error {
+	passed := &command.FactorPassed{Customer: uint64(session.Customer), SessionEpoch: uint64(session.Epoch)}
+	_, err := s.submit(&journal.Command{Body: &command.Command_FactorPassed{FactorPassed: passed}}, deadline)
+	return err
 }
 
 func (s *Store) checkCode(session *Session, code string, deadline time.Time) (int64, error) {

@@ -30,6 +30,8 @@ const (
 	SignInBudget = 5 * time.Second
 	// SubmitBudget bounds every other command.
 	SubmitBudget = 5 * time.Second
+	// forgiveBudget bounds the taking back of an attempt; the customer waits for it.
+	forgiveBudget = time.Second
 	// BalanceBudget is how long the confirm page waits for balances that the customer asked for.
 	BalanceBudget = 800 * time.Millisecond
 	// BalancesMax bounds the calls into the core that one page may cause.

@@ -87,11 +87,21 @@ func (c *Pages) pay(q *request) {
 		}
 		c.unheard(q)
 	case err != nil:
+		c.forgive(q)
 		c.refuse(q, refusalOf(err), token)
 	case confirmed.Refusal != nil:
+		c.forgive(q)
 		c.refuse(q, *confirmed.Refusal, token)
 	default:
 		c.confirmed(q, token, &confirmed)
+	}
+}
+
+// forgive takes back the attempt that was counted for a right code whose payment was then refused: a day on which many are refused must
+// not lock out customers who did everything right.
+func (c *Pages) forgive(q *request) {
+	if err := c.Sessions.ForgiveCode(q.session, time.Now().Add(forgiveBudget)); err != nil {
+		c.Logger.Warn("customer: a right code stays counted as an attempt", "reference", edge.Reference(q.RequestCtx), "error", err)
 	}
 }
 
