@@ -44,7 +44,10 @@ func (s *Store) CheckCode(session *Session, code string, deadline time.Time) (st
 // ErrUnavailable the attempt stays counted, which costs the customer one of five tries.
 func (s *Store) ForgiveCode(session *Session, deadline time.Time) error {
 	passed := &command.FactorPassed{Customer: uint64(session.Customer), SessionEpoch: uint64(session.Epoch)}
-	_, err := s.submit(&journal.Command{Body: &command.Command_FactorPassed{FactorPassed: passed}}, deadline)
+	result, err := s.submit(&journal.Command{Id: commandID(), Body: &command.Command_FactorPassed{FactorPassed: passed}}, deadline)
+	if err == nil && result.Verdict != journal.Done && result.Verdict != journal.Repeated {
+		err = fmt.Errorf("%w: code passed: %s", ErrUnavailable, result.Verdict)
+	}
 	return err
 }
 
