@@ -327,9 +327,9 @@ func TestRefusedMeansNotCharged_ALookComesBeforeEveryNo(t *testing.T) {
 		r.log.depose(vanishes)
 		time.Sleep(time.Second)
 		done := make(chan struct{})
+		y.Budget = time.Second
 		go func() {
 			defer close(done)
-			y.Budget = time.Second
 			if got, err := r.node.Confirm(y); err != nil || got.Refusal != nil || got.Payment.State != journal.StateAuthorised {
 				t.Errorf("got %+v, %v", got, err)
 			}

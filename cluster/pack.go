@@ -264,28 +264,32 @@ func (l *leader) notCommitted(c *call, err error) {
 }
 
 // lost deals with a grant whose entry may or may not be in the log. Its executor will not send it, and says so: then the
-// payment is rejected as soon as a leader can commit, and the customer knows.
+// payment is rejected as soon as a leader can commit, and the customer knows. Until then the payment stays in the table
+// of those that are asked for: a NotSent names the executor, not the grant, and would hit a second grant too.
 func (l *leader) lost(c *call) {
 	delete(l.calls, c.ticket)
 	l.hush(c)
-	for _, f := range l.forget(c) {
-		f.attach(journal.Payment{})
-	}
 	next := l.n.notSentCall(c.payment)
 	next.instead = c
 	l.take(next)
 }
 
 // found ends such a search. The NotSent stands in the log behind the place where the lost entry would stand: if the
-// payment is still received, the grant never was and never will be, and its asker may try again.
+// payment is still received, the grant never was and never will be, and its askers may try again.
 func (l *leader) found(notSent *call) {
 	c := notSent.instead
 	if t, ok := l.unhush(c.payment); ok {
 		l.release(t, 0, false)
 	}
-	if notSent.result.Verdict != journal.Done && notSent.result.Payment.State == journal.StateReceived &&
-		c.stage.CompareAndSwap(offered, waiting) {
-		l.take(c)
+	if notSent.result.Verdict != journal.Done && notSent.result.Payment.State == journal.StateReceived {
+		l.abandon(c)
+		if c.stage.CompareAndSwap(offered, waiting) {
+			l.take(c)
+		}
+		return
+	}
+	for _, f := range l.forget(c) {
+		f.attach(notSent.result.Payment)
 	}
 }
 

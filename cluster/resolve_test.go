@@ -307,3 +307,32 @@ func TestNothingAcknowledgedIsLost_AnOutcomeIsRepeatedUntilItIsDefinite(t *testi
 		}
 	})
 }
+
+// A second tab confirms while a lost grant is being looked for. Its own grant must not meet the NotSent of the first: a random
+// history found a payment rejected as not sent while the core was moving its money.
+func TestAtMostOneDebit_NoSecondGrantWhileALostOneIsLookedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		r.boot()
+		x := r.create()
+		r.log.hold()
+		done := make(chan Confirmed, 2)
+		go func() { done <- r.confirm(x) }()
+		time.Sleep(50 * time.Millisecond)
+		r.log.depose(vanishes)
+		time.Sleep(50 * time.Millisecond)
+		go func() { done <- r.confirm(x) }()
+		time.Sleep(50 * time.Millisecond)
+		r.log.elect()
+		for range 2 {
+			if got := <-done; got.Payment.State != journal.StateSettled {
+				t.Errorf("got %v, %v", got.Payment.State, got.Payment.Reason)
+			}
+		}
+		time.Sleep(time.Minute)
+		r.is(x, journal.StateSettled, 1)
+		if sent := r.core.wasSent(x.Payment); sent != 1 {
+			t.Errorf("sent %d times", sent)
+		}
+	})
+}
