@@ -1,0 +1,232 @@
+package bank_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"netbank/cluster/kek"
+	"netbank/cmd/internal/bank"
+	"netbank/core-adapter/simulated"
+)
+
+// running is a bank in this process, with a simulated core behind it.
+type running struct {
+	config bank.Config
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+func start(t *testing.T, change func(*bank.Config)) *running {
+	t.Helper()
+	dir := t.TempDir()
+	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+	ctx, stop := context.WithCancel(context.Background())
+	wire := make(chan net.Addr, 1)
+	core := make(chan error, 1)
+	go func() {
+		core <- simulated.Run(ctx, simulated.Config{
+			Addr: "127.0.0.1:0", Dir: filepath.Join(dir, "core"), Logger: logger, Ready: func(at, _ net.Addr) { wire <- at },
+		})
+	}()
+	var at net.Addr
+	select {
+	case at = <-wire:
+	case err := <-core:
+		t.Fatal(err)
+	}
+	cert, key := certificate(t, dir)
+	if err := kek.Generate(filepath.Join(dir, "kek")); err != nil {
+		t.Fatal(err)
+	}
+	c := bank.Config{
+		DataDir: filepath.Join(dir, "bank"), KEKFile: filepath.Join(dir, "kek"), BankName: "Test bank", OperatorTokenFile: filepath.Join(dir, "token"),
+		CustomerAddr: free(t), CustomerURL: "http://localhost", PartnerAddr: free(t), PartnerCert: cert, PartnerKey: key, PartnerCA: cert,
+		OperatorAddr: free(t), CoreAddr: at.String(), CoreSeats: 8, CoreAcquirer: "1", CoreTerminal: "T1", CoreAcceptor: "A1",
+	}
+	if change != nil {
+		change(&c)
+	}
+	r := &running{config: c, stop: stop, ended: make(chan error, 1)}
+	ready := make(chan struct{})
+	go func() { r.ended <- bank.Run(ctx, c, logger, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-r.ended:
+		stop()
+		<-core
+		t.Fatalf("the bank did not open: %v", err)
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := <-r.ended; err != nil {
+			t.Errorf("the bank closed with %v", err)
+		}
+		if err := <-core; err != nil {
+			t.Errorf("the core closed with %v", err)
+		}
+	})
+	return r
+}
+
+// free gives an address that nobody listens on now.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func certificate(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// All metrics of a running bank, as a scraper sees them, after each door was used.
+func TestMetricsAreWellFormedBoundedAndDocumented(t *testing.T) {
+	r := start(t, nil)
+	get(t, "http://"+r.config.CustomerAddr+"/")
+	get(t, "http://"+r.config.CustomerAddr+"/pay/nothing")
+	get(t, "http://"+r.config.OperatorAddr+"/readyz")
+	_, text := get(t, "http://"+r.config.OperatorAddr+"/metrics")
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "netbank_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	guide, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := regexp.MustCompile("`(netbank_[a-z]+_|go_|process_)`")
+	var documented []string
+	for _, m := range prefix.FindAllStringSubmatch(string(guide), -1) {
+		documented = append(documented, m[1])
+	}
+	series := make(map[string]int)
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			name = strings.Fields(name)[0]
+			known := false
+			for _, d := range documented {
+				known = known || strings.HasPrefix(name, d)
+			}
+			if !known {
+				t.Errorf("docs/operations.md does not name the family of %s", name)
+			}
+		}
+		if !strings.HasPrefix(line, "#") {
+			series[line[:strings.IndexAny(line+" ", "{ ")]]++
+		}
+		for _, label := range []string{"user", "customer=", "payment", "partner=", "account", "path="} {
+			if i := strings.Index(line, "{"); i >= 0 && strings.Contains(line[i:], label) && !strings.Contains(line, `listener="`) {
+				t.Errorf("a label names somebody: %s", line)
+			}
+		}
+	}
+	for name, n := range series {
+		if n > 600 {
+			t.Errorf("%s has %d series", name, n)
+		}
+	}
+}
+
+func TestReadyAndDiscoveryAnswerOnceTheBankIsOpen(t *testing.T) {
+	r := start(t, nil)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		code, text := get(t, "http://"+r.config.OperatorAddr+"/readyz?verbose")
+		if code == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %s", text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if code, page := get(t, "http://"+r.config.OperatorAddr+"/"); code != http.StatusOK || !strings.Contains(page, "Payments are getting through") {
+		t.Errorf("the operator's page answered %d:\n%s", code, page)
+	}
+	if code, page := get(t, "http://"+r.config.CustomerAddr+"/"); code != http.StatusOK || !strings.Contains(page, "Test bank") {
+		t.Errorf("the customer's door answered %d:\n%s", code, page)
+	}
+}
+
+func TestTakenAddressIsToldBeforeTheJournalIsOpened(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dir := t.TempDir()
+	cert, key := certificate(t, dir)
+	c := bank.Config{
+		DataDir: filepath.Join(dir, "bank"), KEKFile: filepath.Join(dir, "kek"), OperatorTokenFile: filepath.Join(dir, "token"),
+		CustomerAddr: l.Addr().String(), CustomerURL: "http://localhost", PartnerAddr: free(t), PartnerCert: cert, PartnerKey: key, PartnerCA: cert,
+		OperatorAddr: free(t), CoreAddr: "127.0.0.1:1", CoreSeats: 8,
+	}
+	err = bank.Run(context.Background(), c, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
+	if code := err.(*bank.Error).ExitCode(); code != bank.ExitAddress || !strings.Contains(err.Error(), "--customer-addr") {
+		t.Errorf("Run = %v (code %d)", err, code)
+	}
+	if _, err := os.Stat(c.DataDir); err == nil {
+		t.Error("the journal was opened all the same")
+	}
+}
