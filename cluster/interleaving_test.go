@@ -204,3 +204,37 @@ func TestInvariants_HoldInRandomHistories(t *testing.T) {
 		}
 	})
 }
+
+// The history that once ended with a payment rejected as not sent while the core was moving its money: the NotSent of a lost
+// grant met the second grant of another tab.
+func TestAtMostOneDebit_ALostGrantAndASecondTab(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate = gate.Config{Limit: 3}
+		h := &history{
+			r: r, scripts: make(map[journal.PaymentID]script), tries: make(map[journal.PaymentID]int),
+			noes: make(map[journal.PaymentID]int), told: make(map[journal.PaymentID]journal.Payment),
+		}
+		r.core.script = func(d Debit) script {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.scripts[d.Payment]
+		}
+		r.boot()
+		ms := time.Millisecond
+		for _, m := range []move{
+			{what: "hold", pause: 7 * ms},
+			{what: "pay", pause: 18 * ms, budget: 4 * ms, script: script{work: 15 * ms, decline: "51"}},
+			{what: "pay", pause: 6 * ms, budget: 4736 * ms, script: script{mute: true}},
+			{what: "again", pause: 41 * ms, budget: 5 * ms, which: 1},
+			{what: "pay", pause: 503 * ms},
+			{what: "again", pause: 46 * ms, which: 55},
+		} {
+			h.do(m)
+		}
+		h.settle()
+		h.audit(3)
+		for _, wrong := range h.wrong {
+			t.Error(wrong)
+		}
+	})
+}
