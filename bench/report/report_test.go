@@ -1,0 +1,285 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"netbank/bench/audit"
+	"netbank/bench/load"
+	"netbank/bench/machine"
+)
+
+// sample is a result with everything in it.
+func sample(t *testing.T) *Result {
+	t.Helper()
+	h := load.NewHistogram()
+	for n := range int64(100_000) {
+		if err := h.RecordValue(50_000 + n*n/1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := machine.Look(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Result{
+		Version: Version, Scenario: "single", Started: time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC), TookSeconds: 90, Seed: 1, Machine: m,
+		Setting:  Setting{Nodes: 1, Connections: 64, Seconds: 5, Customers: 1000, PartnerTLS: "mutual, 1.3", PasswordHash: "argon2id m=64,t=1,p=1", CoreModel: "fixed:0", CoreSeats: 64, JournalSync: true, GeneratorShares: true},
+		Audit:    &audit.Report{Findings: []audit.Finding{}},
+		Profiles: []Profile{{Phase: "status", Kind: "cpu", File: "status-cpu.pprof", Unit: "nanoseconds", Total: 10, Top: []Hotspot{{"runtime.memmove", 4, 4}}, Causes: []Hotspot{{"netbank/frontend/partner.(*API).status", 1, 6}}}},
+		Void:     []string{}, Failures: []string{}, Notes: []string{"Something to know."},
+	}
+	closed := &load.Result{WarmUp: 10, Offered: 100_100, Completed: 100_000, Refused: 90, Failed: 10, Reasons: map[string]int64{"503": 90, "timeout": 10}, Elapsed: 5 * time.Second, Latency: h}
+	open := &load.Result{Offered: 100_000, Completed: 100_000, Elapsed: 5 * time.Second, Latency: h, Service: h, Lag: h, Reasons: map[string]int64{}}
+	for _, name := range []string{"hello", "status", "confirm"} {
+		p := Phase{Name: name, What: "what it is", Server: "bank", Loop: "closed", Connections: 64, TLS: true, Unit: "requests", RequestsEach: 1}
+		p.Count(closed)
+		switch name {
+		case "hello":
+			p.Server = "hello"
+		case "status":
+			p.Baseline = &Baseline{Name: "hello", Before: 30_000, After: 34_000, PerSecond: 32_000, Ratio: .625}
+			p.Processes = map[string]Used{"bank": {4.2, 120}, "generator": {3.9, 80}}
+		case "confirm":
+			p.Loop, p.OfferedPerSecond = "open", 20_000
+			p.Count(open)
+			p.Steps = []Step{{"sign-in", QuantilesOf(h, false)}}
+		}
+		r.Phases = append(r.Phases, p)
+	}
+	return r
+}
+
+func schema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestTheJSONIsAsItsSchemaSays(t *testing.T) {
+	text, err := sample(t).JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := schema(t)
+	if err := s.Validate(value); err != nil {
+		t.Error(err)
+	}
+	// A phase in which nothing was completed is a result too.
+	r := sample(t)
+	r.Phases[0].Count(&load.Result{Latency: load.NewHistogram()})
+	r.Phases[1].Latency = nil
+	r.Audit = nil
+	if text, err = r.JSON(); err != nil {
+		t.Fatal(err)
+	}
+	if value, err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(value); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheSchemaRefusesWhatItDoesNotKnow(t *testing.T) {
+	s := schema(t)
+	f := func(name string, spoil func(map[string]any)) {
+		t.Helper()
+		text, err := sample(t).JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value map[string]any
+		if err := json.Unmarshal(text, &value); err != nil {
+			t.Fatal(err)
+		}
+		spoil(value)
+		if s.Validate(value) == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	f("another version", func(v map[string]any) { v["version"] = 2. })
+	f("an unknown field", func(v map[string]any) { v["speed"] = "high" })
+	f("a missing field", func(v map[string]any) { delete(v, "void") })
+	f("a negative count", func(v map[string]any) { v["phases"].([]any)[0].(map[string]any)["completed"] = -1. })
+	f("an unknown loop", func(v map[string]any) { v["phases"].([]any)[0].(map[string]any)["loop"] = "half-open" })
+	f("a time that is none", func(v map[string]any) { v["started"] = "yesterday" })
+}
+
+func TestWriteLeavesEverythingAndReadFindsIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "results", "run")
+	r := sample(t)
+	if err := r.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Read(filepath.Join(dir, JSONName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := r.JSON()
+	after, _ := again.JSON()
+	if !bytes.Equal(before, after) {
+		t.Error("what was read differs from what was written")
+	}
+	for _, draw := range []func() ([]byte, error){r.ratesPlot, r.latencyPlot, (&Result{}).ratesPlot, (&Result{}).latencyPlot} {
+		text, err := draw()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wellFormed(t, text)
+	}
+}
+
+func wellFormed(t *testing.T, text []byte) {
+	t.Helper()
+	for d := xml.NewDecoder(bytes.NewReader(text)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatalf("the plot is no XML: %v", err)
+		}
+	}
+}
+
+// benchLine is a result line of Go's benchmark format: a name, a count, and pairs of value and unit.
+var benchLine = regexp.MustCompile(`^Benchmark[A-Z]\S*-\d+\t\d+(\t[0-9.]+ \S+)+$`)
+
+func TestBenchstatLinesAreGosBenchmarkFormat(t *testing.T) {
+	lines := strings.Split(strings.TrimSpace(sample(t).Benchstat()), "\n")
+	results := 0
+	for _, line := range lines {
+		if strings.HasPrefix(line, "Benchmark") {
+			results++
+			if !benchLine.MatchString(line) {
+				t.Errorf("%q", line)
+			}
+		} else if !regexp.MustCompile(`^[a-z-]+: .`).MatchString(line) {
+			t.Errorf("%q is neither configuration nor a result", line)
+		}
+	}
+	if results != 3 {
+		t.Errorf("%d result lines of 3 phases", results)
+	}
+	if got := lines[len(lines)-2]; !strings.Contains(got, "BenchmarkSingle/status-") || !strings.Contains(got, "20000.0 requests/s") || !strings.Contains(got, "62.50 hello-%") || !strings.Contains(got, "99.900 goodput-%") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestMarkdownSaysFirstWhetherTheRunCounts(t *testing.T) {
+	f := func(want string, spoil func(*Result)) {
+		t.Helper()
+		r := sample(t)
+		spoil(r)
+		paragraphs := strings.Split(r.Markdown(), "\n\n")
+		if !strings.Contains(paragraphs[1], want) {
+			t.Errorf("it begins with %q", paragraphs[1])
+		}
+		if counts := r.Err() == nil; counts != (want == "nothing wrong") {
+			t.Errorf("Err is %v", r.Err())
+		}
+	}
+	f("nothing wrong", func(*Result) {})
+	f("**Void.**", func(r *Result) { r.Void = []string{"dropped too much"} })
+	f("**Failed.**", func(r *Result) { r.Failures, r.Void = []string{"the audit"}, []string{"dropped too much"} })
+}
+
+func TestMarkdownTablesHaveAsManyCellsAsHeads(t *testing.T) {
+	cells := 0
+	for _, line := range strings.Split(sample(t).Markdown(), "\n") {
+		n := strings.Count(line, "|")
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			cells = 0
+		case cells == 0:
+			cells = n
+		case n != cells:
+			t.Errorf("%q has %d bars, its head %d", line, n, cells)
+		}
+	}
+}
+
+func TestQuantilesOfNothing(t *testing.T) {
+	if q := QuantilesOf(load.NewHistogram(), true); q.Count != 0 || len(q.Curve) != 0 || q.Mean != 0 {
+		t.Errorf("%+v", q)
+	}
+}
+
+func TestThePercentileCurveRises(t *testing.T) {
+	q := sample(t).Phases[0].Latency
+	for i := 1; i < len(q.Curve); i++ {
+		if q.Curve[i].Percentile <= q.Curve[i-1].Percentile || q.Curve[i].Ns < q.Curve[i-1].Ns {
+			t.Fatalf("point %d: %v after %v", i, q.Curve[i], q.Curve[i-1])
+		}
+	}
+	if last := q.Curve[len(q.Curve)-1]; last.Percentile != 100 || last.Ns != q.Max {
+		t.Errorf("it ends at %v", last)
+	}
+}
+
+// planted is a profile of known shares: main calls serve, which calls memmove; serve is on the stack twice once.
+func planted(t *testing.T) []byte {
+	t.Helper()
+	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}}
+	location := map[string]*profile.Location{}
+	for i, name := range []string{"main.main", "netbank/frontend/edge.serve", "runtime.memmove"} {
+		f := &profile.Function{ID: uint64(i + 1), Name: name}
+		l := &profile.Location{ID: uint64(i + 1), Line: []profile.Line{{Function: f}}}
+		p.Function, p.Location, location[name] = append(p.Function, f), append(p.Location, l), l
+	}
+	main, serve, move := location["main.main"], location["netbank/frontend/edge.serve"], location["runtime.memmove"]
+	p.Sample = []*profile.Sample{
+		{Location: []*profile.Location{move, serve, main}, Value: []int64{6, 60}},
+		{Location: []*profile.Location{serve, serve, main}, Value: []int64{3, 30}},
+		{Location: []*profile.Location{main}, Value: []int64{1, 10}},
+	}
+	var b bytes.Buffer
+	if err := p.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestReadProfileRanksFunctions(t *testing.T) {
+	p, err := ReadProfile(planted(t), "cpu", func(f string) bool { return strings.HasPrefix(f, "netbank/") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := []Hotspot{{"runtime.memmove", 60, 60}, {"netbank/frontend/edge.serve", 30, 90}, {"main.main", 10, 100}}
+	if p.Total != 100 || p.Unit != "nanoseconds" || !slices.Equal(p.Top, top) || !slices.Equal(p.Causes, top[1:2]) {
+		t.Errorf("%+v", p)
+	}
+	if _, err := ReadProfile([]byte("no profile"), "cpu", nil); err == nil {
+		t.Error("what is no profile was read")
+	}
+	if _, err := ReadProfile(planted(t), "alloc_space", nil); err == nil {
+		t.Error("a sample type that the profile does not have was read")
+	}
+}

@@ -1,0 +1,264 @@
+package report
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"netbank/bench/audit"
+	"netbank/bench/load"
+	"netbank/bench/machine"
+)
+
+// Version of the JSON's schema. It grows with every change that a reader must know of.
+const Version = 1
+
+// Schema is the JSON schema of Result.
+//
+//go:embed schema.json
+var Schema []byte
+
+// Result is one run of a scenario. Durations are nanoseconds where a name ends in Ns, and seconds where it ends in Seconds.
+type Result struct {
+	Version     int             `json:"version"`
+	Scenario    string          `json:"scenario"`
+	Started     time.Time       `json:"started"`
+	TookSeconds float64         `json:"tookSeconds"`
+	Seed        uint64          `json:"seed"`
+	Setting     Setting         `json:"setting"`
+	Machine     machine.Machine `json:"machine"`
+	Phases      []Phase         `json:"phases"`
+	Profiles    []Profile       `json:"profiles"`
+	Audit       *audit.Report   `json:"audit,omitempty"`
+	Void        []string        `json:"void"`     // why the figures are worth nothing
+	Failures    []string        `json:"failures"` // what the bank did wrong
+	Notes       []string        `json:"notes"`    // what to know before believing a figure
+}
+
+// Setting is how the bank under load was run.
+type Setting struct {
+	Nodes           int     `json:"nodes"`
+	Connections     int     `json:"connections"`
+	Seconds         float64 `json:"seconds"` // measured in each phase
+	Customers       int     `json:"customers"`
+	CustomerTLS     bool    `json:"customerTLS"`
+	PartnerTLS      string  `json:"partnerTLS"`
+	PasswordHash    string  `json:"passwordHash"`
+	CoreModel       string  `json:"coreModel"`
+	CoreSync        bool    `json:"coreSync"` // the core's answers wait for its disk
+	CoreSeats       int     `json:"coreSeats"`
+	JournalSync     bool    `json:"journalSync"` // the bank's answers wait for its disk
+	Webhooks        bool    `json:"webhooks"`
+	GeneratorShares bool    `json:"generatorShares"` // the generator runs on the machine it measures
+}
+
+// Phase is one measurement of a run.
+type Phase struct {
+	Name        string `json:"name"`
+	What        string `json:"what"`
+	Server      string `json:"server"` // bank or hello
+	Loop        string `json:"loop"`   // closed or open
+	Connections int    `json:"connections"`
+	TLS         bool   `json:"tls"`
+	// Unit is what is counted: requests, payments, flows.
+	Unit string `json:"unit"`
+
+	OfferedPerSecond float64          `json:"offeredPerSecond,omitempty"` // open: what the schedule asks for
+	WarmUp           int64            `json:"warmUp"`
+	Offered          int64            `json:"offered"`
+	Completed        int64            `json:"completed"`
+	Refused          int64            `json:"refused"`
+	Failed           int64            `json:"failed"`
+	Dropped          int64            `json:"dropped"`
+	Reasons          map[string]int64 `json:"reasons,omitempty"`
+	Seconds          float64          `json:"seconds"`
+	PerSecond        float64          `json:"perSecond"`
+	RequestsEach     int              `json:"requestsEach"` // HTTP requests that make one of what is counted
+
+	Latency *Quantiles `json:"latency"`
+	Service *Quantiles `json:"service,omitempty"` // open: from the sending, which hides waits
+	Lag     *Quantiles `json:"lag,omitempty"`     // open: the generator's own
+
+	Steps     []Step          `json:"steps,omitempty"`
+	Baseline  *Baseline       `json:"baseline,omitempty"`
+	Processes map[string]Used `json:"processes,omitempty"`
+	Reopened  int             `json:"reopened"` // connections opened anew during the run
+}
+
+// Step is the latency of one request of a flow.
+type Step struct {
+	Name    string     `json:"name"`
+	Latency *Quantiles `json:"latency"`
+}
+
+// Baseline is what a server that does nothing did with the same requests from the same client, right before and right
+// after.
+type Baseline struct {
+	Name      string  `json:"name"`
+	Before    float64 `json:"beforePerSecond"`
+	After     float64 `json:"afterPerSecond"`
+	PerSecond float64 `json:"perSecond"` // the mean of both
+	Ratio     float64 `json:"ratio"`     // the phase's rate by it
+}
+
+// Used is what a process took during a phase.
+type Used struct {
+	CPUSeconds float64 `json:"cpuSeconds"`
+	ResidentMB int64   `json:"residentMB"` // at the end
+}
+
+// Quantiles of a histogram, in nanoseconds.
+type Quantiles struct {
+	Count int64   `json:"count"`
+	Mean  float64 `json:"meanNs"`
+	P50   int64   `json:"p50Ns"`
+	P90   int64   `json:"p90Ns"`
+	P99   int64   `json:"p99Ns"`
+	P999  int64   `json:"p999Ns"`
+	Max   int64   `json:"maxNs"`
+	Curve []Point `json:"curve,omitempty"`
+}
+
+// Point is one point of a percentile curve.
+type Point struct {
+	Percentile float64 `json:"percentile"`
+	Ns         int64   `json:"ns"`
+}
+
+// histogram is what QuantilesOf needs of one.
+type histogram interface {
+	TotalCount() int64
+	Mean() float64
+	Max() int64
+	ValueAtPercentile(float64) int64
+}
+
+// QuantilesOf reads a histogram of nanoseconds; with curve also the points of its percentile curve.
+func QuantilesOf(h histogram, curve bool) *Quantiles {
+	q := &Quantiles{Count: h.TotalCount()}
+	if q.Count == 0 {
+		return q
+	}
+	q.Mean, q.Max = h.Mean(), h.Max()
+	q.P50, q.P90, q.P99, q.P999 = h.ValueAtPercentile(50), h.ValueAtPercentile(90), h.ValueAtPercentile(99), h.ValueAtPercentile(99.9)
+	if !curve {
+		return q
+	}
+	// Eight points between 0 and 90 %, eight between 90 and 99 %, and so on, while there are samples to tell them apart.
+	for tail := 1.; tail >= 1/float64(q.Count); tail /= 10 {
+		for i := range 8 {
+			p := 100 * (1 - tail*(1-.9*float64(i)/8))
+			q.Curve = append(q.Curve, Point{p, h.ValueAtPercentile(p)})
+		}
+	}
+	q.Curve = append(q.Curve, Point{100, q.Max})
+	return q
+}
+
+// Count takes the counts and latencies of a run into the phase.
+func (p *Phase) Count(r *load.Result) {
+	p.WarmUp, p.Offered, p.Completed, p.Refused, p.Failed, p.Dropped = r.WarmUp, r.Offered, r.Completed, r.Refused, r.Failed, r.Dropped
+	p.Reasons, p.Seconds, p.PerSecond = r.Reasons, r.Elapsed.Seconds(), r.PerSecond()
+	p.Latency = QuantilesOf(r.Latency, true)
+	if r.Service != nil {
+		p.Service = QuantilesOf(r.Service, true)
+	}
+	if r.Lag != nil {
+		p.Lag = QuantilesOf(r.Lag, false)
+	}
+}
+
+// Phase finds a phase by its name.
+func (r *Result) Phase(name string) *Phase {
+	for i := range r.Phases {
+		if r.Phases[i].Name == name {
+			return &r.Phases[i]
+		}
+	}
+	return nil
+}
+
+// Errors of a run that was measured and is worth nothing, or measured something that must not be.
+var (
+	ErrVoid   = errors.New("report: the run is void")
+	ErrFailed = errors.New("report: the run failed")
+)
+
+// Err says whether the run counts.
+func (r *Result) Err() error {
+	var errs []error
+	if len(r.Failures) > 0 {
+		errs = append(errs, fmt.Errorf("%w: %s", ErrFailed, strings.Join(r.Failures, "; ")))
+	}
+	if len(r.Void) > 0 {
+		errs = append(errs, fmt.Errorf("%w: %s", ErrVoid, strings.Join(r.Void, "; ")))
+	}
+	return errors.Join(errs...)
+}
+
+// Names of the files in a result's folder.
+const (
+	JSONName      = "result.json"
+	BenchstatName = "benchstat.txt"
+	MarkdownName  = "report.md"
+	RatesName     = "rates.svg"
+	LatencyName   = "latency.svg"
+)
+
+// JSON gives the result as its schema says.
+func (r *Result) JSON() ([]byte, error) {
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// Write puts all files of the result into a folder, which it makes.
+func (r *Result) Write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	text, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	rates, err := r.ratesPlot()
+	if err != nil {
+		return err
+	}
+	latency, err := r.latencyPlot()
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name string
+		text []byte
+	}{{JSONName, text}, {BenchstatName, []byte(r.Benchstat())}, {RatesName, rates}, {LatencyName, latency}, {MarkdownName, []byte(r.Markdown())}} {
+		if err := os.WriteFile(filepath.Join(dir, file.name), file.text, 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}
+
+// Read reads a result's JSON.
+func Read(path string) (*Result, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	var r Result
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("report: %s: %w", path, err)
+	}
+	if r.Version != Version {
+		return nil, fmt.Errorf("report: %s has version %d, this program reads %d", path, r.Version, Version)
+	}
+	return &r, nil
+}
