@@ -49,6 +49,7 @@ type bank struct {
 	answers  func(cluster.Confirmation) (cluster.Confirmed, error, bool)   // may answer in the gate's place
 	lies     func(journal.Payment) journal.Payment                         // what Payment shows instead
 	balance  func(account string) (journal.Money, *cluster.Refusal, error) // nil: a thousand
+	refuse   func(gate.Class)                                              // called when a refusal is asked for
 	refusals [gate.Classes]cluster.Refusal
 	confirms []cluster.Confirmation
 }
@@ -190,6 +191,9 @@ func (b *bank) Await(id journal.PaymentID, _ uint32, _ time.Time) (journal.Payme
 }
 
 func (b *bank) Refused(c gate.Class) (cluster.Refusal, bool) {
+	if b.refuse != nil {
+		b.refuse(c)
+	}
 	return b.refusals[c], b.refusals[c].Reason != gate.Admitted
 }
 

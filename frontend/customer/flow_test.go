@@ -122,7 +122,29 @@ func TestDoubleClickOnPay_TheHalfThatComesLateFindsTheOutcomeNotAWrongCode(t *te
 		}
 		return nil
 	}
-	v.follow(v.submit(code, "code", "code", right)).want(t, 200, h.says("settled-title"))
+	late := v.submit(code, "code", "code", right)
+	if !strings.Contains(late.location, "/result?") {
+		t.Fatalf("leads to %s", late.location)
+	}
+	v.follow(late).want(t, 200, h.says("settled-title"))
+}
+
+func TestSessionGoneWhileTheCodeIsSent_LeadsToASignInThatSaysWhy(t *testing.T) {
+	h := newHouse(t)
+	_, link := h.pay()
+	v := h.visitor()
+	code := v.toCode(link)
+	gone := false
+	h.bank.refuse = func(class gate.Class) {
+		if class == gate.Confirm && !gone { // between the look at the cookie and the look at the code
+			gone = true
+			h.endSession(t)
+		}
+	}
+	v.follow(v.submit(code, "code", "code", h.code(0))).want(t, 200, h.says("alert-ended"))
+	if a, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 {
+		t.Fatal("an attempt was counted")
+	}
 }
 
 func TestWrongPasswordAndWrongName_AreToldAlike(t *testing.T) {
