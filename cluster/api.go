@@ -112,6 +112,7 @@ type Answer struct {
 	ApprovalCode string        // field 38 of an approved debit
 	Elapsed      time.Duration // measured at the core's socket; 0 if nothing was sent
 	Err          error         // for the log: why in doubt or not sent; holds no account number
+	Unreachable  bool          // not sent because no connection to the core is up: what opens the breaker
 }
 
 // LateAnswer is the core's answer to a debit that came after Debit had returned in doubt.

@@ -10,7 +10,7 @@ import (
 	"netbank/cluster/journal/command"
 )
 
-// errTooLateToSend: the grant could not be used in time, so nothing was written. It is no sign of a broken core.
+// errTooLateToSend: the grant could not be used in time, so nothing was written.
 var errTooLateToSend = errors.New("cluster: the grant was not used before its send-by time")
 
 // errOtherTerm: the grant is of a term that is over. Another leader counts the seats now.

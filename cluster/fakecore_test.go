@@ -68,7 +68,7 @@ func (c *fakeCore) Debit(ctx context.Context, d Debit, sendBefore time.Time) Ans
 	c.mu.Lock()
 	if c.gone || s.notSent || !time.Now().Before(sendBefore) {
 		c.mu.Unlock()
-		return Answer{Word: NotSent, Err: errBroken}
+		return Answer{Word: NotSent, Err: errBroken, Unreachable: c.gone}
 	}
 	c.sent[d.Payment]++
 	if s.lose {
@@ -133,7 +133,7 @@ func (c *fakeCore) Inquire(_ context.Context, ref Reference) Answer {
 	gone, code, back := c.gone, c.booked[ref.Payment], c.reversed[ref.Payment]
 	c.mu.Unlock()
 	if gone {
-		return Answer{Word: NotSent, Err: errBroken}
+		return Answer{Word: NotSent, Err: errBroken, Unreachable: true}
 	}
 	if c.meanwhile != nil {
 		c.meanwhile(ref)
@@ -164,7 +164,7 @@ func (c *fakeCore) Reverse(_ context.Context, d Debit, repeat bool) Answer {
 		c.repeats++
 	}
 	if c.gone {
-		return Answer{Word: NotSent, Err: errBroken}
+		return Answer{Word: NotSent, Err: errBroken, Unreachable: true}
 	}
 	if c.reverse != nil {
 		if a, ok := c.reverse(d, repeat); ok {

@@ -93,6 +93,22 @@ func TestBreaker_RefusesWhileTheCoreCannotBeReached(t *testing.T) {
 	f(t, func(c *fakeCore) Core { return c }, breakerAfter+31)
 }
 
+// A link that is full, or a grant that was not written in time, says nothing about the core.
+func TestBreaker_StaysShutWhileTheCoreIsThereButGrantsAreNotSent(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { return script{notSent: true} }
+		r.boot()
+		for range 3 * breakerAfter {
+			if got := r.confirm(r.create()); got.Payment.Reason != journal.ReasonNotSent {
+				t.Fatalf("got %+v", got)
+			}
+		}
+		if refusal, ok := r.node.Refused(gate.Confirm); ok || !r.node.Status().Core.Reachable {
+			t.Errorf("the edge says %+v, %v", refusal, ok)
+		}
+	})
+}
+
 func TestClose_LetsCallsFinishAndCommitsThem(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.cfg.Gate.Limit = 1

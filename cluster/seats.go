@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"time"
 
 	"netbank/cluster/gate"
@@ -157,8 +158,8 @@ func (l *leader) answered(e event) {
 		l.release(c.ticket, a.Elapsed, false)
 	}
 	switch {
-	case a.Word == NotSent && a.Err != nil && a.Err != errTooLateToSend:
-		l.breaker.failed(l, a.Err.Error())
+	case a.Word == NotSent && a.Unreachable:
+		l.breaker.failed(l, fmt.Sprint(a.Err))
 	case a.Elapsed > 0 && !e.silent:
 		l.breaker.reached(l)
 	}

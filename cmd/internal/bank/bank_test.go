@@ -3,6 +3,7 @@ package bank
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"netbank/cluster/journal"
 	"netbank/cluster/kek"
 	coreadapter "netbank/core-adapter"
+	"netbank/core-adapter/corelink"
 	"netbank/session"
 )
 
@@ -73,6 +75,19 @@ func TestEveryWordOfTheCoreHasItsCounterpart(t *testing.T) {
 	if len(words) != 7 {
 		t.Errorf("%d words are joined; if there is a new one, add a line above", len(words))
 	}
+}
+
+func TestOnlyACoreThatIsGoneCountsTowardsTheBreaker(t *testing.T) {
+	f := func(err error, want bool) {
+		t.Helper()
+		if got := answerOf(coreadapter.Answer{Word: coreadapter.NotSent, Err: err}); got.Unreachable != want {
+			t.Errorf("%v counts: %v", err, got.Unreachable)
+		}
+	}
+	f(fmt.Errorf("debit: %w", corelink.ErrNotConnected), true)
+	f(corelink.ErrTooLate, false)
+	f(corelink.ErrBusy, false)
+	f(corelink.ErrBadRequest, false)
 }
 
 func TestLateAnswersKeepTheirReference(t *testing.T) {

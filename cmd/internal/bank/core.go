@@ -2,11 +2,13 @@ package bank
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"netbank/cluster"
 	"netbank/cluster/journal"
 	coreadapter "netbank/core-adapter"
+	"netbank/core-adapter/corelink"
 )
 
 // core makes a coreadapter.Core what package cluster asks for. Neither knows the other; this is the joint.
@@ -24,7 +26,11 @@ var words = map[coreadapter.Word]cluster.Word{
 }
 
 func answerOf(a coreadapter.Answer) cluster.Answer {
-	return cluster.Answer{Word: words[a.Word], ResponseCode: a.ResponseCode, ApprovalCode: a.ApprovalCode, Elapsed: a.Elapsed, Err: a.Err}
+	return cluster.Answer{
+		Word: words[a.Word], ResponseCode: a.ResponseCode, ApprovalCode: a.ApprovalCode, Elapsed: a.Elapsed, Err: a.Err,
+		// A full link or an overdue grant is no sign that the core is gone.
+		Unreachable: a.Word == coreadapter.NotSent && errors.Is(a.Err, corelink.ErrNotConnected),
+	}
 }
 
 func referenceOf(r cluster.Reference) coreadapter.Reference {
