@@ -120,6 +120,11 @@ func TestHeaderThatIsNoUUIDGoesNoFurther(t *testing.T) {
 			t.Fatal("echoed")
 		}
 	}
+	for _, several := range [][]string{{""}, {someUUID, someUUID}} {
+		r := request(t, "GET", "/discovery/status", "")
+		r.Header["X-Request-Id"] = several
+		expect(t, h.do(r), 400, "FORMAT_ERROR")
+	}
 }
 
 func TestBothLengthsOfABodyAreRefused(t *testing.T) {

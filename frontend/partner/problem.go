@@ -137,9 +137,9 @@ func (a *API) fail(ctx *fasthttp.RequestCtx, status int) {
 // withRequestID echoes X-Request-ID, or gives one. What is not a UUID goes no further.
 func (a *API) withRequestID(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		given := ctx.Request.Header.Peek(headerRequestID)
-		if len(given) > 0 && !isUUID(given) {
-			a.problemDetail(ctx, problemFormat, headerRequestID+": must be a UUID of 36 characters")
+		given := ctx.Request.Header.PeekAll(headerRequestID)
+		if len(given) > 1 || len(given) == 1 && !isUUID(given[0]) {
+			a.problemDetail(ctx, problemFormat, headerRequestID+": must be one UUID of 36 characters, or be left out")
 			return
 		}
 		setRequestID(ctx)
