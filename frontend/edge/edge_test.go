@@ -227,3 +227,18 @@ func BenchmarkRoute(b *testing.B) {
 		handler(ctx)
 	}
 }
+
+// A process that is asked to end in the moment it has started ends. Removing the Close behind the shutdown made this hang.
+func TestServeEndsWhenItIsAskedToBeforeItHasBegun(t *testing.T) {
+	for range 20 {
+		ln, err := Listen("127.0.0.1:0", Limits{}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := Serve(ctx, NewServer("test", func(*fasthttp.RequestCtx) {}, nil, Limits{}, quiet()), ln, Drain{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

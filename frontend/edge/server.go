@@ -180,7 +180,10 @@ func Serve(ctx context.Context, server *fasthttp.Server, ln net.Listener, drain 
 	setDefault(&drain.Limit, 15*time.Second)
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain.Limit)
 	defer cancel()
-	if err := server.ShutdownWithContext(limit); err != nil {
+	err := server.ShutdownWithContext(limit)
+	// A shutdown that comes before Serve has taken the listener does nothing; a listener that is closed ends Serve in any case.
+	ln.Close()
+	if err != nil {
 		return fmt.Errorf("edge: %s still had requests under way after %s: %w", ln.Addr(), drain.Limit, err)
 	}
 	if err := <-served; err != nil {
