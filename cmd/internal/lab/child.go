@@ -74,7 +74,8 @@ func (c *child) run(ctx context.Context) error {
 		}
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exitConfigured(exit.ExitCode()) {
-			return &bank.Error{Code: exit.ExitCode(), Err: fmt.Errorf("lab: %s cannot run; its line above says why", c.name)}
+			why := strings.TrimPrefix(lastLine(filepath.Join(c.dir, c.name+".log")), "netbank-lab: ")
+			return &bank.Error{Code: exit.ExitCode(), Err: fmt.Errorf("lab: %s cannot run: %s", c.name, why)}
 		}
 		now := time.Now()
 		ended = append(ended, now)

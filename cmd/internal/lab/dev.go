@@ -190,7 +190,8 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
-	if err != nil {
+	// An error with an exit code of its own says why already.
+	if coded := new(bank.Error); err != nil && !errors.As(err, &coded) {
 		printTail(os.Stderr, d.path("bank.log"), d.path("core.log"))
 	}
 	return err
@@ -204,18 +205,23 @@ func openLog(path string) (*os.File, error) {
 	return f, nil
 }
 
-// printTail shows the last warnings of the children's logs, which say more than an exit code.
+// printTail shows the last lines of the children's logs, which say more than an exit code.
 func printTail(w io.Writer, paths ...string) {
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		if len(lines) > 0 && lines[len(lines)-1] != "" {
-			fmt.Fprintf(w, "%s: %s\n", filepath.Base(path), lines[len(lines)-1])
+		if line := lastLine(path); line != "" {
+			fmt.Fprintf(w, "%s: %s\n", filepath.Base(path), line)
 		}
 	}
+}
+
+// lastLine gives the last line of a log, or nothing.
+func lastLine(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
 }
 
 // waitFor asks an address until it answers 200.
