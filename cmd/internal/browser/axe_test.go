@@ -1,0 +1,185 @@
+package browser
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// axe gives the source of axe-core.
+func axe(t *testing.T) string {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", "axe.min.js.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(source)
+}
+
+// inspector looks at pages with axe-core and for what does not fit.
+type inspector struct {
+	*visitor
+	axe      string
+	language string
+	pictures string // folder; empty: none are taken
+}
+
+// everyPage walks over every page in both languages and lets axe-core look at it, in light and dark, and at the width of the
+// narrowest phone.
+func everyPage(t *testing.T, browser context.Context, lab *bankLab) {
+	source := axe(t)
+	for _, language := range []string{"en", "zh-CN"} {
+		v := visit(t, browser, lab, language, true)
+		// What axe-core does in the page is not what the page does: the policy that forbids it stays as it is for visitors.
+		call(v, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})
+		i := &inspector{visitor: v, axe: source, language: language, pictures: os.Getenv("NETBANK_SCREENSHOTS")}
+		i.walk()
+	}
+}
+
+func (i *inspector) walk() {
+	lab, t := i.lab, i.t
+	payee := "Zhōnghuá Handicraft and Household Goods Trading Cooperative 上海分公司 Ltd"
+	id, link := lab.pay(t, "CNY", "1234567.89", payee, "订单 2026-11-11-0815: reading lamp, oak, with a very long description that wraps over lines 阅读台灯", 15*time.Minute)
+	_, small := lab.simplePay(t)
+	_, euro := lab.pay(t, "EUR", "12.00", "Demo Shop", "Tea", 15*time.Minute)
+	lapsing, lapsed := lab.pay(t, "CNY", "66.50", "Demo Shop", "Tea", 1500*time.Millisecond)
+	_, dropped := lab.simplePay(t)
+	step := func(link, name, more string) string { return strings.Replace(link, "?", "/"+name+"?", 1) + more }
+	soon := strconv.FormatInt(time.Now().Add(12*time.Minute).Unix(), 10)
+
+	i.at("home", strings.SplitN(link, "/pay/", 2)[0]+"/")
+	i.at("not-found", strings.Replace(link, "s=", "s=x", 1))
+	i.at("sign-in", link)
+	i.at("sign-in-wrong", link+"&why=wrong")
+	i.at("sign-in-malformed", link+"&why=malformed")
+	i.at("busy", step(link, "busy", "&reason=queue-full&wait=20"))
+	i.at("unavailable", step(link, "busy", "&reason=no-leader&wait=5"))
+	i.at("locked-sign-in", step(link, "locked", "&what=sign-in&until="+soon))
+	i.at("locked-code", step(link, "locked", "&what=code&until="+soon))
+	i.at("doubt", step(link, "result", "&sent="+strconv.FormatInt(time.Now().UnixMilli(), 10)))
+	i.at("unsent", step(link, "result", "&sent=1"))
+	i.open(link)
+	i.signIn()
+	i.look("confirm")
+	i.at("confirm-balances", step(link, "confirm", "&balances=1&why=account"))
+	i.at("no-account", euro)
+	i.open(link)
+	i.choose()
+	i.look("code")
+	i.types(wrongCode(t, i.who))
+	i.click(`form[action*="/code"] button`)
+	i.sees("#alert")
+	i.look("code-wrong")
+	i.open(small)
+	i.choose()
+	i.pays()
+	i.look("settled")
+	i.at("settled-stay", i.where()+"&stay=1")
+	i.open(link)
+	i.choose()
+	i.types(codeOf(t, i.who, 1))
+	i.click(`form[action*="/code"] button`)
+	i.sees(".state.bad") // the account does not hold a million
+	i.look("rejected")
+	if lab.status(t, id) != "RJCT" {
+		t.Fatal(lab.status(t, id))
+	}
+	i.open(dropped)
+	i.click("form.cancel button")
+	i.sees(".state.wait")
+	i.look("cancelled")
+	i.until("a payment expires", func() bool { return lab.status(t, lapsing) == "RJCT" })
+	i.at("expired", lapsed)
+	i.click("form.inline button")
+	i.sees(".state.good")
+	i.look("signed-out")
+	i.who = lab.somebody()
+	_, next := lab.simplePay(t)
+	i.open(next)
+	i.signIn()
+	i.at("other", small)
+}
+
+// at opens an address and looks at the page.
+func (i *inspector) at(name, address string) {
+	i.t.Helper()
+	i.open(address)
+	i.sees("h1")
+	i.look(name)
+}
+
+// look lets axe-core look at the page in light and dark, sees that it fits 320 pixels, and takes pictures if asked to.
+func (i *inspector) look(name string) {
+	i.t.Helper()
+	run := func(options string) string {
+		return evaluate[string](i.visitor, `axe.run(document, `+options+`).then(r => JSON.stringify(r.violations.map(v => [v.id, v.help, v.nodes.map(n => n.html + ' ' + n.failureSummary)])))`, chromedp.EvalAwaitPromise)
+	}
+	i.run(chromedp.EmulateViewport(320, 700, chromedp.EmulateMobile))
+	i.scheme("light")
+	wide := evaluate[float64](i.visitor, `Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)`)
+	evaluate[float64](i.visitor, i.axe+";0")
+	first := run(`{}`)
+	i.scheme("dark")
+	second := run(`{runOnly: ['color-contrast', 'link-in-text-block']}`)
+	for _, found := range []string{first, second} {
+		var findings [][]any
+		if err := json.Unmarshal([]byte(found), &findings); err != nil {
+			i.t.Fatalf("%s: axe-core answered %q", name, found)
+		}
+		for _, f := range findings {
+			i.t.Errorf("%s in %s: axe-core finds %v", name, i.language, f)
+		}
+	}
+	if wide > 320 {
+		i.t.Errorf("%s in %s is %v pixels wide on a screen of 320", name, i.language, wide)
+	}
+	if text := i.text(); !strings.Contains(text, map[string]string{"en": "Reference", "zh-CN": "参考号"}[i.language]) {
+		i.t.Errorf("%s in %s bears no reference:\n%s", name, i.language, text)
+	}
+	if i.pictures != "" {
+		i.picture(name, "phone", 360, 740, "light")
+		i.picture(name, "desk", 1280, 900, "light")
+		i.picture(name, "dark", 360, 740, "dark")
+	}
+	i.run(chromedp.EmulateViewport(400, 800))
+}
+
+func (i *inspector) scheme(name string) {
+	i.t.Helper()
+	call(i.visitor, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
+}
+
+// picture saves what the page looks like.
+func (i *inspector) picture(name, kind string, width, height int64, scheme string) {
+	i.t.Helper()
+	i.run(chromedp.EmulateViewport(width, height))
+	i.scheme(scheme)
+	beyond := true
+	png := call(i.visitor, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &beyond}).Data
+	file := filepath.Join(i.pictures, fmt.Sprintf("%s-%s-%s.png", name, i.language, kind))
+	if err := os.WriteFile(file, png, 0o644); err != nil {
+		i.t.Fatal(err)
+	}
+}
