@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"netbank/cmd/internal/bank"
+	"netbank/cmd/internal/benchmark"
 	"netbank/cmd/internal/cli"
 	"netbank/cmd/internal/lab"
 	"netbank/core-adapter/simulated"
@@ -29,14 +30,17 @@ Examples:
   netbank-lab dev                                     a whole bank on this machine, with a shop to begin at
   netbank-lab dev --customers 200000 --password-hash cheap
   netbank-lab core --dir data/core --model ps         the simulated core host alone
-  netbank-lab core --dir data/core --audit            what its ledger says`
+  netbank-lab core --dir data/core --audit            what its ledger says
+  netbank-lab bench single --seconds 5                a report in results/`
 
 type program struct {
-	Dev     lab.Dev `cmd:"" help:"Run a whole bank on this machine: core, bank, shop and a phone that shows codes."`
-	Core    core    `cmd:"" help:"Run the simulated core host, or audit its ledger."`
-	Bank    labBank `cmd:"" help:"Run a bank with what only the lab allows." hidden:""`
-	Reset   reset   `cmd:"" help:"Remove the demo bank's data."`
-	Version version `cmd:"" help:"Print the version."`
+	Dev     lab.Dev           `cmd:"" help:"Run a whole bank on this machine: core, bank, shop and a phone that shows codes."`
+	Core    core              `cmd:"" help:"Run the simulated core host, or audit its ledger."`
+	Bank    labBank           `cmd:"" help:"Run a bank with what only the lab allows." hidden:""`
+	Bench   benchmark.Command `cmd:"" help:"Measure a bank of its own through its doors, beside a hello world."`
+	Hello   benchmark.Hello   `cmd:"" help:"Run the hello world that bench measures beside." hidden:""`
+	Reset   reset             `cmd:"" help:"Remove the demo bank's data."`
+	Version version           `cmd:"" help:"Print the version."`
 }
 
 type core struct {
@@ -96,12 +100,13 @@ func (b *labBank) Run() error {
 	if b.PasswordHash == "cheap" {
 		b.Lab.Params, b.Lab.AllowCheapHash = session.Cheap, true
 	}
+	b.Lab.Operator = map[string]http.Handler{benchmark.ProfilesPath: benchmark.Profiles()}
 	if b.DemoFile != "" {
 		phone, err := lab.Phone(b.DemoFile)
 		if err != nil {
 			return &bank.Error{Code: bank.ExitUsage, Err: err}
 		}
-		b.Lab.Operator = map[string]http.Handler{"/demo-phone": phone}
+		b.Lab.Operator["/demo-phone"] = phone
 	}
 	return cli.RunBank(b.Config, cli.Logger(b.Verbose))
 }

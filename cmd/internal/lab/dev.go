@@ -337,7 +337,7 @@ func (d *Dev) seedPartners(ctx context.Context) error {
 		}
 		err = json.NewEncoder(lines).Encode(ops.Partner{
 			ID: uint32(id + 1), Name: p.name, Fingerprints: []string{sum}, RedirectURIs: []string{shop + "/return"}, NotificationURIs: []string{p.notify},
-			OpenPaymentsMax: 200_000, CreatesPerSecond: 100_000, PollsPerSecond: 1_000_000,
+			OpenPaymentsMax: 1_000_000, CreatesPerSecond: 100_000, PollsPerSecond: 1_000_000,
 		})
 		if err != nil {
 			return fmt.Errorf("lab: %w", err)

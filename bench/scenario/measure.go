@@ -1,0 +1,197 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"netbank/bench/load"
+	"netbank/bench/machine"
+	"netbank/bench/report"
+)
+
+// bench is a run under way.
+type bench struct {
+	target *Target
+	Options
+	doors  *doors
+	result *report.Result
+}
+
+func (b *bench) fail(format string, args ...any) {
+	b.result.Failures = append(b.result.Failures, fmt.Sprintf(format, args...))
+}
+
+func (b *bench) void(format string, args ...any) {
+	b.result.Void = append(b.result.Void, fmt.Sprintf(format, args...))
+}
+
+func (b *bench) note(format string, args ...any) {
+	b.result.Notes = append(b.result.Notes, fmt.Sprintf(format, args...))
+}
+
+// run makes a run, and takes it and what the processes used into a phase. schedule is nil in a closed run.
+func (b *bench) run(ctx context.Context, p report.Phase, run load.Run, schedule *load.Schedule) (*load.Result, *report.Phase, error) {
+	before := b.used()
+	reopened := run.Pool.Reopened()
+	p.Loop, p.Connections = "closed", len(run.Pool.Clients)
+	var (
+		r   *load.Result
+		err error
+	)
+	if schedule == nil {
+		r, err = load.Closed(ctx, run)
+	} else {
+		p.Loop = "open"
+		r, err = load.Open(ctx, run, schedule)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	p.Count(r)
+	p.Reopened = run.Pool.Reopened() - reopened
+	p.Processes = map[string]report.Used{}
+	for name, now := range b.used() {
+		p.Processes[name] = report.Used{CPUSeconds: (now.CPU - before[name].CPU).Seconds(), ResidentMB: now.ResidentMB}
+	}
+	if void := r.Void(); void != nil {
+		b.void("%s: %v", p.Name, void)
+	}
+	b.result.Phases = append(b.result.Phases, p)
+	b.Say("  %-22s %9.0f %s/s   p50 %v   p99 %v%s", p.Name, p.PerSecond, p.Unit,
+		time.Duration(p.Latency.P50).Round(time.Microsecond), time.Duration(p.Latency.P99).Round(time.Microsecond), complaints(r))
+	return r, &b.result.Phases[len(b.result.Phases)-1], nil
+}
+
+// complaints lists what did not complete.
+func complaints(r *load.Result) string {
+	var s strings.Builder
+	for why, n := range r.Reasons {
+		fmt.Fprintf(&s, "   %d × %s", n, why)
+	}
+	if r.Dropped > 0 {
+		fmt.Fprintf(&s, "   %d dropped", r.Dropped)
+	}
+	return s.String()
+}
+
+func (b *bench) used() map[string]machine.Process {
+	all := make(map[string]machine.Process, len(b.target.Processes))
+	for name, pid := range b.target.Processes {
+		all[name] = machine.Used(pid)
+	}
+	return all
+}
+
+// request builds the nth request of a phase in a buffer.
+type request func(into []byte, n int64) []byte
+
+// hello makes work of requests whose answers do not matter, as long as they are the hello world's.
+func hello(build request) load.Work {
+	return func(c *load.Client, n int64) load.Verdict {
+		c.Scratch = build(c.Scratch[:0], n)
+		r, err := c.Do(c.Scratch)
+		switch {
+		case err != nil:
+			return load.Verdict{Outcome: load.Failed, Reason: load.Reason(err)}
+		case r.Status != 200:
+			return load.Verdict{Outcome: load.Failed, Reason: fmt.Sprint("status ", r.Status)}
+		}
+		return load.Verdict{}
+	}
+}
+
+// beside measures a phase between two of the hello world with the same requests, and profiles the bank meanwhile.
+func (b *bench) beside(ctx context.Context, p report.Phase, same request, run load.Run) (*load.Result, error) {
+	pool := b.doors.hello
+	if p.TLS {
+		pool = b.doors.helloTLS
+	}
+	side := func(when string) (float64, error) {
+		h := report.Phase{
+			Name: "hello-" + p.Name + "-" + when, What: "hello world: the requests of " + p.Name, Server: "hello", TLS: p.TLS, Unit: "requests", RequestsEach: 1,
+		}
+		// Half as long as the phase, twice.
+		r, _, err := b.run(ctx, h, load.Run{Pool: pool, Work: hello(same), WarmUp: b.warmUp() / 2, Measure: b.measure() / 2}, nil)
+		if err != nil {
+			return 0, err
+		}
+		if r.Failed > 0 {
+			b.void("%s: the hello world failed: %v", h.Name, r.Reasons)
+		}
+		return r.PerSecond(), nil
+	}
+	before, err := side("before")
+	if err != nil {
+		return nil, err
+	}
+	profiled := b.profile(ctx, p.Name, run.WarmUp)
+	r, phase, err := b.run(ctx, p, run, nil)
+	if err := profiled(); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	at := len(b.result.Phases) - 1
+	after, err := side("after")
+	if err != nil {
+		return nil, err
+	}
+	phase = &b.result.Phases[at]
+	base := &report.Baseline{Name: "hello-" + p.Name, Before: before, After: after, PerSecond: (before + after) / 2}
+	if base.PerSecond > 0 {
+		base.Ratio = phase.PerSecond / base.PerSecond
+	}
+	phase.Baseline = base
+	b.Say("  %-22s %8.1f %% of the hello world", "", 100*base.Ratio)
+	return r, nil
+}
+
+// profile takes profiles of the bank from the end of the warm-up on. The function it gives waits for them.
+func (b *bench) profile(ctx context.Context, phase string, warmUp time.Duration) func() error {
+	if b.ProfileDir == "" {
+		return func() error { return nil }
+	}
+	var wait sync.WaitGroup
+	kinds := []struct{ kind, sample string }{{"cpu", "cpu"}, {"allocs", "alloc_space"}}
+	found := make([]*report.Profile, len(kinds))
+	errs := make([]error, len(kinds))
+	for i, k := range kinds {
+		wait.Go(func() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(warmUp):
+			}
+			text, err := b.target.profile(ctx, k.kind, b.measure())
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			p, err := report.ReadProfile(text, k.sample, func(f string) bool { return strings.HasPrefix(f, "netbank/") })
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			p.Phase, p.Kind, p.File = phase, k.kind, phase+"-"+k.kind+".pprof"
+			found[i], errs[i] = p, os.WriteFile(filepath.Join(b.ProfileDir, p.File), text, 0o644)
+		})
+	}
+	return func() error {
+		wait.Wait()
+		for i, err := range errs {
+			switch {
+			case err != nil:
+				b.note("No %s profile of %s: %v.", kinds[i].kind, phase, err)
+			case found[i] != nil:
+				b.result.Profiles = append(b.result.Profiles, *found[i])
+			}
+		}
+		return ctx.Err()
+	}
+}

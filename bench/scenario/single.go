@@ -1,0 +1,362 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"netbank/bench/audit"
+	"netbank/bench/load"
+	"netbank/bench/report"
+)
+
+// Limits of the scenario single.
+const (
+	// prepareMax is how long customers are signed in before a measurement; with fewer ready the measurement is shorter.
+	prepareMax = 30 * time.Second
+	// calibration is how many confirmations tell the rate for which customers are then prepared.
+	calibration = 2000
+	// reserve is what is prepared beyond what the calibrated rate needs.
+	reserve = 1.3
+	// auditWait bounds the wait for payments that are still under way when the load has ended.
+	auditWait = time.Minute
+)
+
+// single measures one node through its doors.
+type single struct {
+	bench
+	m      *maker
+	people []person
+	free   []order // created, not yet given to a customer
+	next   int     // the next customer
+	number int64   // of the next create
+	told   []audit.Told
+	ids    []string // of every payment created
+}
+
+// Single measures one node: creates, status reads, confirmations with sessions open in a closed and an open loop, and the full
+// flow. It fills the phases, profiles, audit and verdicts of a result; the caller adds machine and setting.
+func Single(ctx context.Context, target *Target, o Options) (*report.Result, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s := &single{bench: bench{target: target, Options: o}}
+	s.result = &report.Result{
+		Version: report.Version, Scenario: "single", Started: time.Now().UTC(), Seed: o.Seed,
+		Phases: []report.Phase{}, Profiles: []report.Profile{}, Void: []string{}, Failures: []string{}, Notes: []string{},
+	}
+	var err error
+	if s.people, err = peopleOf(target.Demo); err != nil {
+		return nil, err
+	}
+	if s.doors, err = target.open(ctx, o.Connections); err != nil {
+		return nil, err
+	}
+	defer s.doors.close()
+	s.m = &maker{
+		seed: o.Seed, run: "b" + strconv.FormatInt(s.result.Started.UnixMilli(), 36) + "-", customerHost: s.doors.customerHost,
+		partnerHost: s.doors.partnerHost, redirect: target.Demo.Partner.RedirectURI, cookie: s.doors.cookie,
+	}
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"creates", s.creates}, {"status reads", s.statuses}, {"confirmations", s.confirmations}, {"the full flow", s.flows}, {"audit", s.audit},
+	} {
+		o.Say("%s", part.name)
+		if err := part.do(ctx); err != nil {
+			return nil, fmt.Errorf("scenario: %s: %w", part.name, err)
+		}
+	}
+	s.result.TookSeconds = time.Since(s.result.Started).Seconds()
+	return s.result, nil
+}
+
+// creating makes work that creates payments, and the function that takes up what was created.
+func (s *single) creating(clients int) (load.Work, func()) {
+	made, said := make([][]order, clients), newWords(clients)
+	work := func(c *load.Client, n int64) load.Verdict {
+		o, v := s.m.order(c, n)
+		if v.Outcome == load.Completed {
+			made[c.Index] = append(made[c.Index], o)
+			said.add(c.Index, audit.Told{Payment: o.id, Source: audit.ByAPI, Status: "RCVD", Version: 1})
+		}
+		return v
+	}
+	return work, func() {
+		for _, mine := range made {
+			s.free = append(s.free, mine...)
+			for i := range mine {
+				s.ids = append(s.ids, mine[i].id)
+			}
+		}
+		s.told = append(s.told, said.all()...)
+	}
+}
+
+// order creates the nth payment.
+func (m *maker) order(c *load.Client, n int64) (order, load.Verdict) {
+	c.Scratch = m.create(c.Scratch[:0], n)
+	r, err := c.Do(c.Scratch)
+	switch {
+	case err != nil:
+		return order{}, failed(load.Reason(err))
+	case r.Status == 429 || r.Status == 503:
+		return order{}, load.Verdict{Outcome: load.Refused, Reason: fmt.Sprint("status ", r.Status)}
+	case r.Status != 201:
+		return order{}, failed(fmt.Sprint("status ", r.Status))
+	}
+	id, link, ok := created(r.Body)
+	if !ok {
+		return order{}, failed("a create without id or link")
+	}
+	return order{id, link}, load.Verdict{}
+}
+
+func (s *single) creates(ctx context.Context) error {
+	work, take := s.creating(s.Connections)
+	r, err := s.beside(ctx, report.Phase{
+		Name: "create", What: "payments created over the partner API", Server: "bank", TLS: true, Unit: "payments", RequestsEach: 1,
+	}, s.m.create, load.Run{Pool: s.doors.partner, Work: work, WarmUp: s.warmUp(), Measure: s.measure(), From: s.number})
+	if err != nil {
+		return err
+	}
+	s.number = r.Next
+	take()
+	if len(s.ids) == 0 {
+		return fmt.Errorf("no payment was created: %v", r.Reasons)
+	}
+	return nil
+}
+
+// stock creates payments until that many are free.
+func (s *single) stock(ctx context.Context, want int) error {
+	missing := want - len(s.free)
+	if missing <= 0 {
+		return nil
+	}
+	work, take := s.creating(s.Connections)
+	r, err := load.Closed(ctx, load.Run{Pool: s.doors.partner, Work: work, Measure: prepareMax, From: s.number, Limit: int64(missing)})
+	if err != nil {
+		return err
+	}
+	s.number = r.Next
+	take()
+	return nil
+}
+
+func (s *single) statuses(ctx context.Context) error {
+	ids := s.ids
+	pick := func(n int64) string { return ids[load.Mix(s.Seed, uint64(n))%uint64(len(ids))] }
+	work := func(c *load.Client, n int64) load.Verdict {
+		_, _, v := s.m.ask(c, pick(n), n)
+		return v
+	}
+	_, err := s.beside(ctx, report.Phase{
+		Name: "status", What: "status reads over the partner API, of payments picked at random", Server: "bank", TLS: true, Unit: "requests", RequestsEach: 1,
+	}, func(b []byte, n int64) []byte { return s.m.status(b, pick(n), n) }, load.Run{Pool: s.doors.partner, Work: work, WarmUp: s.warmUp(), Measure: s.measure()})
+	return err
+}
+
+// ask reads a payment's status.
+func (m *maker) ask(c *load.Client, id string, n int64) (status string, version uint32, v load.Verdict) {
+	c.Scratch = m.status(c.Scratch[:0], id, n)
+	r, err := c.Do(c.Scratch)
+	switch {
+	case err != nil:
+		return "", 0, failed(load.Reason(err))
+	case r.Status == 429 || r.Status == 503:
+		return "", 0, load.Verdict{Outcome: load.Refused, Reason: fmt.Sprint("status ", r.Status)}
+	case r.Status != 200:
+		return "", 0, failed(fmt.Sprint("status ", r.Status))
+	}
+	status, version, ok := standing(r.Body)
+	if !ok {
+		return "", 0, failed("a status without its code")
+	}
+	return status, version, load.Verdict{}
+}
+
+// arrivals signs customers in, each with a payment of his own, until want of them are at the code page or the time is over.
+// With a name it is a phase of the report.
+func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, float64, error) {
+	want = min(want, len(s.people)-s.next)
+	if err := s.stock(ctx, want); err != nil {
+		return nil, 0, err
+	}
+	want = min(want, len(s.free))
+	visits := make([]visit, want)
+	for i := range visits {
+		visits[i] = visit{order: s.free[i], who: s.people[s.next+i]}
+	}
+	if want == 0 {
+		return nil, 0, nil
+	}
+	steps := newSteps("sign in", "confirm page", "choose account")
+	work := func(c *load.Client, n int64) load.Verdict {
+		return window{s.m, c}.arrive(&visits[n], steps.from(c.Index))
+	}
+	run := load.Run{Pool: s.doors.customer, Work: work, Measure: prepareMax, Limit: int64(want)}
+	var (
+		r   *load.Result
+		err error
+	)
+	if name == "" {
+		r, err = load.Closed(ctx, run)
+	} else {
+		var phase *report.Phase
+		r, phase, err = s.run(ctx, report.Phase{
+			Name: name, What: "customers from the sign-in form to the code page", Server: "bank", Unit: "customers", RequestsEach: 3,
+		}, run, nil)
+		if err == nil {
+			phase.Steps = steps.report()
+		}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	// Whoever was begun has a session and a payment that nobody else may use.
+	s.free, s.next = s.free[want:], s.next+want
+	ready := visits[:0]
+	for i := range visits {
+		if visits[i].ready {
+			ready = append(ready, visits[i])
+		}
+	}
+	if len(ready) == 0 {
+		return nil, 0, fmt.Errorf("no customer got as far as the code page: %v", r.Reasons)
+	}
+	return ready, r.PerSecond(), nil
+}
+
+// paying makes work that sends the codes of visits.
+func (s *single) paying(visits []visit) load.Work {
+	return func(c *load.Client, n int64) load.Verdict { return window{s.m, c}.pay(&visits[n]) }
+}
+
+func (s *single) confirmations(ctx context.Context) error {
+	first, _, err := s.arrivals(ctx, "", calibration)
+	if err != nil {
+		return err
+	}
+	// The second half is what a bank does that is warm.
+	rough, err := load.Closed(ctx, load.Run{Pool: s.doors.customer, Work: s.paying(first), Measure: prepareMax, Limit: int64(len(first))})
+	if err != nil {
+		return err
+	}
+	if rough.Completed == 0 {
+		return fmt.Errorf("no confirmation was taken: %v", rough.Reasons)
+	}
+	if err := s.verify(ctx, first); err != nil {
+		return err
+	}
+	ceiling, err := s.ceiling(ctx, rough.PerSecond())
+	if err != nil {
+		return err
+	}
+	return s.steady(ctx, ceiling*s.OpenShare)
+}
+
+// ceiling measures how many confirmations a second a closed loop gets through.
+func (s *single) ceiling(ctx context.Context, rough float64) (float64, error) {
+	span := (s.warmUp() + s.measure()).Seconds()
+	visits, _, err := s.arrivals(ctx, "sign-in", int(rough*span*reserve))
+	if err != nil {
+		return 0, err
+	}
+	if len(visits) == 0 {
+		return 0, errors.New("no customer is left to confirm; seed more with --customers")
+	}
+	same := func(b []byte, n int64) []byte {
+		v := &visits[n%int64(len(visits))]
+		return s.m.form(b, v.code, v.cookie, "csrf", v.csrf, "code", code(v.who.seed, time.Now()))
+	}
+	r, err := s.beside(ctx, report.Phase{
+		Name: "confirm", What: "payments confirmed with sessions open: the code is sent, the core is debited, the result is led to", Server: "bank", Unit: "payments", RequestsEach: 1,
+	}, same, load.Run{Pool: s.doors.customer, Work: s.paying(visits), WarmUp: s.warmUp(), Measure: s.measure(), Limit: int64(len(visits))})
+	if err != nil {
+		return 0, err
+	}
+	if r.Elapsed < s.measure() {
+		s.note("The closed loop of confirmations ran out of prepared customers after %.1f s; more --customers make it longer.", r.Elapsed.Seconds())
+	}
+	return r.PerSecond(), s.verify(ctx, visits)
+}
+
+// steady measures the latency of confirmations that come at a rate which the bank can bear.
+func (s *single) steady(ctx context.Context, perSecond float64) error {
+	span := s.warmUp() + s.measure()
+	visits, _, err := s.arrivals(ctx, "", int(perSecond*span.Seconds()*1.1)+100)
+	if err != nil {
+		return err
+	}
+	// With fewer customers than the schedule needs, a lower rate is offered for the whole time.
+	offered := min(perSecond, float64(len(visits))/1.1/span.Seconds())
+	if offered <= 0 {
+		return errors.New("no customer is left for the open loop; seed more with --customers")
+	}
+	if offered < perSecond {
+		s.note("The open loop offers %.0f confirmations a second instead of %.0f: there are no more customers. More --customers let it.", offered, perSecond)
+	}
+	schedule, err := load.NewSchedule(s.Seed, load.Constant(offered), span)
+	if err != nil {
+		return err
+	}
+	pay := s.paying(visits)
+	_, _, err = s.run(ctx, report.Phase{
+		Name: "confirm-open", What: "the same, coming by a Poisson schedule below the ceiling", Server: "bank", Unit: "payments", RequestsEach: 1, OfferedPerSecond: offered,
+	}, load.Run{Pool: s.doors.customer, WarmUp: s.warmUp(), Measure: s.measure(), Work: func(c *load.Client, n int64) load.Verdict {
+		if n >= int64(len(visits)) {
+			return failed("no customer was ready")
+		}
+		return pay(c, n)
+	}}, schedule)
+	if err != nil {
+		return err
+	}
+	return s.verify(ctx, visits)
+}
+
+// verify asks the partner API about every payment whose confirmation led to the result, and keeps the answers for the
+// audit. What is not settled was not confirmed, whatever the page said.
+func (s *single) verify(ctx context.Context, visits []visit) error {
+	var led []int
+	for i := range visits {
+		if visits[i].led {
+			led = append(led, i)
+		}
+	}
+	if len(led) == 0 {
+		return nil
+	}
+	said, unsettled := newWords(s.Connections), make([]int64, s.Connections)
+	work := func(c *load.Client, n int64) load.Verdict {
+		id := visits[led[n]].order.id
+		status, version, v := s.m.ask(c, id, n)
+		if v.Outcome == load.Completed {
+			said.add(c.Index, audit.Told{Payment: id, Source: audit.ByAPI, Status: status, Version: version})
+			if status != "ACSC" {
+				unsettled[c.Index]++
+			}
+		}
+		return v
+	}
+	r, err := load.Closed(ctx, load.Run{Pool: s.doors.partner, Work: work, Measure: prepareMax, Limit: int64(len(led))})
+	if err != nil {
+		return err
+	}
+	if r.Completed != int64(len(led)) {
+		s.fail("%d of %d confirmed payments could not be asked about: %v", int64(len(led))-r.Completed, len(led), r.Reasons)
+	}
+	s.told = append(s.told, said.all()...)
+	sum := int64(0)
+	for _, n := range unsettled {
+		sum += n
+	}
+	if sum > 0 {
+		s.fail("%d of %d confirmations led to the result page of a payment that is not settled", sum, len(led))
+	}
+	return nil
+}
