@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,6 +72,7 @@ type Customer struct {
 	codes    *Authenticator
 	cookies  []cookie
 	Language string // Accept-Language; empty: none is sent
+	Last     string // status and path of the last page that was shown, such as "503 /pay/…/busy"; it holds no query
 }
 
 type cookie struct{ name, value string }
@@ -186,6 +188,7 @@ func (c *Customer) load(method, address string, body []byte) (*Page, error) {
 		}
 		page := &Page{URL: address, Status: resp.StatusCode(), Body: append([]byte(nil), resp.Body()...)}
 		ParsePage(page)
+		c.Last = strconv.Itoa(page.Status) + " " + strings.TrimPrefix(pathOf(address), c.site.base.Scheme+"://"+c.site.base.Host)
 		return page, nil
 	}
 	return nil, fmt.Errorf("%w: more than %d redirects from %s", ErrLost, redirectsMax, pathOf(address))

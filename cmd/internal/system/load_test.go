@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +59,24 @@ type load struct {
 	name   string // of this load, in its idempotency keys
 
 	settled, refused, doubtful, failed, left atomic.Int64 // by what the customer was told at last
+
+	lock sync.Mutex
+	why  map[string]int // of those who failed
 }
+
+// fail counts a customer who got no answer, by the last page or error.
+func (l *load) fail(why string) {
+	l.failed.Add(1)
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	if l.why == nil {
+		l.why = make(map[string]int)
+	}
+	l.why[identifiers.ReplaceAllString(why, "…")]++
+}
+
+// identifiers differ between payments that fail in the same way.
+var identifiers = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|127\.0\.0\.1:\d+|\(\d+s\)`)
 
 // startLoad sets shoppers going. Each customer pays, cancels or leaves; a third of those who pay click twice.
 func (r *rig) startLoad(shoppers int) *load {
@@ -90,8 +108,8 @@ func (l *load) end() {
 func (l *load) finish() {
 	l.rig.t.Helper()
 	l.end()
-	l.rig.t.Logf("load: %d orders; told last: %d settled, %d refused or not charged, %d in doubt, %d left, %d without an answer",
-		l.orders.Load(), l.settled.Load(), l.refused.Load(), l.doubtful.Load(), l.left.Load(), l.failed.Load())
+	l.rig.t.Logf("load: %d orders; told last: %d settled, %d refused or not charged, %d in doubt, %d left, %d without an answer: %v",
+		l.orders.Load(), l.settled.Load(), l.refused.Load(), l.doubtful.Load(), l.left.Load(), l.failed.Load(), l.why)
 }
 
 // patience bounds the tries of one step, each of which waits until the bank is up.
@@ -116,7 +134,7 @@ func (l *load) shop(c *flow.Customer, random *rand.Rand) {
 	n := l.orders.Add(1)
 	created, ok := l.create(n)
 	if !ok {
-		l.failed.Add(1)
+		l.fail("no payment was created")
 		return
 	}
 	if random.IntN(4) == 0 {
@@ -154,7 +172,7 @@ func (l *load) create(n int64) (flow.Created, bool) {
 }
 
 func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
-	last := flow.ToldOther
+	last, why := flow.ToldOther, ""
 	for try := range patience {
 		told, err := c.Pay(created.Link, twice && try == 0)
 		switch {
@@ -163,11 +181,11 @@ func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
 			l.up()
 			continue
 		case err == nil:
-			last = told
+			last, why = told, c.Last
 		case errors.Is(err, flow.ErrNoCode), errors.Is(err, flow.ErrSignIn):
-			last = flow.ToldOther // has no more codes now, and leaves
+			last, why = flow.ToldOther, err.Error()+" after "+c.Last // has no more codes now, and leaves
 		default:
-			last = flow.ToldOther
+			last, why = flow.ToldOther, err.Error()
 			c.Forget()
 			l.up()
 			continue
@@ -193,7 +211,7 @@ func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
 	case flow.ToldInDoubt, flow.ToldProcessing:
 		l.doubtful.Add(1)
 	default:
-		l.failed.Add(1)
+		l.fail(why)
 	}
 	l.poll(created.PaymentID)
 }
