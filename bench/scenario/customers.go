@@ -122,10 +122,12 @@ func (w window) arrive(v *visit, seen func(step int)) load.Verdict {
 		return *bad
 	}
 	seen(1)
-	if v.csrf = string(between(page.Body, `name="csrf" value="`, `"`)); v.csrf == "" {
+	// Both are of an alphabet that needs no escaping in a form.
+	account := string(between(page.Body, `name="account" value="`, `"`))
+	if v.csrf = string(between(page.Body, `name="csrf" value="`, `"`)); v.csrf == "" || account == "" {
 		return failed("a confirm page without its form")
 	}
-	if v.code, bad = w.send(confirm, &v.cookie, "code", "csrf", v.csrf, "account", "0"); bad != nil {
+	if v.code, bad = w.send(confirm, &v.cookie, "code", "csrf", v.csrf, "account", account); bad != nil {
 		return *bad
 	}
 	seen(2)

@@ -20,9 +20,18 @@ const (
 	calibration = 2000
 	// reserve is what is prepared beyond what the calibrated rate needs.
 	reserve = 1.3
+	// Shares of the customers who have not paid yet: for the closed loop, and of the rest for the open one. Who is left takes the
+	// full flow.
+	closedShare = .6
+	openShare   = .8
+	// scheduleRoom is how many customers are prepared for each arrival that a Poisson schedule has on average.
+	scheduleRoom = 1.1
 	// auditWait bounds the wait for payments that are still under way when the load has ended.
 	auditWait = time.Minute
 )
+
+// errCustomers says that the scenario ran out of people.
+var errCustomers = errors.New("no customer is left who has not paid; seed more with --customers")
 
 // single measures one node through its doors.
 type single struct {
@@ -181,18 +190,17 @@ func (m *maker) ask(c *load.Client, id string, n int64) (status string, version 
 
 // arrivals signs customers in, each with a payment of his own, until want of them are at the code page or the time is over.
 // With a name it is a phase of the report.
-func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, float64, error) {
+func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, error) {
 	want = min(want, len(s.people)-s.next)
 	if err := s.stock(ctx, want); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	want = min(want, len(s.free))
+	if want = min(want, len(s.free)); want <= 0 {
+		return nil, errCustomers
+	}
 	visits := make([]visit, want)
 	for i := range visits {
 		visits[i] = visit{order: s.free[i], who: s.people[s.next+i]}
-	}
-	if want == 0 {
-		return nil, 0, nil
 	}
 	steps := newSteps("sign in", "confirm page", "choose account")
 	work := func(c *load.Client, n int64) load.Verdict {
@@ -215,7 +223,7 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, 
 		}
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	// Whoever was begun has a session and a payment that nobody else may use.
 	s.free, s.next = s.free[want:], s.next+want
@@ -226,10 +234,13 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, 
 		}
 	}
 	if len(ready) == 0 {
-		return nil, 0, fmt.Errorf("no customer got as far as the code page: %v", r.Reasons)
+		return nil, fmt.Errorf("no customer got as far as the code page: %v", r.Reasons)
 	}
-	return ready, r.PerSecond(), nil
+	return ready, nil
 }
+
+// share is a part of the customers who are left.
+func (s *single) share(part float64) int { return int(part * float64(len(s.people)-s.next)) }
 
 // paying makes work that sends the codes of visits.
 func (s *single) paying(visits []visit) load.Work {
@@ -237,11 +248,10 @@ func (s *single) paying(visits []visit) load.Work {
 }
 
 func (s *single) confirmations(ctx context.Context) error {
-	first, _, err := s.arrivals(ctx, "", calibration)
+	first, err := s.arrivals(ctx, "", min(calibration, s.share(.1)))
 	if err != nil {
 		return err
 	}
-	// The second half is what a bank does that is warm.
 	rough, err := load.Closed(ctx, load.Run{Pool: s.doors.customer, Work: s.paying(first), Measure: prepareMax, Limit: int64(len(first))})
 	if err != nil {
 		return err
@@ -262,12 +272,9 @@ func (s *single) confirmations(ctx context.Context) error {
 // ceiling measures how many confirmations a second a closed loop gets through.
 func (s *single) ceiling(ctx context.Context, rough float64) (float64, error) {
 	span := (s.warmUp() + s.measure()).Seconds()
-	visits, _, err := s.arrivals(ctx, "sign-in", int(rough*span*reserve))
+	visits, err := s.arrivals(ctx, "sign-in", min(int(rough*span*reserve), s.share(closedShare)))
 	if err != nil {
 		return 0, err
-	}
-	if len(visits) == 0 {
-		return 0, errors.New("no customer is left to confirm; seed more with --customers")
 	}
 	same := func(b []byte, n int64) []byte {
 		v := &visits[n%int64(len(visits))]
@@ -288,15 +295,12 @@ func (s *single) ceiling(ctx context.Context, rough float64) (float64, error) {
 // steady measures the latency of confirmations that come at a rate which the bank can bear.
 func (s *single) steady(ctx context.Context, perSecond float64) error {
 	span := s.warmUp() + s.measure()
-	visits, _, err := s.arrivals(ctx, "", int(perSecond*span.Seconds()*1.1)+100)
+	visits, err := s.arrivals(ctx, "", min(int(perSecond*span.Seconds()*scheduleRoom)+100, s.share(openShare)))
 	if err != nil {
 		return err
 	}
 	// With fewer customers than the schedule needs, a lower rate is offered for the whole time.
-	offered := min(perSecond, float64(len(visits))/1.1/span.Seconds())
-	if offered <= 0 {
-		return errors.New("no customer is left for the open loop; seed more with --customers")
-	}
+	offered := min(perSecond, float64(len(visits))/scheduleRoom/span.Seconds())
 	if offered < perSecond {
 		s.note("The open loop offers %.0f confirmations a second instead of %.0f: there are no more customers. More --customers let it.", offered, perSecond)
 	}

@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -86,7 +85,7 @@ func (s *single) flow(c *load.Client, n int64, who person, said words, seen func
 func (s *single) flows(ctx context.Context) error {
 	people := s.people[s.next:]
 	if len(people) == 0 {
-		return errors.New("no customer is left for the full flow; seed more with --customers")
+		return errCustomers
 	}
 	said, times := newWords(s.Connections), newSteps(flowSteps...)
 	from := s.number

@@ -27,7 +27,7 @@ type Command struct {
 	Seconds     float64 `help:"How long each phase is measured." default:"5"`
 	Seed        uint64  `help:"Of schedules and choices: the same seed offers the same load." default:"1"`
 	Connections int     `help:"Connections to each door." default:"128"`
-	Customers   int     `help:"Customers to seed; each pays once." default:"100000"`
+	Customers   int     `help:"Customers to seed; each pays once." default:"200000"`
 	OpenShare   float64 `help:"What the open loop offers, as a share of the closed loop's rate." default:"0.6"`
 	CoreModel   string  `help:"How the simulated core behaves: fixed:LATENCY, ps or servers:K." default:"fixed:0"`
 	CoreSync    bool    `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
