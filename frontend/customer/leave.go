@@ -73,5 +73,5 @@ func (c *Pages) signedOut(q *request) {
 }
 
 func (c *Pages) home(q *request) {
-	c.tell(q, fasthttp.StatusOK, telling{tone: "wait", page: "home"})
+	c.tell(q, fasthttp.StatusOK, telling{tone: "info", page: "home"})
 }

@@ -51,7 +51,7 @@ func (c *Pages) result(q *request) {
 	case journal.StateRejected:
 		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "rejected", text: rejection(&q.payment), more: []string{"rejected-next"}, order: true, still: true})
 	case journal.StateCancelled:
-		c.tell(q, fasthttp.StatusOK, c.returning(q, telling{tone: "wait", page: "cancelled", order: true, still: true}))
+		c.tell(q, fasthttp.StatusOK, c.returning(q, telling{tone: "info", page: "cancelled", order: true, still: true}))
 	case journal.StateExpired:
 		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "expired", order: true, still: true})
 	case journal.StateAuthorised:

@@ -16,7 +16,7 @@ import (
 
 // telling is a page that tells something and leads on or back: the sentences are those of its name.
 type telling struct {
-	tone    string   // good, bad or wait
+	tone    string   // good, bad, wait or info
 	page    string   // heading and text: page-title, page-text
 	args    []any    // of the text
 	text    string   // the text's key, where it is not page-text

@@ -91,7 +91,7 @@ type Link struct {
 // Message is every page that tells something and leads on or back.
 type Message struct {
 	Frame
-	Tone       string // good, bad or wait: the sign beside the heading
+	Tone       string // good, bad, wait or info: the sign beside the heading
 	Heading    string
 	Paragraphs []string
 	Order      *Order

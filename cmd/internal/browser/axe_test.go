@@ -108,7 +108,7 @@ func (i *inspector) walk() {
 	}
 	i.open(dropped)
 	i.click("form.cancel button")
-	i.sees(".state.wait")
+	i.sees(".state.info")
 	i.look("cancelled")
 	i.until("a payment expires", func() bool { return lab.status(t, lapsing) == "RJCT" })
 	i.at("expired", lapsed)

@@ -84,8 +84,8 @@ func backAfterPaying(v *visitor) {
 	for range 3 { // the result, the code, the confirm page: each of them leads to the result
 		before := v.reference()
 		evaluate[chromedp.Void](v, "history.back()")
-		v.until("the page before comes", func() bool { return v.reference() != before && v.reference() != "" })
-		v.sees(".state.good")
+		v.until("the page before comes", func() bool { now := v.reference(); return now != before && now != "" })
+		v.reads("charged once")
 	}
 }
 
@@ -148,7 +148,7 @@ func cancelled(v *visitor) {
 	v.sees("#password")
 	v.signIn()
 	v.click("form.cancel button")
-	v.sees(".state.wait")
+	v.sees(".state.info")
 	v.reads("Payment cancelled")
 	v.click(".back a")
 	v.sees(`#outcome[data-status="CANC"]`)
