@@ -24,6 +24,7 @@ var palette = []color.RGBA{
 const (
 	plotWidth  = 18 * vg.Centimeter
 	plotHeight = 10 * vg.Centimeter
+	legendRoom = 1.2           // of the highest bar
 	barWidth   = vg.Length(14) // points
 )
 
@@ -76,6 +77,8 @@ func (r *Result) ratesPlot() ([]byte, error) {
 	}
 	p.Legend.Top = true
 	p.NominalX(names...)
+	p.X.Min, p.X.Max = -.5, float64(len(names))-.5
+	p.Y.Max *= legendRoom
 	p.Add(plotter.NewGrid())
 	return svg(p)
 }
@@ -95,9 +98,13 @@ func (r *Result) latencyPlot() ([]byte, error) {
 		}
 		var points plotter.XYs
 		for _, c := range phase.Latency.Curve {
-			if c.Percentile < 100 && c.Ns > 0 {
+			// Below the median nobody waits, and a logarithm would give that half of the plot.
+			if c.Percentile >= 50 && c.Percentile < 100 && c.Ns > 0 {
 				points = append(points, plotter.XY{X: 100 / (100 - c.Percentile), Y: float64(c.Ns)})
 			}
+		}
+		if len(points) < 2 {
+			continue
 		}
 		line, err := plotter.NewLine(points)
 		if err != nil {
@@ -114,6 +121,8 @@ func (r *Result) latencyPlot() ([]byte, error) {
 	if lines == 0 {
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 1, 10, 1e3, 1e6
 	}
+	// The legend stands above the lines, which all rise to the right.
+	p.Y.Max *= math.Pow(10, float64(lines)*.2)
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Add(plotter.NewGrid())
 	return svg(p)
@@ -123,7 +132,7 @@ func (r *Result) latencyPlot() ([]byte, error) {
 type percentileTicks struct{}
 
 func (percentileTicks) Ticks(low, high float64) []plot.Tick {
-	ticks := []plot.Tick{{Value: 1, Label: "0"}, {Value: 2, Label: "50"}}
+	ticks := []plot.Tick{{Value: 2, Label: "50"}}
 	for tail := 10.; tail <= high*1.0001; tail *= 10 {
 		ticks = append(ticks, plot.Tick{Value: tail, Label: strconv.FormatFloat(100-100/tail, 'f', -1, 64)})
 	}

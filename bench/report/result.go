@@ -149,10 +149,10 @@ func QuantilesOf(h histogram, curve bool) *Quantiles {
 	if !curve {
 		return q
 	}
-	// Eight points between 0 and 90 %, eight between 90 and 99 %, and so on, while there are samples to tell them apart.
+	// Nine points between 0 and 90 %, nine between 90 and 99 %, and so on, while there are samples to tell them apart.
 	for tail := 1.; tail >= 1/float64(q.Count); tail /= 10 {
-		for i := range 8 {
-			p := 100 * (1 - tail*(1-.9*float64(i)/8))
+		for i := range 9 {
+			p := 100 * (1 - tail*(1-.1*float64(i)))
 			q.Curve = append(q.Curve, Point{p, h.ValueAtPercentile(p)})
 		}
 	}
