@@ -54,6 +54,7 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	group.Go(func() error { return b.serveOperator(ctx, operator, d) })
 	group.Go(func() error { b.rotateKeys(ctx); return nil })
 	group.Go(func() error { b.hooks.Run(ctx); return nil })
+	group.Go(func() error { boundMemory(ctx); return nil })
 	ready()
 	return group.Wait()
 }
