@@ -251,6 +251,7 @@ func (f *Form) choose() {
 //
 // An error after the confirmation was sent leaves open what became of the payment; call again, or ask the bank.
 func (c *Customer) Pay(link string, twice bool) (Told, error) {
+	spent := c.codes.last
 	page, err := c.Open(link)
 	signIns, codes := 0, 0
 	for steps := 0; err == nil && steps < stepsMax; steps++ {
@@ -268,6 +269,9 @@ func (c *Customer) Pay(link string, twice bool) (Told, error) {
 			f.choose()
 			page, err = c.Submit(page, f)
 		} else if told := c.told(page); told != ToldProcessing {
+			if told == ToldRefused {
+				c.codes.last = spent // the telephone still shows it: a person types it again
+			}
 			return told, nil
 		} else {
 			page, err = c.Open(page.URL) // the bank holds the answer back until there is news

@@ -32,8 +32,11 @@ func TestAtMostOneDebit_NothingAcknowledgedIsLost_KillTheBank(t *testing.T) {
 	}
 	l.progress(20)
 	l.finish()
+	// The minute is counted from the last kill: a bank that is killed again before send-by and core limit have passed begins to
+	// wait anew, since what its past life has sent may still be on its way.
 	t.Logf("%d kills; from a kill until ready again %v on average", kills, (down / time.Duration(kills)).Round(time.Millisecond))
-	if report := r.audit(); report.Settled < 20*kills {
+	report := r.audit()
+	if report.Settled < 20*kills {
 		t.Errorf("only %d payments were settled", report.Settled)
 	}
 }
@@ -51,7 +54,9 @@ func TestAtMostOneDebit_NothingAcknowledgedIsLost_KillTheCore(t *testing.T) {
 	}
 	l.progress(20)
 	l.finish()
-	if report := r.audit(); report.Settled < 20*kills {
+	report := r.audit()
+	if report.Settled < 20*kills {
 		t.Errorf("only %d payments were settled", report.Settled)
 	}
+	r.withinAMinute(report)
 }

@@ -255,13 +255,23 @@ func (r *rig) audit() *audit.Report {
 	if !report.OK() {
 		r.t.Errorf("the audit found %d disagreements", report.FindingsCount)
 	}
-	if report.LongestMs > resolveWait.Milliseconds() {
-		r.t.Errorf("a payment was without its end for %d ms; a minute is allowed", report.LongestMs)
-	}
 	if s, err := r.auditor.Standing(r.t.Context()); err != nil || s.Disagreements > 0 {
 		r.t.Errorf("the core contradicted %d final states (%v)", s.Disagreements, err)
 	}
+	// Invariant SeatsAreExact: a seat whose call is over would be lost for ever.
+	r.await("every seat to be free", func() bool {
+		s, err := r.auditor.Standing(r.t.Context())
+		return err == nil && s.Seats == 0
+	}, r.bank)
 	return report
+}
+
+// withinAMinute holds each payment, from its grant to its end, to the minute.
+func (r *rig) withinAMinute(report *audit.Report) {
+	r.t.Helper()
+	if report.LongestMs > resolveWait.Milliseconds() {
+		r.t.Errorf("a payment was without its end for %d ms; a minute is allowed", report.LongestMs)
+	}
 }
 
 // told is what all clients were told, in the order in which they were.

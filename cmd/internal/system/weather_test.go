@@ -30,6 +30,7 @@ func TestAtMostOneDebit_CoreLosesAndRepeatsAnswers(t *testing.T) {
 	l.progress(20)
 	l.finish()
 	report := r.audit()
+	r.withinAMinute(report)
 	if report.Reversed == 0 || l.doubtful.Load()+l.settled.Load() == 0 {
 		t.Error("the faults have not been met: nothing was reversed")
 	}
@@ -65,7 +66,7 @@ func TestNothingAcknowledgedIsLost_CoreSlowRefusingAndFrozen(t *testing.T) {
 	r.faults("{}")
 	l.progress(20)
 	l.finish()
-	r.audit()
+	r.withinAMinute(r.audit())
 }
 
 // Invariant RefusedMeansNotCharged: with two seats and a slow core most are turned away, and each of them was not charged.
