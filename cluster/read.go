@@ -1,6 +1,15 @@
 package cluster
 
-import "netbank/cluster/journal"
+import (
+	"bytes"
+	"slices"
+
+	"netbank/cluster/journal"
+)
+
+// PaymentsPage is how many payments Payments reads while no entry can be applied: a few milliseconds. Applying must not wait for
+// seconds, or the replica's disk guard takes it for a disk that hangs and ends the process.
+const PaymentsPage = 1024
 
 // Payment looks a payment up in this node's copy of the journal.
 func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool) {
@@ -8,10 +17,26 @@ func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool) {
 	return p, ok
 }
 
-// Payments calls f with every payment, finished ones that are still kept included, until f returns false. No entry is
-// applied meanwhile: it is for the audit, not for serving.
+// Payments calls f with every payment by id, finished ones that are still kept included, until f returns false. Each that
+// there was at the call comes once, as it stood at some moment since; newer ones may be among them. Entries are applied
+// meanwhile, and f may take its time. It is for the audit: it reads the whole store.
 func (n *Node) Payments(f func(journal.Payment) bool) {
-	n.log.View(func(m *journal.Machine) { m.Payments(f) })
+	var open []journal.PaymentID
+	n.log.View(func(m *journal.Machine) { open = m.OpenIDs() })
+	slices.SortFunc(open, func(a, b journal.PaymentID) int { return bytes.Compare(a[:], b[:]) })
+	var last journal.PaymentID
+	for page := make([]journal.Payment, 0, PaymentsPage); ; {
+		n.log.View(func(m *journal.Machine) { page, open = m.Page(page[:0], last, open, PaymentsPage) })
+		for i := range page {
+			if !f(page[i]) {
+				return
+			}
+		}
+		if len(page) < PaymentsPage {
+			return
+		}
+		last = page[len(page)-1].ID
+	}
 }
 
 // Customer looks a customer up by username.

@@ -140,3 +140,40 @@ func TestNothingAcknowledgedIsLost_OverTheRealReplica(t *testing.T) {
 		t.Errorf("%d of %d settled payments are there after the restart", found, len(settled))
 	}
 }
+
+// The audit reads everything; the bank goes on meanwhile. Applying behind one long read would look like a hanging disk to the guard,
+// which ends the process after 3 s.
+func TestAuditHoldsUpNoEntry(t *testing.T) {
+	n := durable(t, t.TempDir(), newFakeCore(), 16)
+	defer n.Close()
+	populate(t, n, 2)
+	first, other := order(t, n, 1), order(t, n, 2)
+	seen := make(map[journal.PaymentID]int)
+	n.Payments(func(p journal.Payment) bool {
+		seen[p.ID]++
+		if len(seen) > 1 {
+			return true
+		}
+		// An entry is applied while the audit looks at a payment.
+		done := make(chan error, 1)
+		go func() {
+			got, err := n.Confirm(other)
+			if err == nil && got.Payment.State != journal.StateSettled {
+				err = fmt.Errorf("the payment is %v", got.Payment.State)
+			}
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(2 * time.Second):
+			t.Error("no entry was applied for 2 s, because somebody reads the payments")
+		}
+		return true
+	})
+	if len(seen) != 2 || seen[first.Payment] != 1 || seen[other.Payment] != 1 {
+		t.Errorf("the audit saw %v", seen)
+	}
+}

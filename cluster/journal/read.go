@@ -53,7 +53,7 @@ func (m *Machine) Unresolved(f func(Open) bool) {
 }
 
 // Payments calls f with every payment until f returns false: finished ones first, then open ones, each by id. It
-// reads the whole Store: for audits, not for pages. f may not use the Machine.
+// reads the whole Store, which takes minutes where there are millions: for tests. Page does the same in pieces. f may not use the Machine.
 func (m *Machine) Payments(f func(Payment) bool) {
 	more := true
 	err := m.store.Scan([]byte{keyPayment}, []byte{keyPayment + 1}, func(_, value []byte) bool {
@@ -76,6 +76,56 @@ func (m *Machine) Payments(f func(Payment) bool) {
 		}
 		more = f(m.openPayment(slot))
 	}
+}
+
+// OpenIDs lists the payments that are not in a final state, in no order. It costs time and 16 bytes for each of them.
+func (m *Machine) OpenIDs() []PaymentID {
+	ids := make([]PaymentID, 0, m.open.len())
+	for id := range m.open.index {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Page appends at most max payments to page, by id: finished ones whose ids lie after the given one, and those of open,
+// which are in order and lie after it too. It gives the rest of open. Fewer than max mean that nothing follows. Whoever takes
+// OpenIDs, puts them in order and goes on from the last payment of each page meets every payment of that moment once,
+// whatever becomes of them between two pages, unless it is pruned; newer ones may be among them.
+func (m *Machine) Page(page []Payment, after PaymentID, open []PaymentID, max int) ([]Payment, []PaymentID) {
+	if max <= 0 {
+		return page, open
+	}
+	most := len(page) + max
+	opened := func(before *PaymentID) {
+		for len(open) > 0 && len(page) < most && (before == nil || bytes.Compare(open[0][:], before[:]) < 0) {
+			if slot, ok := m.open.index[open[0]]; ok {
+				page = append(page, m.openPayment(slot))
+			}
+			open = open[1:]
+		}
+	}
+	from := append(append([]byte{keyPayment}, after[:]...), 0) // the first key after it
+	err := m.store.Scan(from, []byte{keyPayment + 1}, func(_, value []byte) bool {
+		r, text, ok := readRecord(value)
+		if !ok {
+			m.fail(errors.New("a finished payment is damaged"))
+			return false
+		}
+		if opened(&r.id); len(page) == most {
+			return false
+		}
+		page = append(page, r.payment(text))
+		if len(open) > 0 && open[0] == r.id {
+			open = open[1:] // finished since
+		}
+		return len(page) < most
+	})
+	if err != nil {
+		m.fail(err)
+		return page, open
+	}
+	opened(nil)
+	return page, open
 }
 
 // inOrder gives the slots of a table of payments by id.

@@ -26,25 +26,17 @@ type Payment struct {
 	ResponseCode string `json:"responseCode,omitempty"`
 }
 
-// payments streams the journal. Lines are copied out under the node's lock in one go and written afterwards, so that a slow
-// reader holds up nobody.
+// payments streams the journal, line by line: neither the node nor its memory waits for a slow reader.
 func (p *port) payments(w http.ResponseWriter, _ *http.Request) {
-	var all []Payment
-	p.Bank.Payments(func(q journal.Payment) bool {
-		all = append(all, Payment{
-			ID: q.ID.String(), Partner: uint32(q.Partner), State: q.State.String(), Status: q.State.Code(), Reason: q.Reason.String(),
-			Version: q.Version, Minor: q.Amount.Minor, Currency: q.Amount.Currency, Created: int64(q.Created),
-			Granted: int64(q.Granted), Changed: int64(q.Changed), RRN: q.Wire.RRN, STAN: q.Wire.STAN, ResponseCode: q.ResponseCode,
-		})
-		return true
-	})
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriterSize(w, 64<<10)
 	lines := json.NewEncoder(out)
-	for i := range all {
-		if lines.Encode(&all[i]) != nil {
-			return
-		}
-	}
+	p.Bank.Payments(func(q journal.Payment) bool {
+		return lines.Encode(&Payment{
+			ID: q.ID.String(), Partner: uint32(q.Partner), State: q.State.String(), Status: q.State.Code(), Reason: q.Reason.String(),
+			Version: q.Version, Minor: q.Amount.Minor, Currency: q.Amount.Currency, Created: int64(q.Created),
+			Granted: int64(q.Granted), Changed: int64(q.Changed), RRN: q.Wire.RRN, STAN: q.Wire.STAN, ResponseCode: q.ResponseCode,
+		}) == nil
+	})
 	_ = out.Flush()
 }
