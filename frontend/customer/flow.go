@@ -1,8 +1,11 @@
 package customer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,10 +148,17 @@ func (q *request) payable() []journal.Account {
 	return accounts
 }
 
-// choice is what stands for an account in the form: its place, and its last characters, so that a list that has changed meanwhile
-// never makes one account of another.
-func choice(place int, a *journal.Account) string {
-	return strconv.Itoa(place) + "-" + lastOf(a.Number)
+// choice is what stands for an account in the form: its place, and 32 bits of a hash of the account and this payment, so that a list that
+// has changed meanwhile never makes one account of another. The account's number cannot be found from it.
+func (q *request) choice(place int, a *journal.Account) string {
+	sum := sha256.Sum256([]byte(string(q.payment.ID[:]) + a.Currency + a.Number))
+	return strconv.Itoa(place) + "-" + hex.EncodeToString(sum[:4])
+}
+
+// accountOf names the customer's account as pages show it: by its label, and the last digits.
+func (q *request) accountOf(number, currency string) string {
+	account, _ := q.session.Account(number, currency)
+	return strings.TrimSpace(account.Label + " " + mask(number))
 }
 
 func (c *Pages) confirm(q *request) {
@@ -169,7 +179,7 @@ func (c *Pages) confirm(q *request) {
 	}
 	for i := range accounts {
 		a := &accounts[i]
-		view.Accounts = append(view.Accounts, web.Account{Value: choice(i, a), Label: a.Label, Masked: mask(a.Number), Checked: len(accounts) == 1})
+		view.Accounts = append(view.Accounts, web.Account{Value: q.choice(i, a), Label: a.Label, Masked: mask(a.Number), Checked: len(accounts) == 1})
 	}
 	if !q.QueryArgs().Has("balances") {
 		view.Balances = q.step("confirm") + "&balances=1"
@@ -207,7 +217,7 @@ func (c *Pages) chooseAccount(q *request) {
 	given := string(q.PostArgs().Peek("account"))
 	accounts := q.payable()
 	for i := range accounts {
-		if given == choice(i, &accounts[i]) {
+		if given == q.choice(i, &accounts[i]) {
 			c.seal(q, &accounts[i])
 			return
 		}

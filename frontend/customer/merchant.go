@@ -70,13 +70,8 @@ func failureOf(p *journal.Payment) string {
 
 // mask shows the last four characters of an account number.
 func mask(number string) string {
-	return strings.TrimSpace("•••• " + lastOf(number))
-}
-
-// lastOf gives the last four characters of an account number, of a short one none.
-func lastOf(number string) string {
 	if len(number) <= 4 {
-		return ""
+		return "••••"
 	}
-	return number[len(number)-4:]
+	return "•••• " + number[len(number)-4:]
 }

@@ -46,7 +46,7 @@ func (c *Pages) code(q *request) {
 	}
 	// What is shown is what was sealed, and what will be authorised.
 	order := c.order(q)
-	order.CreditorName, order.Amount, order.Account = consent.CreditorName, show(consent.Amount), mask(consent.DebtorAccount)
+	order.CreditorName, order.Amount, order.Account = consent.CreditorName, show(consent.Amount), q.accountOf(consent.DebtorAccount, consent.Amount.Currency)
 	csrf := q.session.CSRFToken()
 	c.render(q, fasthttp.StatusOK, "code", &web.Code{
 		Frame: c.frame(q, "code-title"), Order: order, Alert: c.alert(q, "code-wrong", "code-used", "code-malformed"),
@@ -167,6 +167,7 @@ func (c *Pages) confirmed(q *request, token string, confirmed *cluster.Confirmed
 	case journal.NoSession:
 		c.lead(q, "", "session")
 	case journal.ConsentDiffers:
+		c.forgive(q)
 		c.lead(q, "confirm", "consent-old")
 	case journal.FactorUsed:
 		c.codeRefused(q, token, session.ErrUsed)
@@ -174,10 +175,12 @@ func (c *Pages) confirmed(q *request, token string, confirmed *cluster.Confirmed
 		until := confirmed.Access.Lanes[journal.LaneOneTimeCode].LastAttempt + journal.LockFor
 		c.codeRefused(q, token, &session.LockedError{Until: time.UnixMilli(int64(until))})
 	case journal.StaleTerm:
+		c.forgive(q)
 		c.refuse(q, noLeader(), token)
 	default: // as a rule the payment has moved on: expired, cancelled, another's
 		if p, ok := c.Bank.Payment(q.payment.ID); ok && p.State == journal.StateReceived && c.Bank.Now() < p.Expires {
 			c.Logger.Error("customer: the journal did not authorise", "verdict", confirmed.Verdict.String(), "payment", p.ID.String(), "reference", edge.Reference(q.RequestCtx))
+			c.forgive(q)
 			c.refuse(q, noLeader(), token)
 			return
 		}

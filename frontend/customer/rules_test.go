@@ -175,6 +175,30 @@ func TestRefusedMeansNotCharged_ErrorsThatAreCertainAreTold(t *testing.T) {
 	f(nil, journal.NotAllowed, "unavailable-title") // and the payment still waits: the journal takes nothing now
 }
 
+func TestRightCodeOfARefusedPaymentIsNoFailure(t *testing.T) {
+	f := func(name string, answer cluster.Confirmed, err error) {
+		t.Helper()
+		h := newHouse(t)
+		_, link := h.pay()
+		v := h.visitor()
+		code := v.toCode(link)
+		h.bank.answers = func(cluster.Confirmation) (cluster.Confirmed, error, bool) { return answer, err, true }
+		for range 2 * journal.LockAfter {
+			v.submit(code, "code", "code", h.code(0))
+		}
+		if a, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 || a.Ended {
+			t.Fatalf("%s: %+v", name, a)
+		}
+		h.bank.answers = nil
+		v.follow(v.submit(code, "code", "code", h.code(0))).want(t, 200, h.says("settled-title"))
+	}
+	f("refused", cluster.Confirmed{Refusal: &cluster.Refusal{Reason: gate.QueueFull}}, nil)
+	f("no leader", cluster.Confirmed{}, cluster.ErrNoLeader)
+	f("stale term", cluster.Confirmed{Verdict: journal.StaleTerm}, nil)
+	f("consent differs", cluster.Confirmed{Verdict: journal.ConsentDiffers}, nil)
+	f("not taken", cluster.Confirmed{Verdict: journal.TooMany}, nil)
+}
+
 func TestRefusedMeansNotCharged_CodeThatCouldNotBeCountedWasNotLookedAt(t *testing.T) {
 	h := newHouse(t)
 	_, link := h.pay()
@@ -262,13 +286,18 @@ func TestBoundConsent_AnAccountThatIsNotTheCustomersIsNotChosen(t *testing.T) {
 	_, link := h.pay()
 	v := h.visitor()
 	confirm := v.signIn(link, "anna")
-	for _, given := range []string{"", "0", "2-9999", "-1-1234", "0-5678", "1-1234", "6222020000009999", account, "0-1234 "} {
+	_, fields := confirm.form(t, "confirm")
+	first := fields.Get("account")
+	thief := h.visitor()
+	_, others := thief.signIn(link, "bert").form(t, "confirm")
+	for _, given := range []string{"", "0", "0-", "-1" + first[1:], "1" + first[1:], first + " ", first[:len(first)-1], others.Get("account"), "6222020000009999", account} {
 		v.follow(v.submit(confirm, "confirm", "account", given)).want(t, 200, h.says("alert-account"))
 	}
+	v.choose(confirm).want(t, 200, h.says("code-title"), "Everyday ••••\u00a01234")
 	// The list has changed since the page was seen: another account stands in the chosen place.
 	h.bank.put(t, anna, "anna", second, account)
 	h.bank.pass(2 * time.Minute) // longer than a profile is kept
-	v.follow(v.submit(confirm, "confirm", "account", "0-1234")).want(t, 200, h.says("alert-account"))
+	v.follow(v.submit(confirm, "confirm")).want(t, 200, h.says("alert-account"))
 }
 
 func TestOutMeansOut_NothingIsPaidAfterTheSessionEnded(t *testing.T) {

@@ -65,7 +65,7 @@ func (c *Pages) tellPayment(q *request, view *web.Message, t *telling) {
 	if t.order {
 		order := c.order(q)
 		if q.session != nil && q.session.Customer == q.payment.Customer && q.payment.DebtorAccount != "" {
-			order.Account = mask(q.payment.DebtorAccount)
+			order.Account = q.accountOf(q.payment.DebtorAccount, q.payment.Amount.Currency)
 		}
 		view.Order = &order
 	}

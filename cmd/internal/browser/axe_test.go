@@ -55,6 +55,29 @@ func everyPage(t *testing.T, browser context.Context, lab *bankLab) {
 		call(v, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})
 		i := &inspector{visitor: v, axe: source, language: language, pictures: os.Getenv("NETBANK_SCREENSHOTS")}
 		i.walk()
+		if i.pictures != "" {
+			i.visitor = visit(t, browser, lab, language, true)
+			i.forTheReadme()
+		}
+	}
+}
+
+// forTheReadme takes the picture of the confirm page that the README shows.
+func (i *inspector) forTheReadme() {
+	i.t.Helper()
+	i.who = i.lab.Customers[map[string]int{"zh-CN": 0, "en": 1}[i.language]]
+	i.run(chromedp.EmulateViewport(400, 760, chromedp.EmulateScale(1.25)))
+	i.scheme("light")
+	i.open(i.lab.Shop.URL + "/?lang=" + i.language)
+	i.click("ul.items li:first-child button")
+	i.sees("#password")
+	i.signIn()
+	i.click(`input[name="account"]`)
+	i.run(chromedp.Blur(chromedp.CSS(`input[name="account"]`)))
+	beyond := true
+	png := call(i.visitor, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &beyond}).Data
+	if err := os.WriteFile(filepath.Join(i.pictures, "readme-confirm-"+i.language+".png"), png, 0o644); err != nil {
+		i.t.Fatal(err)
 	}
 }
 
@@ -162,8 +185,10 @@ func (i *inspector) look(name string) {
 		i.picture(name, "phone", 360, 740, "light")
 		i.picture(name, "desk", 1280, 900, "light")
 		i.picture(name, "dark", 360, 740, "dark")
+		i.picture(name, "print", 700, 900, "light")
 	}
 	i.run(chromedp.EmulateViewport(400, 800))
+	i.scheme("light")
 }
 
 func (i *inspector) scheme(name string) {
@@ -176,6 +201,9 @@ func (i *inspector) picture(name, kind string, width, height int64, scheme strin
 	i.t.Helper()
 	i.run(chromedp.EmulateViewport(width, height))
 	i.scheme(scheme)
+	if kind == "print" {
+		call(i.visitor, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+	}
 	beyond := true
 	png := call(i.visitor, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &beyond}).Data
 	file := filepath.Join(i.pictures, fmt.Sprintf("%s-%s-%s.png", name, i.language, kind))
