@@ -11,9 +11,17 @@ import (
 func (r *Result) Benchstat() string {
 	var b strings.Builder
 	for _, line := range [][2]string{
-		{"goos", r.Machine.OS}, {"goarch", r.Machine.Arch}, {"cpu", r.Machine.CPU}, {"go", r.Machine.Go}, {"kernel", r.Machine.Kernel},
-		{"commit", r.Machine.Commit}, {"scenario", r.Scenario}, {"core-model", r.Setting.CoreModel},
-		{"core-sync", fmt.Sprint(r.Setting.CoreSync)}, {"password-hash", r.Setting.PasswordHash}, {"seed", fmt.Sprint(r.Seed)},
+		{"goos", r.Machine.OS},
+		{"goarch", r.Machine.Arch},
+		{"cpu", r.Machine.CPU},
+		{"go", r.Machine.Go},
+		{"kernel", r.Machine.Kernel},
+		{"commit", r.Machine.Commit},
+		{"scenario", r.Scenario},
+		{"core-model", r.Setting.CoreModel},
+		{"core-sync", fmt.Sprint(r.Setting.CoreSync)},
+		{"password-hash", r.Setting.PasswordHash},
+		{"seed", fmt.Sprint(r.Seed)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(&b, "%s: %s\n", line[0], line[1])

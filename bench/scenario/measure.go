@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -130,11 +131,8 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 		return nil, err
 	}
 	profiled := b.profile(ctx, p.Name, run.WarmUp)
-	r, phase, err := b.run(ctx, p, run, nil)
-	if err := profiled(); err != nil {
-		return nil, err
-	}
-	if err != nil {
+	r, _, err := b.run(ctx, p, run, nil)
+	if err := errors.Join(profiled(), err); err != nil {
 		return nil, err
 	}
 	at := len(b.result.Phases) - 1
@@ -142,7 +140,7 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 	if err != nil {
 		return nil, err
 	}
-	phase = &b.result.Phases[at]
+	phase := &b.result.Phases[at]
 	base := &report.Baseline{Name: "hello-" + p.Name, Before: before, After: after, PerSecond: (before + after) / 2}
 	if base.PerSecond > 0 {
 		base.Ratio = phase.PerSecond / base.PerSecond

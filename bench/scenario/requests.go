@@ -35,10 +35,11 @@ func appendRequestID(b []byte, seed uint64, n int64) []byte {
 
 // maker writes the requests of one run.
 type maker struct {
-	seed                               uint64
-	run                                string // makes idempotency keys of this run its own
-	customerHost, partnerHost          string
-	redirect, cookie, language, agents string
+	seed                      uint64
+	run                       string // makes idempotency keys of this run its own
+	customerHost, partnerHost string
+	redirect                  string // where the shop wants its customers back
+	cookie                    string // name of the session's
 }
 
 // status asks how a payment stands.

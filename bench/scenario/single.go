@@ -48,8 +48,11 @@ type single struct {
 // Single measures one node: creates, status reads, confirmations with sessions open in a closed and an open loop, and the full
 // flow. It fills the phases, profiles, audit and verdicts of a result; the caller adds machine and setting.
 func Single(ctx context.Context, target *Target, o Options) (*report.Result, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
+	}
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
 	}
 	s := &single{bench: bench{target: target, Options: o}}
 	s.result = &report.Result{
@@ -256,7 +259,7 @@ func (s *single) confirmations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if rough.Completed == 0 {
+	if rough.Completed == 0 || rough.Elapsed <= 0 {
 		return fmt.Errorf("no confirmation was taken: %v", rough.Reasons)
 	}
 	if err := s.verify(ctx, first); err != nil {
@@ -282,9 +285,16 @@ func (s *single) ceiling(ctx context.Context, rough float64) (float64, error) {
 	}
 	r, err := s.beside(ctx, report.Phase{
 		Name: "confirm", What: "payments confirmed with sessions open: the code is sent, the core is debited, the result is led to", Server: "bank", Unit: "payments", RequestsEach: 1,
-	}, same, load.Run{Pool: s.doors.customer, Work: s.paying(visits), WarmUp: s.warmUp(), Measure: s.measure(), Limit: int64(len(visits))})
+	}, same, load.Run{
+		Pool: s.doors.customer, Work: s.paying(visits), Measure: s.measure(), Limit: int64(len(visits)),
+		// With too few customers, warm-up and measurement both are shorter.
+		WarmUp: min(s.warmUp(), time.Duration(float64(len(visits))/rough/6*float64(time.Second))),
+	})
 	if err != nil {
 		return 0, err
+	}
+	if r.Completed == 0 {
+		return 0, fmt.Errorf("none of %d prepared confirmations was measured (%v); seed more with --customers", len(visits), r.Reasons)
 	}
 	if r.Elapsed < s.measure() {
 		s.note("The closed loop of confirmations ran out of prepared customers after %.1f s; more --customers make it longer.", r.Elapsed.Seconds())

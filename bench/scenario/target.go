@@ -24,14 +24,14 @@ type Target struct {
 	Processes map[string]int
 }
 
-// Options of a run. Zero fields take their defaults.
+// Options of a run.
 type Options struct {
-	Seconds     float64 // measured in each phase; default 5
-	Connections int     // to each door; default 128
+	Seconds     float64 // measured in each phase
+	Connections int     // to each door
 	Seed        uint64  // of schedules and choices
-	OpenShare   float64 // of the closed loop's rate that the open loop offers; default 0.6
+	OpenShare   float64 // of the closed loop's rate that the open loop offers, such as 0.6
 	ProfileDir  string  // where profiles of the bank go; empty: none are taken
-	// Say is told what is being done, for people who wait.
+	// Say is told what is being done, for people who wait; nil: nobody does.
 	Say func(format string, args ...any)
 }
 
@@ -41,19 +41,8 @@ const (
 	SecondsMax = 3600
 )
 
-func (o *Options) check() error {
-	if o.Seconds == 0 {
-		o.Seconds = 5
-	}
-	if o.Connections == 0 {
-		o.Connections = 128
-	}
-	if o.OpenShare == 0 {
-		o.OpenShare = .6
-	}
-	if o.Say == nil {
-		o.Say = func(string, ...any) {}
-	}
+// Check says which option is out of bounds.
+func (o *Options) Check() error {
 	switch {
 	case !(o.Seconds >= SecondsMin && o.Seconds <= SecondsMax):
 		return fmt.Errorf("scenario: %v seconds; a phase takes %v to %v", o.Seconds, SecondsMin, SecondsMax)

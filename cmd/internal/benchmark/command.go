@@ -39,10 +39,17 @@ type Command struct {
 	Quiet       bool    `help:"No progress on standard error."`
 }
 
+// customersMin leaves a few for each part of a scenario.
+const customersMin = 100
+
 // Run runs the scenario and writes its report. A failed audit, and a void run, are errors.
 func (c *Command) Run() error {
-	if c.Customers < 100 || c.Customers > lab.CustomersMax {
-		return &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("--customers is %d; it may be 100 to %d", c.Customers, lab.CustomersMax)}
+	options := scenario.Options{Seconds: c.Seconds, Connections: c.Connections, Seed: c.Seed, OpenShare: c.OpenShare, Say: c.say}
+	if err := options.Check(); err != nil {
+		return &bank.Error{Code: bank.ExitUsage, Err: err}
+	}
+	if c.Customers < customersMin || c.Customers > lab.CustomersMax {
+		return &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("--customers is %d; it may be %d to %d", c.Customers, customersMin, lab.CustomersMax)}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -58,7 +65,8 @@ func (c *Command) Run() error {
 	if err != nil {
 		return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", c.DataDir, err)}
 	}
-	result, err := c.measure(ctx, dir, out)
+	options.ProfileDir = out
+	result, err := c.measure(ctx, dir, options)
 	if c.Keep || err != nil {
 		c.say("the bank's data and logs are in %s", dir)
 	} else {
@@ -96,7 +104,7 @@ func (c *Command) print(result *report.Result, w io.Writer) error {
 }
 
 // measure starts what is needed, runs the scenario, and stops it all.
-func (c *Command) measure(ctx context.Context, dir, out string) (*report.Result, error) {
+func (c *Command) measure(ctx context.Context, dir string, options scenario.Options) (*report.Result, error) {
 	m, err := machine.Look(dir)
 	if err != nil {
 		return nil, err
@@ -107,9 +115,7 @@ func (c *Command) measure(ctx context.Context, dir, out string) (*report.Result,
 		return nil, err
 	}
 	defer rig.lower()
-	result, err := scenario.Single(ctx, rig.target, scenario.Options{
-		Seconds: c.Seconds, Connections: c.Connections, Seed: c.Seed, OpenShare: c.OpenShare, ProfileDir: out, Say: c.say,
-	})
+	result, err := scenario.Single(ctx, rig.target, options)
 	if gone := rig.alive(); gone != nil {
 		err = errors.Join(gone, err)
 	}

@@ -1,0 +1,149 @@
+package benchmark
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"netbank/bench/report"
+)
+
+// program is netbank-lab, built once.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "netbank-bench")
+	if err != nil {
+		os.Stderr.WriteString(err.Error() + "\n")
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "netbank-lab")
+	build := exec.Command("go", "build", "-o", program, "./cmd/netbank-lab")
+	build.Dir, build.Env = filepath.Join("..", "..", ".."), append(os.Environ(), "CGO_ENABLED=0")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		os.Stderr.WriteString("building netbank-lab: " + err.Error() + "\n")
+		return 1
+	}
+	return m.Run()
+}
+
+// TestSingleMeasuresARealBank runs the scenario as short as it goes, with the real programs. It looks at what is counted, never at how
+// fast it was.
+func TestSingleMeasuresARealBank(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(program, "bench", "single", "--seconds", "0.3", "--customers", "8000", "--connections", "16", "--seed", "9",
+		"--out", filepath.Join(dir, "results"), "--data-dir", filepath.Join(dir, "data"), "--json")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	valid(t, stdout.Bytes())
+	var r report.Result
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"create", "status", "sign-in", "confirm", "confirm-open", "flow"} {
+		p := r.Phase(name)
+		if p == nil || p.Completed == 0 {
+			t.Errorf("phase %s counted nothing: %+v", name, p)
+			continue
+		}
+		if p.Failed > 0 || p.Offered != p.Completed+p.Refused+p.Dropped {
+			t.Errorf("phase %s: %d offered, %d completed, %d refused, %d failed, %d dropped: %v", name, p.Offered, p.Completed, p.Refused, p.Failed, p.Dropped, p.Reasons)
+		}
+		compared := slices.Contains([]string{"create", "status", "confirm"}, name)
+		if compared && (p.Baseline == nil || p.Baseline.Before <= 0 || p.Baseline.After <= 0) {
+			t.Errorf("phase %s has no hello world beside it", name)
+		}
+	}
+	confirmed := r.Phase("confirm").Completed + r.Phase("confirm-open").Completed + r.Phase("flow").Completed
+	if a := r.Audit; a == nil || int64(a.Settled) < confirmed || a.Debited != a.Settled || a.FindingsCount != 0 {
+		t.Errorf("%d were confirmed, the audit says %+v", confirmed, a)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "results", "*-single", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, filepath.Base(f))
+	}
+	for _, want := range []string{report.JSONName, report.BenchstatName, report.MarkdownName, report.RatesName, report.LatencyName, "confirm-cpu.pprof"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is missing among %v", want, names)
+		}
+	}
+	if left, _ := os.ReadDir(filepath.Join(dir, "data")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func valid(t *testing.T, text []byte) {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(report.Schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(value); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatCannotBeMeasuredIsToldWithAnExitCode(t *testing.T) {
+	f := func(code int, args ...string) {
+		t.Helper()
+		cmd := exec.Command(program, append([]string{"bench"}, args...)...)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != code {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(64, "no-such-scenario")
+	f(64, "single", "--customers", "3")
+	f(64, "single", "--seconds", "0")
+	f(64, "single", "--connections", "0")
+	f(73, "single", "--out", filepath.Join(file, "results"))
+	f(73, "single", "--out", t.TempDir(), "--data-dir", filepath.Join(file, "data"))
+}
+
+func TestTheBankIsStartedWithoutTheDemoPhone(t *testing.T) {
+	got := withoutPhone([]string{"bank", "--demo-file", "x", "--data-dir", "y"})
+	if !slices.Equal(got, []string{"bank", "--data-dir", "y"}) {
+		t.Errorf("%q", got)
+	}
+	if got := withoutPhone([]string{"bank"}); !slices.Equal(got, []string{"bank"}) {
+		t.Errorf("%q", got)
+	}
+}
