@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL = $(GO) tool -modfile=.ci/tools.mod
 # Packages whose tests run the real programs, browsers among them: one after the other, with the machine to themselves.
-SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system
+SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system netbank/cmd/internal/benchmark
 BASE ?= HEAD~1
 
 .DEFAULT_GOAL := help
@@ -53,6 +53,10 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; \
 		done; \
 	done
+
+BENCHFLAGS ?=
+bench: build ## measure one node beside a hello world, within three minutes; the report goes to results/
+	bin/netbank-lab bench single $(BENCHFLAGS)
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results
