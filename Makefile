@@ -56,7 +56,7 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 
 BENCHFLAGS ?=
 bench: build ## measure one node beside a hello world, within three minutes; the report goes to results/
-	bin/netbank-lab bench single $(BENCHFLAGS)
+	bin/netbank-lab bench single --commit "$$(git describe --always --dirty --exclude='*' --abbrev=40 2>/dev/null)" $(BENCHFLAGS)
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results

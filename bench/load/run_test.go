@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -328,6 +329,19 @@ func TestAnswersOfAllSizesAreRead(t *testing.T) {
 		if len(r.Body) != n || n > 0 && r.Body[n-1] != 'a'+byte(n%26) || len(r.Header("Content-Length")) == 0 {
 			t.Errorf("%d bytes came of %d", len(r.Body), n)
 		}
+	}
+}
+
+func TestBytesBehindAnAnswerAreAFailure(t *testing.T) {
+	client, server := net.Pipe()
+	go func() {
+		if _, err := http.ReadRequest(bufio.NewReader(server)); err == nil {
+			io.WriteString(server, answerOK+answerOK)
+		}
+	}()
+	c := newClient(&Dialer{Dial: func(context.Context) (net.Conn, error) { return client, nil }}, 0)
+	if _, err := c.Do(request); !errors.Is(err, ErrMalformed) {
+		t.Errorf("two answers to one request: %v", err)
 	}
 }
 

@@ -202,12 +202,16 @@ func TestMarkdownSaysFirstWhetherTheRunCounts(t *testing.T) {
 		if !strings.Contains(paragraphs[1], want) {
 			t.Errorf("it begins with %q", paragraphs[1])
 		}
+		if failed, void := errors.Is(r.Err(), ErrFailed), errors.Is(r.Err(), ErrVoid); failed != (len(r.Failures) > 0) || void != (len(r.Void) > 0) {
+			t.Errorf("failed %v, void %v", failed, void)
+		}
 		if counts := r.Err() == nil; counts != (want == "nothing wrong") {
 			t.Errorf("Err is %v", r.Err())
 		}
 	}
 	f("nothing wrong", func(*Result) {})
 	f("**Void.**", func(r *Result) { r.Void = []string{"dropped too much"} })
+	f("**Failed.**", func(r *Result) { r.Failures = []string{"the audit"} })
 	f("**Failed.**", func(r *Result) { r.Failures, r.Void = []string{"the audit"}, []string{"dropped too much"} })
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,6 +37,7 @@ type Command struct {
 	DataDir     string  `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
 	JSON        bool    `name:"json" help:"Print the result's JSON on standard output."`
 	Keep        bool    `help:"Keep the bank's data and logs."`
+	Commit      string  `help:"What was built, where the build does not say so itself; a suffix -dirty tells of changes."`
 	Quiet       bool    `help:"No progress on standard error."`
 }
 
@@ -108,6 +110,9 @@ func (c *Command) measure(ctx context.Context, dir string, options scenario.Opti
 	m, err := machine.Look(dir)
 	if err != nil {
 		return nil, err
+	}
+	if m.Commit == "" {
+		m.Commit, m.Modified = strings.CutSuffix(c.Commit, "-dirty")
 	}
 	c.say("seeding %d customers", c.Customers)
 	rig, err := c.raise(ctx, dir)
