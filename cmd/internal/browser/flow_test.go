@@ -27,6 +27,7 @@ func TestInABrowser(t *testing.T) {
 			})
 		}
 	}
+	part("DoubleClickOnSignInSignsIn", doubleClickOnSignIn)
 	part("DoubleClickOnPayPaysOnce", doubleClickOnPay)
 	part("BackButtonAfterPayingShowsTheResult", backAfterPaying)
 	part("EveryPageCanBeReloaded", reloadEveryPage)
@@ -62,6 +63,16 @@ func fromTheShopAndBack(v *visitor, language string, javascript bool) {
 	if err != nil || !strings.HasPrefix(v.where(), v.lab.Shop.URL+"/return?") || back.Query().Get("lang") != language || back.Query().Get("error") != "" {
 		t.Fatalf("came back to %s", v.where())
 	}
+}
+
+func doubleClickOnSignIn(v *visitor) {
+	_, link := v.lab.simplePay(v.t)
+	v.open(link)
+	v.run(chromedp.SendKeys(chromedp.CSS("#username"), v.who.Username), chromedp.SendKeys(chromedp.CSS("#password"), v.who.Password))
+	v.doubleClick(`form[action*="/sign-in"] button`)
+	v.sees(".reserved-text")
+	v.choose()
+	v.pays()
 }
 
 func doubleClickOnPay(v *visitor) {
