@@ -25,6 +25,8 @@ type bank struct {
 	fail      error                      // what Submit answers instead
 	before    func(*journal.Command)     // called by Submit, outside the lock
 	answer    map[string]journal.Verdict // by kind of command: what Submit answers instead
+	ahead     time.Duration              // of the journal's time before the machine's
+	again     bool                       // commands take two tries: what took effect is answered with Repeated
 	asked     map[journal.CustomerID]int // calls of CustomerByID
 	attempts  map[journal.CustomerID]int // attempts that were let through
 }
@@ -79,7 +81,7 @@ func (b *bank) rotate(id uint32) {
 	b.keys = append(b.keys, journal.Key{ID: id, Sealed: b.kek.Seal(RootKeyPurpose, slices.Repeat([]byte{byte(id), byte(id >> 8), 3, 4}, RootKeySize/4)), Created: b.Now()})
 }
 
-func (b *bank) Now() journal.Millis { return journal.Millis(time.Now().UnixMilli()) }
+func (b *bank) Now() journal.Millis { return journal.Millis(time.Now().Add(b.ahead).UnixMilli()) }
 
 func (b *bank) Keys() []journal.Key {
 	b.mu.Lock()
@@ -134,7 +136,11 @@ func (b *bank) Submit(cmd *journal.Command, deadline time.Time) (journal.Result,
 	}
 	switch body := cmd.Body.(type) {
 	case *command.Command_Attempt:
-		return b.attempt(body.Attempt), nil
+		result := b.attempt(body.Attempt)
+		if b.again && result.Verdict == journal.Done {
+			result.Verdict = journal.Repeated
+		}
+		return result, nil
 	case *command.Command_SignIn:
 		return b.signIn(body.SignIn), nil
 	case *command.Command_EndSession:

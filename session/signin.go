@@ -82,7 +82,9 @@ func (s *Store) signIn(username, password string, device []byte, deadline time.T
 		return SignedIn{}, err
 	}
 	a.access = result.Access
-	a.open = who != nobody && broken == nil && result.Verdict == journal.Done
+	// Repeated: it took the node two tries to commit the attempt, and it is counted once.
+	counted := result.Verdict == journal.Done || result.Verdict == journal.Repeated
+	a.open = who != nobody && broken == nil && counted
 	if !a.known {
 		a.toldLocked = s.guesses.count(username, journal.Millis(now.UnixMilli()))
 	}

@@ -29,6 +29,9 @@ type Config struct {
 	Opener    Opener    // required; the key-encryption key
 	// Clock gives the time that sessions are measured by; nil: the directory's, which all nodes share.
 	Clock func() time.Time
+	// CodeClock gives the time of one-time codes; nil: Clock. A bank gives the machine's: customers' devices go by that, and
+	// the directory's time may be far from it, if an operator has accepted so.
+	CodeClock func() time.Time
 	// Params are those of the passwords in the directory, or of most: a user name that nobody has costs as much. The zero
 	// value is Standard.
 	Params Params
@@ -75,6 +78,8 @@ type Store struct {
 	directory Directory
 	opener    Opener
 	clock     func() time.Time
+	wall      func() time.Time // of one-time codes
+	right     *rightCodes
 	profiles  profiles
 	hasher    *hasher
 	dummy     Hash
@@ -94,9 +99,12 @@ func New(c Config) (*Store, error) {
 	if err := c.Params.check(c.AllowCheapHash); err != nil {
 		return nil, err
 	}
-	clock := c.Clock
+	clock, wall := c.Clock, c.CodeClock
 	if clock == nil {
 		clock = func() time.Time { return time.UnixMilli(int64(c.Directory.Now())) }
+	}
+	if wall == nil {
+		wall = clock
 	}
 	ring, err := NewKeyRing(c.Directory.Keys, c.Opener, clock)
 	if err != nil {
@@ -112,6 +120,8 @@ func New(c Config) (*Store, error) {
 		directory: c.Directory,
 		opener:    c.Opener,
 		clock:     clock,
+		wall:      wall,
+		right:     newRightCodes(),
 		profiles:  cached,
 		hasher:    newHasher(c.Limits.HashWorkers, c.Limits.HashQueue),
 		dummy:     dummyHash(c.Params),

@@ -30,7 +30,7 @@ func TOTPPurpose(id journal.CustomerID) string { return "totp/" + strconv.Format
 
 // CheckCode checks a one-time code and gives the time step that it belongs to. The attempt is committed before the code is looked at
 // (rule 9); the step is spent, and the attempt forgiven, by the Authorise that names it. Where none comes, because the gate refused,
-// call ForgiveCode.
+// call ForgiveCode. A code that was found right is counted once, however often the session sends it while it is good.
 //
 // Errors: ErrMalformed, ErrReplaced and ErrEnded (no attempt was counted), ErrWrong, ErrLocked, ErrUsed, ErrUnavailable.
 func (s *Store) CheckCode(session *Session, code string, deadline time.Time) (step int64, err error) {
@@ -65,12 +65,19 @@ func (s *Store) checkCode(session *Session, code string, deadline time.Time) (in
 	if err != nil {
 		return 0, err
 	}
+	at := s.wall()
+	tried := rightCode{session.Customer, session.Epoch, code}
+	if s.right.has(tried, at) {
+		// An impatient customer's second click is no second guess.
+		access, _ := s.directory.Access(session.Customer)
+		return judgeCode(seed, code, at, access.TOTPStep)
+	}
 	result, err := s.submit(attemptCode(session.Customer, session.KnownDevice), deadline)
 	if err != nil {
 		return 0, err
 	}
 	switch result.Verdict {
-	case journal.Done:
+	case journal.Done, journal.Repeated: // Repeated: it took the node two tries to commit it, and it is counted once
 	case journal.Locked:
 		return 0, lockedUntil(&result.Access, journal.LaneOneTimeCode)
 	case journal.NoSession:
@@ -78,11 +85,20 @@ func (s *Store) checkCode(session *Session, code string, deadline time.Time) (in
 	default:
 		return 0, fmt.Errorf("%w: attempt: %s", ErrUnavailable, result.Verdict)
 	}
-	step, ok := matchCode(seed, code, now)
-	if !ok {
-		return 0, ErrWrong
+	step, err := judgeCode(seed, code, at, result.Access.TOTPStep)
+	if err == nil {
+		s.right.add(tried, at)
 	}
-	if step <= result.Access.TOTPStep {
+	return step, err
+}
+
+// judgeCode compares a code, and refuses the steps up to the last one that was spent.
+func judgeCode(seed []byte, code string, at time.Time, spent int64) (int64, error) {
+	step, ok := matchCode(seed, code, at)
+	switch {
+	case !ok:
+		return 0, ErrWrong
+	case step <= spent:
 		return 0, ErrUsed
 	}
 	return step, nil

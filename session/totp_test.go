@@ -135,3 +135,84 @@ func TestOutMeansOut_AnEndedSessionCannotTryCodes(t *testing.T) {
 		}
 	})
 }
+
+// On a busy day the confirmation waits for its seat, and a customer sends the form again and again.
+func TestRightCodeSentAgainIsNoGuess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		s := newStore(t, b, dropped{})
+		session := signedIn(t, s).Session
+		code := codeAt(t, time.Now())
+		before := b.count("attempt")
+		var step int64
+		for click := range 2 * journal.LockAfter {
+			var err error
+			if step, err = s.CheckCode(session, code, soon()); err != nil {
+				t.Fatalf("click %d: %v", click+1, err)
+			}
+		}
+		if n := b.count("attempt") - before; n != 1 {
+			t.Errorf("%d attempts were counted for one code", n)
+		}
+		// A guess beside it is one, and five of them lock.
+		for guess := range journal.LockAfter - 1 {
+			if _, err := s.CheckCode(session, "000000", soon()); !errors.Is(err, ErrWrong) {
+				t.Fatalf("guess %d: %v", guess+1, err)
+			}
+		}
+		if _, err := s.CheckCode(session, "000000", soon()); !errors.Is(err, ErrLocked) {
+			t.Errorf("after five attempts: %v, want ErrLocked", err)
+		}
+		// Spent is spent, and old is old.
+		b.spend(anna, step)
+		if _, err := s.CheckCode(session, code, soon()); !errors.Is(err, ErrUsed) {
+			t.Errorf("a spent code: %v, want ErrUsed", err)
+		}
+		time.Sleep(3 * CodeStep)
+		if _, err := s.CheckCode(session, code, soon()); !errors.Is(err, ErrWrong) {
+			t.Errorf("an old code: %v, want ErrWrong", err)
+		}
+	})
+}
+
+func TestRightCodesAreBounded(t *testing.T) {
+	r := newRightCodes()
+	now := time.Unix(1_800_000_000, 0)
+	for i := range rightCodesMax + 10 {
+		r.add(rightCode{journal.CustomerID(i), 1, "123456"}, now)
+	}
+	if len(r.at) != rightCodesMax || len(r.next) != rightCodesMax {
+		t.Errorf("%d and %d codes are remembered, want %d", len(r.at), len(r.next), rightCodesMax)
+	}
+	r.add(rightCode{1, 2, "123456"}, now.Add(rightCodeLifetime))
+	if len(r.at) != 1 || len(r.next) != 1 {
+		t.Errorf("%d and %d codes are remembered after their time", len(r.at), len(r.next))
+	}
+}
+
+// After `--accept-clock`, or when the machine was asleep, the journal's time is not the wall's. Customers' devices show the latter.
+func TestCodesGoByTheClockOnTheWall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, ahead := range []time.Duration{time.Hour, -10 * time.Minute} {
+			b := newBank(t)
+			b.ahead = ahead
+			s := newStore(t, b, dropped{})
+			s.wall = time.Now // Config.CodeClock
+			if _, err := s.CheckCode(signedIn(t, s).Session, codeAt(t, time.Now()), soon()); err != nil {
+				t.Errorf("the journal is %v ahead: %v", ahead, err)
+			}
+		}
+	})
+}
+
+// A command whose first try got lost on its way back from the log is committed once more under its id: that is no refusal.
+func TestAttemptThatTookTwoTriesCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		b.again = true
+		s := newStore(t, b, dropped{})
+		if _, err := s.CheckCode(signedIn(t, s).Session, codeAt(t, time.Now()), soon()); err != nil {
+			t.Error(err)
+		}
+	})
+}

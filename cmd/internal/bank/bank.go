@@ -214,7 +214,7 @@ func (b *Bank) waitForLeader(ctx context.Context) error {
 
 func (b *Bank) openSessions() (err error) {
 	lab := b.config.Lab
-	b.sessions, err = session.New(session.Config{Directory: b.node, Opener: b.key, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry})
+	b.sessions, err = session.New(session.Config{Directory: b.node, Opener: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry})
 	return err
 }
 
