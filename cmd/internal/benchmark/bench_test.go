@@ -1,6 +1,7 @@
 package benchmark
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -90,6 +92,39 @@ func TestSingleMeasuresARealBank(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Join(dir, "data")); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestAnInterruptLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(program, "bench", "single", "--seconds", "60", "--customers", "1000", "--connections", "4",
+		"--out", filepath.Join(dir, "results"), "--data-dir", filepath.Join(dir, "data"))
+	progress, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// Load is on when the first phase is named.
+	lines := bufio.NewScanner(progress)
+	for lines.Scan() && lines.Text() != "creates" {
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	var last string
+	for lines.Scan() {
+		last = lines.Text()
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(last, "interrupted") {
+		t.Errorf("%v: %s", err, last)
+	}
+	for _, folder := range []string{"results", "data"} {
+		if left, err := os.ReadDir(filepath.Join(dir, folder)); err != nil || len(left) != 0 {
+			t.Errorf("left behind in %s: %v, %v", folder, left, err)
+		}
 	}
 }
 

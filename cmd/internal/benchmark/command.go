@@ -57,24 +57,22 @@ func (c *Command) Run() error {
 	defer cancel()
 	began := time.Now()
 	out := filepath.Join(c.Out, began.UTC().Format("20060102T150405Z")+"-"+c.Scenario)
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("cannot write results to %s: %w; choose another folder with --out", out, err)}
-	}
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", c.DataDir, err)}
-	}
-	dir, err := os.MkdirTemp(c.DataDir, "run-")
+	dir, err := c.folders(out)
 	if err != nil {
-		return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", c.DataDir, err)}
+		return &bank.Error{Code: bank.ExitDirectory, Err: err}
 	}
 	options.ProfileDir = out
 	result, err := c.measure(ctx, dir, options)
-	if c.Keep || err != nil {
-		c.say("the bank's data and logs are in %s", dir)
-	} else {
+	if !c.Keep && (err == nil || ctx.Err() != nil) {
 		os.RemoveAll(dir)
+	} else {
+		c.say("the bank's data and logs are in %s", dir)
 	}
 	if err != nil {
+		os.RemoveAll(out) // profiles without a report
+		if ctx.Err() != nil {
+			return errors.New("benchmark: interrupted; nothing is left behind")
+		}
 		return err
 	}
 	if err := result.Write(out); err != nil {
@@ -85,6 +83,24 @@ func (c *Command) Run() error {
 		return err
 	}
 	return result.Err()
+}
+
+// folders makes the folder of the results and one for the bank's data.
+func (c *Command) folders(out string) (data string, err error) {
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return "", fmt.Errorf("cannot write results to %s: %w; choose another folder with --out", c.Out, err)
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return "", fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", c.DataDir, err)
+	}
+	if data, err = os.MkdirTemp(c.DataDir, "run-"); err != nil {
+		return "", fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", c.DataDir, err)
+	}
+	if err := os.Mkdir(out, 0o755); err != nil {
+		os.Remove(data)
+		return "", fmt.Errorf("cannot write results to %s: %w; choose another folder with --out", out, err)
+	}
+	return data, nil
 }
 
 func (c *Command) say(format string, args ...any) {
