@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"testing"
 
 	"netbank/cluster/journal"
@@ -133,4 +134,47 @@ func openLeading(b *testing.B, cfg Config) *Replica {
 	}
 	lead(b, r)
 	return r
+}
+
+// BenchmarkStoreGet looks up keys as idempotency keys are: at random places, most of them not there.
+func BenchmarkStoreGet(b *testing.B) {
+	s, err := openStore(b.TempDir(), slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.close()
+	const stored, asked = 200_000, 10_000
+	dice := rand.New(rand.NewPCG(1, 2))
+	draw := func() []byte {
+		key := make([]byte, 17)
+		key[0] = 'i'
+		for i := range key[1:] {
+			key[1+i] = byte(dice.Uint32())
+		}
+		return key
+	}
+	var here, missing [][]byte
+	value := make([]byte, 100)
+	for i := range stored {
+		key := draw()
+		if err := s.Set(key, value); err != nil {
+			b.Fatal(err)
+		}
+		if i < asked {
+			here, missing = append(here, key), append(missing, draw())
+		}
+	}
+	if err := s.db.Compact(b.Context(), []byte{0}, []byte{255}, false); err != nil {
+		b.Fatal(err)
+	}
+	for name, keys := range map[string][][]byte{"here": here, "missing": missing} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if found, err := s.Get(keys[i%asked], func([]byte) {}); err != nil || found != (name == "here") {
+					b.Fatal(found, err)
+				}
+			}
+		})
+	}
 }
