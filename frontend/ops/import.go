@@ -14,6 +14,7 @@ import (
 
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
+	"netbank/session"
 )
 
 // Partner is one line of an import of partners.
@@ -86,10 +87,14 @@ func (p *port) importCustomers(w http.ResponseWriter, r *http.Request) {
 		if err := strict(line, &in); err != nil {
 			return nil, err
 		}
-		put := &command.PutCustomer{
-			Id: in.ID, Username: in.Username, Name: in.Name, ReservedMessage: in.ReservedMessage, Tier: in.Tier, Locale: in.Locale,
+		// Signing in looks a name up in this form, so it must stand there in it.
+		username, err := session.NormalUsername(in.Username)
+		if err != nil {
+			return nil, fmt.Errorf("customer %d: username must have 1 to %d bytes and no control characters", in.ID, session.UsernameMax)
 		}
-		var err error
+		put := &command.PutCustomer{
+			Id: in.ID, Username: username, Name: in.Name, ReservedMessage: in.ReservedMessage, Tier: in.Tier, Locale: in.Locale,
+		}
 		switch {
 		case in.Password != "" && in.PasswordHash != "", in.Password == "" && in.PasswordHash == "":
 			return nil, fmt.Errorf("customer %d: give either password or passwordHash", in.ID)

@@ -246,3 +246,31 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+// A name in another form than the one that signing in looks up would be a customer who can never sign in.
+func TestImportedUserNamesAreThoseThatSigningInLooksUp(t *testing.T) {
+	b := &bank{}
+	h := newPort(t, b)
+	f := func(given, want string) {
+		t.Helper()
+		line := strings.Replace(customerLine, `"wang"`, `"`+given+`"`, 1)
+		w := ask(h, "POST", "/api/v1/customers", token, line)
+		if want == "" {
+			if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "username must have") {
+				t.Errorf("%q answered %d %s", given, w.Code, w.Body)
+			}
+			return
+		}
+		if w.Code != http.StatusOK {
+			t.Fatalf("%q answered %d %s", given, w.Code, w.Body)
+		}
+		if got := b.commands[len(b.commands)-1].Body.(*command.Command_PutCustomer).PutCustomer.Username; got != want {
+			t.Errorf("%q was stored as %q, want %q", given, got, want)
+		}
+	}
+	f("wang", "wang")
+	f(" wang ", "wang")
+	f("Ju\u0308rgen", "J\u00fcrgen") // NFD, as some systems export it
+	f("", "")
+	f(`a\u0007b`, "")
+}

@@ -282,7 +282,7 @@ func (b *Bank) operator() (*http.Server, error) {
 		params = session.Standard
 	}
 	handler, err := ops.New(ops.Config{
-		Bank: b.node, Credentials: credentials{key: b.key, params: params, allowCheap: c.Lab.AllowCheapHash}, Gatherer: b.registry, Token: token,
+		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash), Gatherer: b.registry, Token: token,
 		Checks: b.checks(), BankName: c.BankName, Logger: b.logger, Extra: c.Lab.Operator,
 	})
 	if err != nil {
