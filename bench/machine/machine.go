@@ -149,6 +149,27 @@ func Used(pid int) Process {
 	return p
 }
 
+// Busy is the processor time that all processes of the machine have used since it was started, with what a hypervisor
+// gave to others (steal). It leaves out interrupts, which no process is charged for. Zero where it cannot be found out.
+func Busy() time.Duration { return busyTime(firstLine("/proc/stat")) }
+
+// busyTime reads the line "cpu" of proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal.
+func busyTime(line string) time.Duration {
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0
+	}
+	sum := int64(0)
+	for _, i := range []int{1, 2, 3, 8} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0
+		}
+		sum += n
+	}
+	return time.Duration(sum) * (time.Second / ticks)
+}
+
 // cpuTime reads fields 14 and 15 of proc_pid_stat(5). The name in field 2 may hold anything, and ends with the last parenthesis.
 func cpuTime(stat string) time.Duration {
 	_, rest, ok := cutLast(stat, ")")

@@ -22,6 +22,20 @@ func TestCPUTimeIsReadPastAnyName(t *testing.T) {
 	f("7 (x) S 1 7 7 0 -1 4194560 1 0 0 0 x y 0 0", 0)
 }
 
+func TestBusyTimeLeavesIdlingAndInterruptsOut(t *testing.T) {
+	f := func(line string, want time.Duration) {
+		t.Helper()
+		if got := busyTime(line); got != want {
+			t.Errorf("%q gives %v, want %v", line, got, want)
+		}
+	}
+	f("cpu  100 20 30 9999 9999 9999 9999 50 0 0", 2*time.Second)
+	f("cpu0 100 20 30 9999 9999 9999 9999 50 0 0", 0)
+	f("cpu  100 20 x 9999 9999 9999 9999 50 0 0", 0)
+	f("cpu  100", 0)
+	f("", 0)
+}
+
 func TestLookDisclosesTheMachine(t *testing.T) {
 	m, err := Look(t.TempDir())
 	if err != nil {

@@ -40,8 +40,11 @@ func (r *Result) Benchstat() string {
 		if p.Offered > 0 {
 			fmt.Fprintf(&b, "\t%.3f goodput-%%", 100*float64(p.Completed)/float64(p.Offered))
 		}
+		if each := p.CPUEach(); each > 0 {
+			fmt.Fprintf(&b, "\t%.0f cpu-ns/op", 1e9*each)
+		}
 		if p.Baseline != nil {
-			fmt.Fprintf(&b, "\t%.2f hello-%%", 100*p.Baseline.Ratio)
+			fmt.Fprintf(&b, "\t%.2f hello-%%\t%.2f hello-cpu-%%", 100*p.Baseline.Ratio, 100*p.Baseline.CPURatio)
 		}
 		b.WriteByte('\n')
 	}

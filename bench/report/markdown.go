@@ -21,6 +21,7 @@ func (r *Result) Markdown() string {
 	default:
 		b.WriteString("The audit found nothing wrong, and the generator kept up.\n\n")
 	}
+	r.company(&b)
 	r.figures(&b)
 	fmt.Fprintf(&b, "![What was done a second](%s)\n\n![Latency by percentile](%s)\n\n", RatesName, LatencyName)
 	r.latencies(&b)
@@ -44,21 +45,35 @@ func list(b *strings.Builder, lines []string) {
 	b.WriteByte('\n')
 }
 
+// company warns of a machine that had other things to do.
+func (r *Result) company(b *strings.Builder) {
+	worst := &Phase{}
+	for i := range r.Phases {
+		if r.Phases[i].OthersShare > worst.OthersShare {
+			worst = &r.Phases[i]
+		}
+	}
+	if worst.OthersShare > OthersMax {
+		fmt.Fprintf(b, "**The machine was busy with other things**: processes that have no part in this run took up to %.0f %% of its processor time (phase %s). Rates are lower and latencies higher than it can do; shares by processor time still hold.\n\n",
+			100*worst.OthersShare, worst.Name)
+	}
+}
+
 func (r *Result) figures(b *strings.Builder) {
-	b.WriteString("## What was done a second\n\n| phase | what | loop | connections | a second | hello world | share |\n|---|---|---|--:|--:|--:|--:|\n")
+	b.WriteString("## What was done a second\n\n| phase | what | loop | connections | a second | hello world | share | share by CPU |\n|---|---|---|--:|--:|--:|--:|--:|\n")
 	for i := range r.Phases {
 		p := &r.Phases[i]
 		if p.Server != "bank" {
 			continue
 		}
-		hello, share := "", ""
+		hello, share, byCPU := "", "", ""
 		if p.Baseline != nil {
 			hello = fmt.Sprintf("%.0f (%.0f, %.0f)", p.Baseline.PerSecond, p.Baseline.Before, p.Baseline.After)
-			share = fmt.Sprintf("%.1f %%", 100*p.Baseline.Ratio)
+			share, byCPU = fmt.Sprintf("%.1f %%", 100*p.Baseline.Ratio), fmt.Sprintf("%.1f %%", 100*p.Baseline.CPURatio)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %d | %.0f %s | %s | %s |\n", p.Name, p.What, p.Loop, p.Connections, p.PerSecond, p.Unit, hello, share)
+		fmt.Fprintf(b, "| %s | %s | %s | %d | %.0f %s | %s | %s | %s |\n", p.Name, p.What, p.Loop, p.Connections, p.PerSecond, p.Unit, hello, share, byCPU)
 	}
-	b.WriteString("\nHello world: a fasthttp server in a process of its own that answers the same requests with the same 200, on as many connections, right before and right after (in parentheses).\n\n")
+	b.WriteString("\nHello world: a fasthttp server in a process of its own that answers the same requests with the same 200, on as many connections, right before and right after (in parentheses). Share by CPU: the processor time of one of its requests, server and client together, by that of one of the bank's.\n\n")
 	if a := r.Audit; a != nil {
 		fmt.Fprintf(b, "Audit: %d payments in the journal: %d settled, %d not charged, %d never confirmed, %d unresolved; %d references at the core, %d of them debited; %d statements to clients held against both; %d findings.\n\n",
 			a.Payments, a.Settled, a.NotCharged, a.Received, a.Unresolved, a.References, a.Debited, a.Told, a.FindingsCount)
@@ -126,7 +141,7 @@ func (r *Result) used(b *strings.Builder) {
 				continue
 			}
 			each := ""
-			if done := p.WarmUp + p.Completed; done > 0 {
+			if done := p.WarmUp + p.Completed + p.Refused + p.Failed; done > 0 {
 				each = fmt.Sprintf("%.1f", 1e6*u.CPUSeconds/float64(done))
 			}
 			fmt.Fprintf(b, "| %s | %s | %.2f | %s | %d MB |\n", p.Name, name, u.CPUSeconds, each, u.ResidentMB)

@@ -50,7 +50,7 @@ func sample(t *testing.T) *Result {
 		case "hello":
 			p.Server = "hello"
 		case "status":
-			p.Baseline = &Baseline{Name: "hello", Before: 30_000, After: 34_000, PerSecond: 32_000, Ratio: .625}
+			p.Baseline = &Baseline{Name: "hello", Before: 30_000, After: 34_000, PerSecond: 32_000, Ratio: .625, CPURatio: .64}
 			p.Processes = map[string]Used{"bank": {4.2, 120}, "generator": {3.9, 80}}
 		case "confirm":
 			p.Loop, p.OfferedPerSecond = "open", 20_000
@@ -188,7 +188,7 @@ func TestBenchstatLinesAreGosBenchmarkFormat(t *testing.T) {
 	if results != 3 {
 		t.Errorf("%d result lines of 3 phases", results)
 	}
-	if got := lines[len(lines)-2]; !strings.Contains(got, "BenchmarkSingle/status-") || !strings.Contains(got, "20000.0 requests/s") || !strings.Contains(got, "62.50 hello-%") || !strings.Contains(got, "99.900 goodput-%") {
+	if got := lines[len(lines)-2]; !strings.Contains(got, "BenchmarkSingle/status-") || !strings.Contains(got, "20000.0 requests/s") || !strings.Contains(got, "62.50 hello-%") || !strings.Contains(got, "64.00 hello-cpu-%") || !strings.Contains(got, "80911 cpu-ns/op") || !strings.Contains(got, "99.900 goodput-%") {
 		t.Errorf("%q", got)
 	}
 }
@@ -227,6 +227,17 @@ func TestMarkdownTablesHaveAsManyCellsAsHeads(t *testing.T) {
 		case n != cells:
 			t.Errorf("%q has %d bars, its head %d", line, n, cells)
 		}
+	}
+}
+
+func TestMarkdownWarnsOfABusyMachine(t *testing.T) {
+	r := sample(t)
+	if strings.Contains(r.Markdown(), "busy with other things") {
+		t.Error("it warns of nothing")
+	}
+	r.Phases[1].OthersShare = .58
+	if !strings.Contains(r.Markdown(), "up to 58 % of its processor time (phase status)") {
+		t.Error("it does not warn")
 	}
 }
 

@@ -87,7 +87,9 @@ type Phase struct {
 	Steps     []Step          `json:"steps,omitempty"`
 	Baseline  *Baseline       `json:"baseline,omitempty"`
 	Processes map[string]Used `json:"processes,omitempty"`
-	Reopened  int             `json:"reopened"` // connections opened anew during the run
+	// OthersShare is the part of the machine's processor time that went to processes which have no part in the run.
+	OthersShare float64 `json:"othersShare"`
+	Reopened    int     `json:"reopened"` // connections opened anew during the run
 }
 
 // Step is the latency of one request of a flow.
@@ -104,6 +106,9 @@ type Baseline struct {
 	After     float64 `json:"afterPerSecond"`
 	PerSecond float64 `json:"perSecond"` // the mean of both
 	Ratio     float64 `json:"ratio"`     // the phase's rate by it
+	// CPURatio is the processor time of one of its requests, server and client together, by that of one of the phase's. On a
+	// machine that has nothing else to do it is near Ratio; where others take time, it is the one to believe.
+	CPURatio float64 `json:"cpuRatio"`
 }
 
 // Used is what a process took during a phase.
@@ -172,6 +177,22 @@ func (p *Phase) Count(r *load.Result) {
 		p.Lag = QuantilesOf(r.Lag, false)
 	}
 }
+
+// CPUEach is the processor time that all processes of the run took for one of what is counted, in seconds; 0 if nothing was done.
+func (p *Phase) CPUEach() float64 {
+	done := p.WarmUp + p.Completed + p.Refused + p.Failed
+	if done == 0 {
+		return 0
+	}
+	sum := 0.
+	for _, u := range p.Processes {
+		sum += u.CPUSeconds
+	}
+	return sum / float64(done)
+}
+
+// OthersMax is the share of the machine that others may take before a report warns of it.
+const OthersMax = .1
 
 // Phase finds a phase by its name.
 func (r *Result) Phase(name string) *Phase {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ func (b *bench) note(format string, args ...any) {
 
 // run makes a run, and takes it and what the processes used into a phase. schedule is nil in a closed run.
 func (b *bench) run(ctx context.Context, p report.Phase, run load.Run, schedule *load.Schedule) (*load.Result, *report.Phase, error) {
-	before := b.used()
+	before, busy, began := b.used(), machine.Busy(), time.Now()
 	reopened := run.Pool.Reopened()
 	p.Loop, p.Connections = "closed", len(run.Pool.Clients)
 	var (
@@ -56,9 +57,13 @@ func (b *bench) run(ctx context.Context, p report.Phase, run load.Run, schedule 
 	p.Count(r)
 	p.Reopened = run.Pool.Reopened() - reopened
 	p.Processes = map[string]report.Used{}
+	others := machine.Busy() - busy
 	for name, now := range b.used() {
-		p.Processes[name] = report.Used{CPUSeconds: (now.CPU - before[name].CPU).Seconds(), ResidentMB: now.ResidentMB}
+		used := now.CPU - before[name].CPU
+		others -= used
+		p.Processes[name] = report.Used{CPUSeconds: used.Seconds(), ResidentMB: now.ResidentMB}
 	}
+	p.OthersShare = max(0, others.Seconds()/(time.Since(began).Seconds()*float64(runtime.NumCPU())))
 	if void := r.Void(); void != nil {
 		b.void("%s: %v", p.Name, void)
 	}
@@ -112,18 +117,20 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 	if p.TLS {
 		pool = b.doors.helloTLS
 	}
+	eachHello := 0.
 	side := func(when string) (float64, error) {
 		h := report.Phase{
 			Name: "hello-" + p.Name + "-" + when, What: "hello world: the requests of " + p.Name, Server: "hello", TLS: p.TLS, Unit: "requests", RequestsEach: 1,
 		}
 		// Half as long as the phase, twice.
-		r, _, err := b.run(ctx, h, load.Run{Pool: pool, Work: hello(same), WarmUp: b.warmUp() / 2, Measure: b.measure() / 2}, nil)
+		r, measured, err := b.run(ctx, h, load.Run{Pool: pool, Work: hello(same), WarmUp: b.warmUp() / 2, Measure: b.measure() / 2}, nil)
 		if err != nil {
 			return 0, err
 		}
 		if r.Failed > 0 {
 			b.void("%s: the hello world failed: %v", h.Name, r.Reasons)
 		}
+		eachHello += measured.CPUEach() / 2
 		return r.PerSecond(), nil
 	}
 	before, err := side("before")
@@ -145,8 +152,11 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 	if base.PerSecond > 0 {
 		base.Ratio = phase.PerSecond / base.PerSecond
 	}
+	if each := phase.CPUEach(); each > 0 {
+		base.CPURatio = eachHello / each
+	}
 	phase.Baseline = base
-	b.Say("  %-22s %8.1f %% of the hello world", "", 100*base.Ratio)
+	b.Say("  %-22s %9.1f %% of the hello world's rate, %.1f %% by processor time", "", 100*base.Ratio, 100*base.CPURatio)
 	return r, nil
 }
 
