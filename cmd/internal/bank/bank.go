@@ -69,7 +69,7 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 	if err := b.openJournal(); err != nil {
 		return err
 	}
-	if err := b.waitForLeader(ctx); err != nil {
+	if err := waitForLeader(ctx, b.node.Leading, func() uint64 { return b.node.Status().Replica.AppliedIndex }); err != nil {
 		return err
 	}
 	if err := ensureKey(b.node, b.key); err != nil {
@@ -197,16 +197,25 @@ func (b *Bank) openJournal() (err error) {
 	return nil
 }
 
-func (b *Bank) waitForLeader(ctx context.Context) error {
+// waitForLeader waits until the node leads. A log that is still replayed is no reason to give up, however long it is: a bank that gave
+// up would replay it from the beginning at the next start, and never open.
+func waitForLeader(ctx context.Context, leading func() bool, applied func() uint64) error {
 	limit := time.NewTimer(leaderWait)
 	defer limit.Stop()
-	for !b.node.Leading() {
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for last := applied(); !leading(); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-limit.C:
-			return errNoLeader
-		case <-time.After(5 * time.Millisecond):
+			now := applied()
+			if now == last {
+				return errNoLeader
+			}
+			last = now
+			limit.Reset(leaderWait)
+		case <-look.C:
 		}
 	}
 	return nil
