@@ -111,6 +111,9 @@ func hello(build request) load.Work {
 	}
 }
 
+// unsteady is by how much the hello world may differ before and after a phase until a note warns of it.
+const unsteady = 1.25
+
 // beside measures a phase between two of the hello world with the same requests, and profiles the bank meanwhile.
 func (b *bench) beside(ctx context.Context, p report.Phase, same request, run load.Run) (*load.Result, error) {
 	pool := b.doors.hello
@@ -137,9 +140,8 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 	if err != nil {
 		return nil, err
 	}
-	profiled := b.profile(ctx, p.Name, run.WarmUp)
-	r, _, err := b.run(ctx, p, run, nil)
-	if err := errors.Join(profiled(), err); err != nil {
+	r, _, err := b.profiled(ctx, p, run)
+	if err != nil {
 		return nil, err
 	}
 	at := len(b.result.Phases) - 1
@@ -149,6 +151,9 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 	}
 	phase := &b.result.Phases[at]
 	base := &report.Baseline{Name: "hello-" + p.Name, Before: before, After: after, PerSecond: (before + after) / 2}
+	if high, low := max(before, after), min(before, after); high > unsteady*low {
+		b.note("Around %s the hello world did %.0f and then %.0f requests a second: the machine was not the same before and after, and neither is the share of %s.", p.Name, before, after, p.Name)
+	}
 	if base.PerSecond > 0 {
 		base.Ratio = phase.PerSecond / base.PerSecond
 	}
@@ -158,6 +163,13 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 	phase.Baseline = base
 	b.Say("  %-22s %9.1f %% of the hello world's rate, %.1f %% by processor time", "", 100*base.Ratio, 100*base.CPURatio)
 	return r, nil
+}
+
+// profiled is a closed run with profiles of the bank.
+func (b *bench) profiled(ctx context.Context, p report.Phase, run load.Run) (*load.Result, *report.Phase, error) {
+	wait := b.profile(ctx, p.Name, run.WarmUp)
+	r, phase, err := b.run(ctx, p, run, nil)
+	return r, phase, errors.Join(err, wait())
 }
 
 // profile takes profiles of the bank from the end of the warm-up on. The function it gives waits for them.

@@ -218,9 +218,9 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, 
 		r, err = load.Closed(ctx, run)
 	} else {
 		var phase *report.Phase
-		r, phase, err = s.run(ctx, report.Phase{
+		r, phase, err = s.profiled(ctx, report.Phase{
 			Name: name, What: "customers from the sign-in form to the code page", Server: "bank", Unit: "customers", RequestsEach: 3,
-		}, run, nil)
+		}, run)
 		if err == nil {
 			phase.Steps = steps.report()
 		}

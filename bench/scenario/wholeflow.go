@@ -95,9 +95,9 @@ func (s *single) flows(ctx context.Context) error {
 	if err := s.doors.partner.Open(ctx); err != nil {
 		return err
 	}
-	r, phase, err := s.run(ctx, report.Phase{
+	r, phase, err := s.profiled(ctx, report.Phase{
 		Name: "flow", What: "the whole way: created by the shop, signed in, confirmed, back at the result", Server: "bank", Unit: "flows", RequestsEach: len(flowSteps),
-	}, load.Run{Pool: s.doors.customer, Work: work, WarmUp: s.warmUp(), Measure: s.measure(), From: from, Limit: int64(len(people))}, nil)
+	}, load.Run{Pool: s.doors.customer, Work: work, WarmUp: s.warmUp(), Measure: s.measure(), From: from, Limit: int64(len(people))})
 	if err != nil {
 		return err
 	}
