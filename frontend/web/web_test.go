@@ -138,3 +138,20 @@ func BenchmarkConfirmPage(b *testing.B) {
 	}
 	b.ReportMetric(float64(out.Len()), "bytes/page")
 }
+
+func TestKnownIsALanguageThatThePagesExistIn(t *testing.T) {
+	site, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range []string{"", "xx", "zh", "EN", "en ", "zh-cn"} {
+		if site.Known([]byte(tag)) {
+			t.Errorf("%q is known", tag)
+		}
+	}
+	for _, l := range locales {
+		if !site.Known([]byte(l.Tag)) {
+			t.Errorf("%q is not known", l.Tag)
+		}
+	}
+}
