@@ -80,7 +80,7 @@ func TestAtMostOneDebit_AGrantThatComesSecondIsNotSent(t *testing.T) {
 			}
 		})
 		time.Sleep(100 * time.Millisecond)
-		r.put(grantOf(x, 1, 77))
+		r.put(grantOf(x, 2, 77))
 		wg.Wait()
 		if r.core.wasSent(x.Payment) != 0 {
 			t.Error("it was sent by the wrong executor")
@@ -243,7 +243,7 @@ func TestRule4_ALookComesBeforeARefusal(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		r.put(grantOf(x, 1, 77)) // the last leader's doing, applied only now
+		r.put(grantOf(x, 2, 77)) // the last leader's doing, applied only now
 		wall.set(-time.Hour)
 		r.log.elect()
 		wg.Wait()
@@ -315,7 +315,7 @@ func TestRefusedMeansNotCharged_ALookComesBeforeEveryNo(t *testing.T) {
 		r.cfg.wall = wall.now
 		r.boot()
 		x, y := r.create(), r.create()
-		r.put(grantOf(x, 1, 77))
+		r.put(grantOf(x, 2, 77))
 		wall.set(-time.Hour)
 		time.Sleep(time.Second)
 		c := &call{kind: kindAuthorise, class: gate.Confirm, weight: weightDebit, payment: x.Payment, wake: make(chan struct{}, 1)}

@@ -25,7 +25,7 @@ const (
 // keeps nothing but a schedule, and finds its work in the journal, so that a restart or a new leader goes on where the
 // last one stopped.
 //
-//	authorised, silent for send-by + core limit ──> MarkInDoubt
+//	authorised, silent for send-by + core limit, or by a past life of this node ──> MarkInDoubt
 //	in doubt ──> inquiry ──> done, declined ──> Settle
 //	                ├──> running, no answer ──> later
 //	                └──> unknown (once nothing can be on its way any more), reversed ──> BeginReversal
@@ -43,13 +43,14 @@ type resolver struct {
 
 // doubt is the schedule of one payment.
 type doubt struct {
-	seen     time.Duration // when this leadership first saw it: not before its grant
-	doubtful time.Duration // when it was first seen in doubt or reversing; 0 before
-	next     time.Duration // not to be touched before
-	tries    int
-	advised  bool // this leadership began the reversal and has not sent it yet: the first advice is no repeat
-	busy     bool
-	found    bool // by the last scan
+	seen      time.Duration // when this leadership first saw it: not before its grant
+	doubtful  time.Duration // when it was first seen in doubt or reversing; 0 before
+	next      time.Duration // not to be touched before
+	decidable time.Duration // when an "unknown" may lead to a reversal; 0 until the core has said one
+	tries     int
+	advised   bool // this leadership began the reversal and has not sent it yet: the first advice is no repeat
+	busy      bool
+	found     bool // by the last scan
 }
 
 func newResolver(n *Node) *resolver {
@@ -121,7 +122,10 @@ func (r *resolver) due() (tasks []task) {
 		if hurry {
 			d.next = min(d.next, now+rand.N(resolveScan))
 		}
-		silent := now-d.seen >= r.n.cfg.silence()+resolveMargin
+		// A past life of this very node can send nothing any more: its process has ended, or this one could not have the data
+		// directory. What became of its payments is asked at once.
+		ended := o.Executor.Node == r.n.executor.Node && o.Executor.Incarnation != r.n.executor.Incarnation
+		silent := ended || now-d.seen >= r.n.cfg.silence()+resolveMargin
 		if d.busy || now < d.next || o.State == journal.StateAuthorised && !silent || len(tasks) >= 4*ResolversMax {
 			continue
 		}
@@ -160,7 +164,11 @@ func (r *resolver) resolve(t task) {
 	}
 	wait := min(backoffFirst<<min(d.tries, 10), backoffMax)
 	d.tries++
-	d.next = r.n.clock.elapsed() + wait/2 + rand.N(wait/2+1)
+	now := r.n.clock.elapsed()
+	d.next = now + wait/2 + rand.N(wait/2+1)
+	if d.decidable > now && d.next > d.decidable {
+		d.next = d.decidable
+	}
 }
 
 // commit brings a decision into the journal and reports whether it stands. If not, another one came first, which the next
@@ -207,6 +215,8 @@ func (r *resolver) inquire(t task) bool {
 		// reversal the right question.
 		r.mu.Lock()
 		over := r.n.clock.elapsed()-t.doubt.seen >= r.n.cfg.silence()+resolveMargin
+		// The next question is not put off beyond the moment at which its answer can be acted on.
+		t.doubt.decidable = t.doubt.seen + r.n.cfg.silence() + resolveMargin
 		r.mu.Unlock()
 		return over && r.beginReversal(t)
 	}
