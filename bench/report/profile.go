@@ -27,6 +27,29 @@ type Hotspot struct {
 	Cum      int64  `json:"cum"`  // in it and what it calls
 }
 
+// Allocated gives the profile of what was allocated between two heap profiles of one process.
+func Allocated(before, after []byte) ([]byte, error) {
+	first, err := profile.Parse(bytes.NewReader(before))
+	if err != nil {
+		return nil, fmt.Errorf("report: the first profile: %w", err)
+	}
+	second, err := profile.Parse(bytes.NewReader(after))
+	if err != nil {
+		return nil, fmt.Errorf("report: the second profile: %w", err)
+	}
+	first.Scale(-1)
+	between, err := profile.Merge([]*profile.Profile{first, second})
+	if err != nil {
+		return nil, fmt.Errorf("report: the profiles are of two processes: %w", err)
+	}
+	between.DefaultSampleType = "alloc_space"
+	var b bytes.Buffer
+	if err := between.Write(&b); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
 // TopMax is how many functions a Profile lists.
 const TopMax = 15
 

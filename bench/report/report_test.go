@@ -260,7 +260,7 @@ func TestThePercentileCurveRises(t *testing.T) {
 }
 
 // planted is a profile of known shares: main calls serve, which calls memmove; serve is on the stack twice once.
-func planted(t *testing.T) []byte {
+func planted(t *testing.T, factor int64) []byte {
 	t.Helper()
 	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}}
 	location := map[string]*profile.Location{}
@@ -271,8 +271,8 @@ func planted(t *testing.T) []byte {
 	}
 	main, serve, move := location["main.main"], location["netbank/frontend/edge.serve"], location["runtime.memmove"]
 	p.Sample = []*profile.Sample{
-		{Location: []*profile.Location{move, serve, main}, Value: []int64{6, 60}},
-		{Location: []*profile.Location{serve, serve, main}, Value: []int64{3, 30}},
+		{Location: []*profile.Location{move, serve, main}, Value: []int64{6 * factor, 60 * factor}},
+		{Location: []*profile.Location{serve, serve, main}, Value: []int64{3 * factor, 30 * factor}},
 		{Location: []*profile.Location{main}, Value: []int64{1, 10}},
 	}
 	var b bytes.Buffer
@@ -283,7 +283,7 @@ func planted(t *testing.T) []byte {
 }
 
 func TestReadProfileRanksFunctions(t *testing.T) {
-	p, err := ReadProfile(planted(t), "cpu", func(f string) bool { return strings.HasPrefix(f, "netbank/") })
+	p, err := ReadProfile(planted(t, 1), "cpu", func(f string) bool { return strings.HasPrefix(f, "netbank/") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,28 @@ func TestReadProfileRanksFunctions(t *testing.T) {
 	if _, err := ReadProfile([]byte("no profile"), "cpu", nil); err == nil {
 		t.Error("what is no profile was read")
 	}
-	if _, err := ReadProfile(planted(t), "alloc_space", nil); err == nil {
+	if _, err := ReadProfile(planted(t, 1), "alloc_space", nil); err == nil {
 		t.Error("a sample type that the profile does not have was read")
+	}
+}
+
+func TestAllocatedIsWhatCameBetween(t *testing.T) {
+	between, err := Allocated(planted(t, 1), planted(t, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ReadProfile(between, "cpu", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What did not grow is not in it.
+	want := []Hotspot{{"runtime.memmove", 180, 180}, {"netbank/frontend/edge.serve", 90, 270}, {"main.main", 0, 270}}
+	if p.Total != 270 || !slices.Equal(p.Top, want) {
+		t.Errorf("%+v", p)
+	}
+	for _, pair := range [][2][]byte{{[]byte("x"), planted(t, 1)}, {planted(t, 1), []byte("x")}} {
+		if _, err := Allocated(pair[0], pair[1]); err == nil {
+			t.Error("what is no profile was read")
+		}
 	}
 }

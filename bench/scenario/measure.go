@@ -172,46 +172,60 @@ func (b *bench) profiled(ctx context.Context, p report.Phase, run load.Run) (*lo
 	return r, phase, errors.Join(err, wait())
 }
 
-// profile takes profiles of the bank from the end of the warm-up on. The function it gives waits for them.
+// profile takes profiles of the bank: of its processor time from the end of the warm-up on, and of what it allocates from now until the
+// function that it gives is called, which waits for both and takes them up.
 func (b *bench) profile(ctx context.Context, phase string, warmUp time.Duration) func() error {
 	if b.ProfileDir == "" {
 		return func() error { return nil }
 	}
-	var wait sync.WaitGroup
-	kinds := []struct{ kind, sample string }{{"cpu", "cpu"}, {"allocs", "alloc_space"}}
-	found := make([]*report.Profile, len(kinds))
-	errs := make([]error, len(kinds))
-	for i, k := range kinds {
-		wait.Go(func() {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(warmUp):
-			}
-			text, err := b.target.profile(ctx, k.kind, b.measure())
-			if err != nil {
-				errs[i] = err
-				return
-			}
-			p, err := report.ReadProfile(text, k.sample, func(f string) bool { return strings.HasPrefix(f, "netbank/") })
-			if err != nil {
-				errs[i] = err
-				return
-			}
-			p.Phase, p.Kind, p.File = phase, k.kind, phase+"-"+k.kind+".pprof"
-			found[i], errs[i] = p, os.WriteFile(filepath.Join(b.ProfileDir, p.File), text, 0o644)
-		})
-	}
+	before, heapErr := b.target.heap(ctx)
+	var (
+		cpu    []byte
+		cpuErr error
+		wait   sync.WaitGroup
+	)
+	wait.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(warmUp):
+			cpu, cpuErr = b.target.cpu(ctx, b.measure())
+		}
+	})
 	return func() error {
 		wait.Wait()
-		for i, err := range errs {
-			switch {
-			case err != nil:
-				b.note("No %s profile of %s: %v.", kinds[i].kind, phase, err)
-			case found[i] != nil:
-				b.result.Profiles = append(b.result.Profiles, *found[i])
-			}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		return ctx.Err()
+		if cpuErr == nil {
+			cpuErr = b.keep(phase, "cpu", "cpu", cpu)
+		}
+		var after []byte
+		if heapErr == nil {
+			after, heapErr = b.target.heap(ctx)
+		}
+		if heapErr == nil {
+			after, heapErr = report.Allocated(before, after)
+		}
+		if heapErr == nil {
+			heapErr = b.keep(phase, "allocs", "alloc_space", after)
+		}
+		if err := errors.Join(cpuErr, heapErr); err != nil {
+			b.note("Not all profiles of %s could be taken: %v.", phase, err)
+		}
+		return nil
 	}
+}
+
+// keep writes a profile to its file and its short form into the result.
+func (b *bench) keep(phase, kind, sample string, text []byte) error {
+	p, err := report.ReadProfile(text, sample, func(f string) bool { return strings.HasPrefix(f, "netbank/") })
+	if err != nil {
+		return err
+	}
+	p.Phase, p.Kind, p.File = phase, kind, phase+"-"+kind+".pprof"
+	if err := os.WriteFile(filepath.Join(b.ProfileDir, p.File), text, 0o644); err != nil {
+		return fmt.Errorf("scenario: %w", err)
+	}
+	b.result.Profiles = append(b.result.Profiles, *p)
+	return nil
 }

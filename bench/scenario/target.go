@@ -134,19 +134,20 @@ func (d *doors) close() {
 // profileMax bounds a profile that is fetched.
 const profileMax = 64 << 20
 
-// profile fetches a profile of the bank that covers the given time from now.
-func (t *Target) profile(ctx context.Context, kind string, during time.Duration) ([]byte, error) {
-	path := map[string]string{"cpu": "profile", "allocs": "allocs"}[kind]
-	if kind == "allocs" {
-		// The runtime publishes allocations two collections late (runtime.MemProfile): what came before must not be
-		// counted to this phase.
-		for range 2 {
-			if _, err := t.fetch(ctx, t.Demo.Operator.URL+"/debug/pprof/heap?gc=1"); err != nil {
-				return nil, err
-			}
+// cpu fetches a profile of the bank's processor time from now on, in whole seconds.
+func (t *Target) cpu(ctx context.Context, during time.Duration) ([]byte, error) {
+	return t.fetch(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", t.Demo.Operator.URL, max(1, int(during.Seconds()))))
+}
+
+// heap fetches what the bank has allocated until now. The runtime publishes that two collections late (runtime.MemProfile), so
+// two are asked for.
+func (t *Target) heap(ctx context.Context) (text []byte, err error) {
+	for range 2 {
+		if text, err = t.fetch(ctx, t.Demo.Operator.URL+"/debug/pprof/heap?gc=1"); err != nil {
+			return nil, err
 		}
 	}
-	return t.fetch(ctx, fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", t.Demo.Operator.URL, path, max(1, int(during.Seconds()))))
+	return text, nil
 }
 
 func (t *Target) fetch(ctx context.Context, address string) ([]byte, error) {
