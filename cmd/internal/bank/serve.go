@@ -18,7 +18,7 @@ import (
 func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	c := &b.config
 	pages, err := customer.New(customer.Config{
-		Bank: b.node, Sessions: b.sessions, BankName: c.BankName, PublicURL: c.CustomerURL, Registerer: b.registry, Logger: b.logger,
+		Bank: b.node, Sessions: b.sessions, BankName: c.BankName, PublicURL: c.CustomerURL, Registerer: b.registry, Logger: b.logger, Location: time.Local,
 	})
 	if err != nil {
 		return &Error{Code: ExitUsage, Err: err}

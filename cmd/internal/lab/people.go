@@ -42,7 +42,7 @@ func person(number int, passwordHash string) Person {
 	}
 	accounts := []ops.Account{{Number: fmt.Sprintf("6222%015d", number), Currency: "CNY", Label: "储蓄账户"}}
 	if number <= len(names) {
-		accounts = append(accounts, ops.Account{Number: fmt.Sprintf("6226%015d", number), Currency: "CNY", Label: "工资账户"})
+		accounts = append(accounts, ops.Account{Number: fmt.Sprintf("6226%015d", number+7000), Currency: "CNY", Label: "工资账户"})
 	}
 	if number == 2 {
 		accounts[0].Label, accounts[1].Label = "Savings", "Salary"
