@@ -204,6 +204,12 @@ func NewPool(ctx context.Context, d Dialer, connections int) (*Pool, error) {
 	return p, nil
 }
 
+// First is a pool of the first clients of this one, for work that more at once would only have refused. The two must not be
+// used at the same time.
+func (p *Pool) First(connections int) *Pool {
+	return &Pool{Clients: p.Clients[:min(max(connections, 1), len(p.Clients))]}
+}
+
 // Open opens what is closed or has been idle for too long.
 func (p *Pool) Open(ctx context.Context) error {
 	var (

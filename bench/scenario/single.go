@@ -16,6 +16,9 @@ import (
 const (
 	// prepareMax is how long customers are signed in before a measurement; with fewer ready the measurement is shorter.
 	prepareMax = 30 * time.Second
+	// signInsAtOnce is how many customers sign in at a time: a bank has 64 places for each processor that checks passwords, and
+	// turns away who comes beyond. That is its right, and not what is asked about here.
+	signInsAtOnce = 64
 	// calibration is how many confirmations tell the rate for which customers are then prepared.
 	calibration = 2000
 	// reserve is what is prepared beyond what the calibrated rate needs.
@@ -209,7 +212,7 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, 
 	work := func(c *load.Client, n int64) load.Verdict {
 		return window{s.m, c}.arrive(&visits[n], steps.from(c.Index))
 	}
-	run := load.Run{Pool: s.doors.customer, Work: work, Measure: prepareMax, Limit: int64(want)}
+	run := load.Run{Pool: s.doors.customer.First(signInsAtOnce), Work: work, Measure: prepareMax, Limit: int64(want)}
 	var (
 		r   *load.Result
 		err error

@@ -97,7 +97,7 @@ func (s *single) flows(ctx context.Context) error {
 	}
 	r, phase, err := s.profiled(ctx, report.Phase{
 		Name: "flow", What: "the whole way: created by the shop, signed in, confirmed, back at the result", Server: "bank", Unit: "flows", RequestsEach: len(flowSteps),
-	}, load.Run{Pool: s.doors.customer, Work: work, WarmUp: s.warmUp(), Measure: s.measure(), From: from, Limit: int64(len(people))})
+	}, load.Run{Pool: s.doors.customer.First(signInsAtOnce), Work: work, WarmUp: s.warmUp(), Measure: s.measure(), From: from, Limit: int64(len(people))})
 	if err != nil {
 		return err
 	}
