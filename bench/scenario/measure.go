@@ -130,8 +130,8 @@ func (b *bench) beside(ctx context.Context, p report.Phase, same request, run lo
 		if err != nil {
 			return 0, err
 		}
-		if r.Failed > 0 {
-			b.void("%s: the hello world failed: %v", h.Name, r.Reasons)
+		if r.Failed > 0 || r.Completed == 0 {
+			b.void("%s: the hello world answered %d requests and failed %d (%v): there is nothing to measure beside", h.Name, r.Completed, r.Failed, r.Reasons)
 		}
 		eachHello += measured.CPUEach() / 2
 		return r.PerSecond(), nil
