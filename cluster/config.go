@@ -33,7 +33,8 @@ const (
 	// ExecutorsMax is the number of payments between "go" and the commit of their outcome. It is above the gate's seats,
 	// since a seat is free before its outcome is committed.
 	ExecutorsMax = 2 * gate.SeatsMax
-	// FollowersMax is the number of callers that may hang on to one confirmation that waits for its seat.
+	// FollowersMax is the number of callers that may hang on to one confirmation that waits for its seat, and ask for themselves if it is
+	// refused. Others wait for the payment's outcome only.
 	FollowersMax = 16
 	// EntryCommandsMax is the number of commands in one entry.
 	EntryCommandsMax = 1024

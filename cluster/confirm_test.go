@@ -439,3 +439,27 @@ func TestAwait_ReturnsWithTheNextVersion(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// Somebody sends one confirmation again and again while it waits for its seat.
+func TestRefusedMeansNotCharged_NoneOfManyConfirmationsOfOnePaymentIsRefusedWhileItIsMade(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 1
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		r.boot()
+		var done sync.WaitGroup
+		other := r.create()
+		done.Go(func() { r.confirm(other) })
+		time.Sleep(10 * time.Millisecond) // it has the seat
+		x := r.create()
+		for click := range FollowersMax + 10 {
+			done.Go(func() {
+				got, err := r.node.Confirm(x)
+				if err != nil || got.Refusal != nil || got.Payment.State != journal.StateSettled {
+					t.Errorf("click %d: %+v, %v", click, got, err)
+				}
+			})
+		}
+		done.Wait()
+		r.is(x, journal.StateSettled, 1)
+	})
+}

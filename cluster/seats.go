@@ -49,9 +49,10 @@ func (l *leader) offer(c *call) {
 // followUp hangs a second confirmation of a payment on the first: together they take one seat.
 func (l *leader) followUp(first, c *call) {
 	if len(first.followers) >= FollowersMax {
-		if c.stage.CompareAndSwap(waiting, withdrawn) {
-			c.fail(ErrOverloaded)
-		}
+		// No refusal: the first one may be granted in the next moment, and "nothing was done" would be told of a payment that is
+		// made. It waits for the outcome, and asks for nothing itself.
+		p, _ := l.n.Payment(c.payment)
+		c.attach(p)
 		return
 	}
 	if first.stage.Load() == offered && !c.stage.CompareAndSwap(waiting, offered) {
