@@ -36,7 +36,7 @@ func appendRequestID(b []byte, seed uint64, n int64) []byte {
 // maker writes the requests of one run.
 type maker struct {
 	seed                      uint64
-	run                       string // makes idempotency keys of this run its own
+	run                       string // what idempotency keys begin with
 	customerHost, partnerHost string
 	redirect                  string // where the shop wants its customers back
 	cookie                    string // name of the session's
