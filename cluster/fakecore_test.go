@@ -67,8 +67,9 @@ func (c *fakeCore) Debit(ctx context.Context, d Debit, sendBefore time.Time) Ans
 	}
 	c.mu.Lock()
 	if c.gone || s.notSent || !time.Now().Before(sendBefore) {
+		gone := c.gone
 		c.mu.Unlock()
-		return Answer{Word: NotSent, Err: errBroken, Unreachable: c.gone}
+		return Answer{Word: NotSent, Err: errBroken, Unreachable: gone}
 	}
 	c.sent[d.Payment]++
 	if s.lose {

@@ -25,7 +25,8 @@ const (
 // keeps nothing but a schedule, and finds its work in the journal, so that a restart or a new leader goes on where the
 // last one stopped.
 //
-//	authorised, silent for send-by + core limit, or by a past life of this node ──> MarkInDoubt
+//	authorised, silent for send-by + core limit ──> MarkInDoubt
+//	authorised by a past life of this node ──> inquiry ──> done, declined ──> Settle
 //	in doubt ──> inquiry ──> done, declined ──> Settle
 //	                ├──> running, no answer ──> later
 //	                └──> unknown (once nothing can be on its way any more), reversed ──> BeginReversal
@@ -91,6 +92,7 @@ type task struct {
 	id    journal.PaymentID
 	state journal.State
 	doubt *doubt
+	early bool // authorised, and not yet silent for long enough to be in doubt
 }
 
 // due brings the schedule up to date with the journal and gives what is to be done now, at most what a scan can start.
@@ -122,15 +124,15 @@ func (r *resolver) due() (tasks []task) {
 		if hurry {
 			d.next = min(d.next, now+rand.N(resolveScan))
 		}
-		// A past life of this very node can send nothing any more: its process has ended, or this one could not have the data
-		// directory. What became of its payments is asked at once.
+		// A past life of this very node waits for nothing any more: its process has ended, or this one could not have the data
+		// directory. What the core has long done for it is asked at once. Until the core says so, the payment stays authorised and keeps its seat.
 		ended := o.Executor.Node == r.n.executor.Node && o.Executor.Incarnation != r.n.executor.Incarnation
-		silent := ended || now-d.seen >= r.n.cfg.silence()+resolveMargin
-		if d.busy || now < d.next || o.State == journal.StateAuthorised && !silent || len(tasks) >= 4*ResolversMax {
+		early := o.State == journal.StateAuthorised && now-d.seen < r.n.cfg.silence()+resolveMargin
+		if d.busy || now < d.next || early && !ended || len(tasks) >= 4*ResolversMax {
 			continue
 		}
 		d.busy = true
-		tasks = append(tasks, task{o.ID, o.State, d})
+		tasks = append(tasks, task{o.ID, o.State, d, early})
 	}
 	for id, d := range r.pending {
 		if !d.found && !d.busy {
@@ -148,7 +150,11 @@ func (r *resolver) resolve(t task) {
 	var ahead bool
 	switch t.state {
 	case journal.StateAuthorised:
-		ahead = r.mark(t.id)
+		if t.early {
+			ahead = r.inquire(t)
+		} else {
+			ahead = r.mark(t.id)
+		}
 	case journal.StateInDoubt:
 		ahead = r.inquire(t)
 	case journal.StateReversing:
@@ -198,16 +204,24 @@ func (r *resolver) ask(op operation, weight float64, call func(ctx context.Conte
 
 func (r *resolver) inquire(t task) bool {
 	p, ok := r.n.Payment(t.id)
-	if !ok || p.State != journal.StateInDoubt {
+	if !ok || p.State != t.state {
 		return true
 	}
 	ref := Reference{Payment: p.ID, Wire: p.Wire}
 	a := r.ask(opInquire, weightInquiry, func(ctx context.Context) Answer { return r.n.core.Inquire(ctx, ref) })
+	switch {
+	case a.Word == Approved:
+		return r.settle(t, command.Outcome_OUTCOME_APPROVED, a)
+	case a.Word == Declined:
+		return r.settle(t, command.Outcome_OUTCOME_DECLINED, a)
+	}
+	if t.early {
+		r.mu.Lock()
+		t.doubt.decidable = t.doubt.seen + r.n.cfg.silence() + resolveMargin
+		r.mu.Unlock()
+		return false
+	}
 	switch a.Word {
-	case Approved:
-		return r.commit(settleCall(p.ID, command.Outcome_OUTCOME_APPROVED, command.Source_SOURCE_INQUIRY, a).cmd)
-	case Declined:
-		return r.commit(settleCall(p.ID, command.Outcome_OUTCOME_DECLINED, command.Source_SOURCE_INQUIRY, a).cmd)
 	case Reversed:
 		return r.beginReversal(t)
 	case Unknown:
@@ -221,6 +235,21 @@ func (r *resolver) inquire(t task) bool {
 		return over && r.beginReversal(t)
 	}
 	return false // running, in doubt or not sent: later
+}
+
+// settle commits the core's final word, and frees the seat of a payment that kept one: the core has said all of it.
+func (r *resolver) settle(t task, outcome command.Outcome, a Answer) bool {
+	if !r.commit(settleCall(t.id, outcome, command.Source_SOURCE_INQUIRY, a).cmd) {
+		return false
+	}
+	if t.early {
+		_ = r.n.inbox.push(event{do: func(l *leader) {
+			if seat, ok := l.unhush(t.id); ok {
+				l.release(seat, 0, false)
+			}
+		}}, false)
+	}
+	return true
 }
 
 func (r *resolver) beginReversal(t task) bool {
