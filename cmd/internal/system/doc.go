@@ -8,4 +8,7 @@
 // Every random choice comes from a seed, which a test prints. The normal run is short; NETBANK_KILLS and NETBANK_CORE_KILLS set how
 // often bank and core are killed, and NETBANK_SEED repeats a run's choices. Times depend on the machine, so a seed repeats the
 // choices, not the interleaving.
+//
+// A clock that is wrong is tried in package cluster, whose tests own the clock; no process here can be given another time without
+// changing the whole machine's. The full disk needs a mount, so the superuser; without it that test says so and is skipped.
 package system
