@@ -245,7 +245,9 @@ func (l *leader) begin(term uint64) {
 	l.n.log.View(func(m *journal.Machine) {
 		last = m.Now()
 		m.Unresolved(func(o journal.Open) bool {
-			if o.State == journal.StateAuthorised {
+			// One that an earlier life already asked about may be inside all the same, if it had been granted shortly before that
+			// life's last entry. How long ago that was, nobody knows for certain.
+			if o.State == journal.StateAuthorised || last-o.Granted < journal.Millis(l.n.cfg.silence().Milliseconds()) {
 				open = append(open, o.ID)
 			}
 			return true

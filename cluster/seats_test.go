@@ -61,6 +61,43 @@ func TestSeatsAreExact_AcrossARestart(t *testing.T) {
 	})
 }
 
+// The process dies twice within the core limit. The life in between has asked about the payments, so they are in doubt and no longer
+// authorised; they are inside the core all the same.
+func TestSeatsAreExact_AcrossTwoRestarts(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 4
+		r.core.script = func(Debit) script { return script{work: 9 * time.Second} }
+		r.boot()
+		for range 3 {
+			x := r.create()
+			go r.node.Confirm(x)
+		}
+		time.Sleep(500 * time.Millisecond)
+		r.kill()
+		r.boot()
+		time.Sleep(2 * time.Second)
+		if asked := r.node.Status().Counts.ByState[journal.StateInDoubt]; asked != 3 {
+			t.Errorf("%d payments are in doubt, want the 3 of the past life", asked)
+		}
+		r.kill()
+		r.boot()
+		synctest.Wait()
+		if taken := r.node.Status().Gate.Taken; taken < 3 {
+			t.Errorf("the third life counts %d seats, want the 3 of the first", taken)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			x := r.create()
+			x.Budget = 30 * time.Second
+			wg.Go(func() { r.node.Confirm(x) })
+		}
+		wg.Wait()
+		if r.core.insideMax > 4 {
+			t.Errorf("%d were inside at once, the limit is 4", r.core.insideMax)
+		}
+	})
+}
+
 // Leadership is lost and won by the same process, with calls of its own inside: they keep their seats, and answer once.
 func TestSeatsAreExact_AcrossALostLeadership(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
