@@ -40,8 +40,17 @@ func sound() *account {
 	return &account{
 		payments: []string{settledLine, reversedLine, cancelLine, waitingLine}, references: []string{settledRef, reversedRef}, ledger: ledger(2, 1, 100, 0),
 		told: []Told{
-			{"s", ByAPI, "RCVD", 1}, {"s", ByWebhook, "ACSC", 3}, {"s", ByAPI, "ACSP", 2}, {"s", ByWebhook, "ACSP", 2}, {"s", ByAPI, "ACSC", 3}, {"s", ByPage, "ACSC", 0},
-			{"r", ByAPI, "RCVD", 1}, {"r", ByWebhook, "PDNG", 3}, {"r", ByWebhook, "RJCT", 5}, {"c", ByWebhook, "CANC", 2}, {"w", ByPage, Refused, 0},
+			{"s", ByAPI, "RCVD", 1},
+			{"s", ByWebhook, "ACSC", 3},
+			{"s", ByAPI, "ACSP", 2},
+			{"s", ByWebhook, "ACSP", 2},
+			{"s", ByAPI, "ACSC", 3},
+			{"s", ByPage, "ACSC", 0},
+			{"r", ByAPI, "RCVD", 1},
+			{"r", ByWebhook, "PDNG", 3},
+			{"r", ByWebhook, "RJCT", 5},
+			{"c", ByWebhook, "CANC", 2},
+			{"w", ByPage, Refused, 0},
 		},
 		webhooks: true,
 	}
