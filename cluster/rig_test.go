@@ -26,7 +26,6 @@ type rig struct {
 	cfg     Config
 	open    bool
 	made    uint32
-	world   uint32
 	commit  time.Duration
 }
 
