@@ -32,8 +32,8 @@ func TestAtMostOneDebit_NothingAcknowledgedIsLost_KillTheBank(t *testing.T) {
 	}
 	l.progress(20)
 	l.finish()
-	// The minute is counted from the last kill: a bank that is killed again before send-by and core limit have passed begins to
-	// wait anew, since what its past life has sent may still be on its way.
+	// The minute is counted from the last kill, by the audit: what the core does not know of may be on its way until send-by and
+	// core limit have passed, and a bank that is killed again before that begins to wait anew.
 	t.Logf("%d kills; from a kill until ready again %v on average", kills, (down / time.Duration(kills)).Round(time.Millisecond))
 	report := r.audit()
 	if report.Settled < 20*kills {
@@ -58,5 +58,4 @@ func TestAtMostOneDebit_NothingAcknowledgedIsLost_KillTheCore(t *testing.T) {
 	if report.Settled < 20*kills {
 		t.Errorf("only %d payments were settled", report.Settled)
 	}
-	r.withinAMinute(report)
 }
