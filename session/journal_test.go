@@ -172,6 +172,32 @@ func TestRightCodesOfRefusedPaymentsLockNobodyOut_OnTheJournal(t *testing.T) {
 	})
 }
 
+// The customer's own browser has been idle for too long, a copy of its cookie has not. Signing out ends both.
+func TestOutMeansOut_SigningOutAfterIdlingEndsACopyThatWasKeptAlive_OnTheJournal(t *testing.T) {
+	onTheJournal(t, func(t *testing.T, _ *ledger, node func() *Store) {
+		s := node()
+		in := signedIn(t, s)
+		time.Sleep(IdleLimit - time.Minute)
+		copied, err := s.Open([]byte(in.Cookie))
+		if err != nil {
+			t.Fatal(err)
+		}
+		renewed := s.Renew(copied)
+		time.Sleep(IdleLimit - time.Minute)
+		if _, err := s.Open([]byte(in.Cookie)); !errors.Is(err, ErrIdle) {
+			t.Fatalf("Open = %v", err)
+		}
+		ending, err := s.OpenToEnd([]byte(in.Cookie))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SignOut(ending, soon()); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, node(), renewed, ErrEnded)
+	})
+}
+
 func TestOutMeansOut_OnTheJournal(t *testing.T) {
 	onTheJournal(t, func(t *testing.T, l *ledger, node func() *Store) {
 		here, there := node(), node()

@@ -147,12 +147,16 @@ func (s *Store) Close() { s.profiles.close() }
 // Open gives the session of a cookie's value: ErrNoSession, ErrExpired, ErrReplaced, ErrEnded or ErrIdle if there is none.
 // It asks the journal on every call whether the session is in force. cookie is not kept.
 func (s *Store) Open(cookie []byte) (*Session, error) {
-	session, err := s.openSession(cookie)
+	session, err := s.openSession(cookie, false)
 	s.metrics.opened(err)
 	return session, err
 }
 
-func (s *Store) openSession(cookie []byte) (*Session, error) {
+// OpenToEnd is Open for SignOut only: it opens a session that has been idle for too long as well. A copy of its cookie may have been kept
+// alive elsewhere, so whoever asks for its end must get it.
+func (s *Store) OpenToEnd(cookie []byte) (*Session, error) { return s.openSession(cookie, true) }
+
+func (s *Store) openSession(cookie []byte, idle bool) (*Session, error) {
 	now := s.clock()
 	c, err := s.openCookie(cookie, now)
 	if err != nil {
@@ -165,7 +169,7 @@ func (s *Store) openSession(cookie []byte) (*Session, error) {
 	if err := s.inForce(c.customer, c.epoch, c.signedIn, ms); err != nil {
 		return nil, err
 	}
-	if ms-c.lastSeen >= journal.Millis(IdleLimit.Milliseconds()) {
+	if !idle && ms-c.lastSeen >= journal.Millis(IdleLimit.Milliseconds()) {
 		return nil, ErrIdle
 	}
 	profile, err := s.profile(c.customer, c.epoch, now)

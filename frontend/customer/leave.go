@@ -47,7 +47,7 @@ func (c *Pages) signOut(q *request) {
 	if id, ok := q.UserValue("id").(string); ok {
 		c.locate(q, id)
 	}
-	s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie))
+	s, err := c.Sessions.OpenToEnd(q.Request.Header.Cookie(c.cookie))
 	if err == nil {
 		if q.session = s; !c.own(q) {
 			return

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -29,6 +30,10 @@ const (
 	ImportLinesMax = 2_000_000
 	// ImportParallel is how many lines of an import are under way in the journal at once.
 	ImportParallel = 256
+	// ConnectionsMax bounds the connections of the port.
+	ConnectionsMax = 256
+	// ReadTimeout bounds the sending of a request; a million customers are imported in one.
+	ReadTimeout = 10 * time.Minute
 	// ScrapesMax bounds the scrapes of /metrics at once.
 	ScrapesMax = 2
 )
@@ -99,9 +104,25 @@ func New(c Config) (http.Handler, error) {
 	return harden(mux), nil
 }
 
-// harden sets the headers that every answer bears.
+// Starting is the port before the bank is open: alive, and not ready.
+func Starting() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", new(port).live)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "starting", "the node is reading its journal; customers should not be sent here yet")
+	})
+	return harden(mux)
+}
+
+// harden sets the headers that every answer bears. The port listens on loopback, so a request that names another host comes from a page
+// that had its own name point here (DNS rebinding).
 func harden(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(r.Host) {
+			fail(w, http.StatusForbidden, "forbidden", "this port answers to localhost and loopback addresses only")
+			return
+		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -109,6 +130,15 @@ func harden(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
+}
+
+func loopback(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = strings.Trim(hostPort, "[]")
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (p *port) authenticated(next http.HandlerFunc) http.HandlerFunc {

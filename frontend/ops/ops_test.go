@@ -90,7 +90,7 @@ func newPort(t testing.TB, b *bank, checks ...Check) http.Handler {
 }
 
 func ask(h http.Handler, method, path, bearer, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r := httptest.NewRequest(method, "http://127.0.0.1:9090"+path, strings.NewReader(body))
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
@@ -116,6 +116,37 @@ func TestEveryVerbAsksForTheToken(t *testing.T) {
 	if _, err := New(Config{Token: "short"}); err == nil {
 		t.Error("a short token was taken")
 	}
+}
+
+func TestPageOfAnotherNameIsToldNothing(t *testing.T) {
+	h := newPort(t, &bank{})
+	f := func(host string, want int) {
+		t.Helper()
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%q was answered %d", host, w.Code)
+		}
+	}
+	f("localhost:9090", http.StatusOK)
+	f("[::1]:9090", http.StatusOK)
+	f("127.0.0.1", http.StatusOK)
+	f("rebound.example:9090", http.StatusForbidden)
+	f("", http.StatusForbidden)
+}
+
+func TestPortIsAliveBeforeTheBankIsOpen(t *testing.T) {
+	h := Starting()
+	f := func(path string, want int) {
+		t.Helper()
+		if w := ask(h, "GET", path, "", ""); w.Code != want {
+			t.Errorf("%s answered %d", path, w.Code)
+		}
+	}
+	f("/livez", http.StatusOK)
+	f("/readyz", http.StatusServiceUnavailable)
+	f("/", http.StatusServiceUnavailable)
 }
 
 func TestReadinessNamesWhatIsNotWellAndWhatToDo(t *testing.T) {

@@ -12,10 +12,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 
 	"netbank/cluster"
 	"netbank/cluster/gate"
@@ -50,6 +52,7 @@ type Bank struct {
 	hooks    *webhook.Dispatcher
 	signer   *signer
 	draining chan struct{}
+	port     *port
 }
 
 // Run opens the bank, serves until ctx is done, and closes it in order. ready is called once, when every door is open.
@@ -66,6 +69,7 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 	}
 	defer doors.close()
 	defer b.close()
+	b.startOperator(doors.operator)
 	if err := b.openJournal(); err != nil {
 		return err
 	}
@@ -164,7 +168,7 @@ func (b *Bank) openJournal() (err error) {
 	var node *cluster.Node
 	opened := make(chan struct{})
 	b.link, err = corelink.Open(corelink.Config{
-		Addr: c.CoreAddr, Pin: pin, Conns: c.CoreConns, InFlightMax: max(corelink.DefaultInFlightMax, 2*c.CoreSeats/max(c.CoreConns, 1)),
+		Addr: c.CoreAddr, Pin: pin, Conns: c.CoreConns, InFlightMax: min(max(corelink.DefaultInFlightMax, 2*c.CoreSeats/max(c.CoreConns, 1)), corelink.MaxInFlight),
 		Acquirer: c.CoreAcquirer, Terminal: c.CoreTerminal, Acceptor: c.CoreAcceptor, Location: time.UTC, Logger: b.logger,
 		OnLate: func(l coreadapter.LateAnswer) {
 			select {
@@ -228,6 +232,7 @@ func (b *Bank) openSessions() (err error) {
 }
 
 func (b *Bank) close() {
+	b.port.Close()
 	if b.api != nil {
 		b.api.Close()
 	}
@@ -276,8 +281,29 @@ func (b *Bank) checks() []ops.Check {
 	}
 }
 
-// operator makes the operator's port.
-func (b *Bank) operator() (*http.Server, error) {
+// port is the operator's port. It is up before the journal is, whose replay may take long: a supervisor that asks /livez must not
+// take a bank that is starting for a dead one.
+type port struct {
+	*http.Server
+	handler atomic.Pointer[http.Handler]
+	served  chan error
+}
+
+func (b *Bank) startOperator(l net.Listener) {
+	p := &port{served: make(chan error, 1)}
+	starting := ops.Starting()
+	p.handler.Store(&starting)
+	p.Server = &http.Server{
+		Handler:        http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }),
+		MaxHeaderBytes: ops.HeaderBytesMax, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: ops.ReadTimeout, IdleTimeout: 30 * time.Second,
+		ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelWarn),
+	}
+	go func() { p.served <- p.Serve(netutil.LimitListener(l, ops.ConnectionsMax)) }()
+	b.port = p
+}
+
+// operator makes the operator's port as it is once the bank is open.
+func (b *Bank) operator() (http.Handler, error) {
 	c := &b.config
 	if err := EnsureToken(c.OperatorTokenFile); err != nil {
 		return nil, err
@@ -290,15 +316,8 @@ func (b *Bank) operator() (*http.Server, error) {
 	if params == (session.Params{}) {
 		params = session.Standard
 	}
-	handler, err := ops.New(ops.Config{
+	return ops.New(ops.Config{
 		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash), Gatherer: b.registry, Token: token,
 		Checks: b.checks(), BankName: c.BankName, Logger: b.logger, Extra: c.Lab.Operator,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &http.Server{
-		Handler: handler, MaxHeaderBytes: ops.HeaderBytesMax, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second,
-		ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelWarn),
-	}, nil
 }

@@ -29,6 +29,7 @@ func TestUnsafeConfigurationsAreRefusedBeforeAnythingIsOpened(t *testing.T) {
 		}
 	}
 	refuse(Config{OperatorAddr: "0.0.0.0:9090", CoreSeats: 64}, ExitUsage, "loopback only")
+	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 64, CustomerURL: "http://pay.bank.example"}, ExitUsage, "https")
 	refuse(Config{OperatorAddr: "9090", CoreSeats: 64}, ExitUsage, "host:port")
 	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 0}, ExitUsage, "1 to 4096")
 	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 64, PartnerCert: "nowhere.pem"}, ExitUsage, "--partner-cert")

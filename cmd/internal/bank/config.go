@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -89,13 +90,21 @@ func (c *Config) check() error {
 	if err != nil {
 		return usage("--operator-addr is %q; write host:port", c.OperatorAddr)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !onLoopback(host) {
 		return usage("--operator-addr is %s: the operator's port speaks plain HTTP and listens on loopback only; reach it through an SSH tunnel", c.OperatorAddr)
+	}
+	if u, err := url.Parse(c.CustomerURL); err == nil && u.Scheme == "http" && !onLoopback(u.Hostname()) {
+		return usage("--customer-url is %s: off loopback customers are reached over https, or their cookies travel in clear; end TLS in front, and name that address", c.CustomerURL)
 	}
 	if c.CoreSeats < 1 || c.CoreSeats > 4096 {
 		return usage("--core-seats is %d; it may be 1 to 4096", c.CoreSeats)
 	}
 	return nil
+}
+
+func onLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // tokenBytes is how many random bytes an operator's token has.

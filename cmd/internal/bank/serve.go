@@ -3,7 +3,6 @@ package bank
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,7 +50,8 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	group.Go(func() error {
 		return edge.Serve(ctx, b.api.Server(edge.Limits{}), d.partner, drain)
 	})
-	group.Go(func() error { return b.serveOperator(ctx, operator, d) })
+	b.port.handler.Store(&operator)
+	group.Go(func() error { return b.watchOperator(ctx) })
 	group.Go(func() error { b.rotateKeys(ctx); return nil })
 	group.Go(func() error { b.hooks.Run(ctx); return nil })
 	group.Go(func() error { boundMemory(ctx); return nil })
@@ -75,25 +75,19 @@ func (b *Bank) openPartner() (err error) {
 	return err
 }
 
-// serveOperator keeps the operator's port up until the other doors are closed.
-func (b *Bank) serveOperator(ctx context.Context, server *http.Server, d *doors) error {
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(d.operator) }()
+// watchOperator keeps the operator's port up until the other doors are closed.
+func (b *Bank) watchOperator(ctx context.Context) error {
 	select {
-	case err := <-served:
-		if errors.Is(err, http.ErrServerClosed) {
-			return nil
-		}
+	case err := <-b.port.served:
 		return err
 	case <-ctx.Done():
 	}
 	close(b.draining)
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 	defer cancel()
-	if err := server.Shutdown(limit); err != nil {
-		server.Close()
+	if err := b.port.Shutdown(limit); err != nil {
+		b.port.Close()
 	}
-	<-served
 	return nil
 }
 
