@@ -32,6 +32,21 @@ func TestSeatsAreExact_NeverMoreInsideThanTheLimit(t *testing.T) {
 	})
 }
 
+// overfill confirms twice as many payments as there are seats, and looks for the most that were inside at once.
+func overfill(t *testing.T, r *rig, limit int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range 2 * limit {
+		x := r.create()
+		x.Budget = 30 * time.Second
+		wg.Go(func() { r.node.Confirm(x) })
+	}
+	wg.Wait()
+	if r.core.insideMax > limit {
+		t.Errorf("%d were inside at once, the limit is %d", r.core.insideMax, limit)
+	}
+}
+
 // The process dies with its seats taken. The next one counts them all, until they are surely over.
 func TestSeatsAreExact_AcrossARestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
@@ -49,16 +64,7 @@ func TestSeatsAreExact_AcrossARestart(t *testing.T) {
 		if taken := r.node.Status().Gate.Taken; taken != 3 {
 			t.Errorf("the new leader counts %d seats, want 3", taken)
 		}
-		var wg sync.WaitGroup
-		for range 8 {
-			x := r.create()
-			x.Budget = 30 * time.Second
-			wg.Go(func() { r.node.Confirm(x) })
-		}
-		wg.Wait()
-		if r.core.insideMax > 4 {
-			t.Errorf("%d were inside at once, the limit is 4", r.core.insideMax)
-		}
+		overfill(t, r, 4)
 	})
 }
 
@@ -81,16 +87,7 @@ func TestSeatsAreExact_AcrossARestart_InDoubtAndStillInside(t *testing.T) {
 		if taken := r.node.Status().Gate.TakenBy[gate.Confirm]; taken != 3 {
 			t.Errorf("the new leader counts %d seats of payments, want 3", taken)
 		}
-		var wg sync.WaitGroup
-		for range 8 {
-			x := r.create()
-			x.Budget = 30 * time.Second
-			wg.Go(func() { r.node.Confirm(x) })
-		}
-		wg.Wait()
-		if r.core.insideMax > 4 {
-			t.Errorf("%d were inside at once, the limit is 4", r.core.insideMax)
-		}
+		overfill(t, r, 4)
 	})
 }
 
