@@ -367,7 +367,7 @@ func (l *leader) coarsely() {
 }
 
 // housekeeping commits what time alone has decided: expiries, and the end of retention. One of each is under way at a
-// time; what does not fit into one is followed by the next at once.
+// time. What does not fit into one is followed by the next: at once for expiries, which people wait for.
 func (l *leader) housekeeping() {
 	if l.now-l.expired >= expireEvery && !l.expiring {
 		l.expire()
@@ -403,8 +403,9 @@ func (l *leader) prune() {
 	l.pruning = true
 	c.done = func(l *leader) {
 		l.pruning = false
-		if c.result.Verdict == journal.TooMany && l.phase == ready {
-			l.prune()
+		if c.result.Verdict == journal.TooMany {
+			// The rest follows with the next coarse tick. One after the other at once, they would leave no room for payments.
+			l.pruned = l.now - pruneEvery
 		}
 	}
 	l.queue(c)

@@ -55,7 +55,7 @@ func DefaultLimits() Limits {
 		PartnerNotices: 1 << 23,
 		ExpireIDs:      1024,
 		OutboxIDs:      1024,
-		PruneRecords:   4096,
+		PruneRecords:   1024,
 		Stored:         1 << 28,
 
 		AccountBytes:   34,

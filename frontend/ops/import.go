@@ -112,10 +112,20 @@ func (p *port) importCustomers(w http.ResponseWriter, r *http.Request) {
 		}
 		put.TotpSealed = p.Credentials.TOTP(journal.CustomerID(in.ID), seed)
 		for _, a := range in.Accounts {
+			if !isAccount(a.Number) {
+				return nil, fmt.Errorf("customer %d: an account number is not 1 to %d digits, which is what the core's wire can carry", in.ID, accountDigitsMax)
+			}
 			put.Accounts = append(put.Accounts, &command.Account{Number: a.Number, Currency: a.Currency, Label: a.Label})
 		}
 		return &journal.Command{Body: &command.Command_PutCustomer{PutCustomer: put}}, nil
 	})
+}
+
+// accountDigitsMax is what field 2 of the core's wire holds (ISO 8583: n..19).
+const accountDigitsMax = 19
+
+func isAccount(number string) bool {
+	return number != "" && len(number) <= accountDigitsMax && strings.Trim(number, "0123456789") == ""
 }
 
 // strict decodes one object and refuses fields it does not know, so that a misspelt one is not lost quietly.

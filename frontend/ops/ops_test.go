@@ -190,17 +190,18 @@ func TestImportsTakeGoodLinesAndNameBadOnes(t *testing.T) {
 	lines := strings.Join([]string{
 		customerLine, "", `{"id":8,"username":"x","passwrod":"y"}`, `not json`, `{"id":9,"username":"z","totp":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}`,
 		`{"id":10,"username":"w","passwordHash":"weak","totp":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}`, `{"id":11,"username":"v","password":"lotus-river-42","totp":"1"}`,
+		`{"id":12,"username":"u","password":"lotus-river-42","totp":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ","accounts":[{"number":"DE89370400440532013000","currency":"EUR"}]}`,
 	}, "\n")
 	w := ask(h, "POST", "/api/v1/customers", token, lines)
 	var out Imported
 	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
 		t.Fatal(err)
 	}
-	if w.Code != http.StatusUnprocessableEntity || out.Imported != 1 || out.Failed != 5 || len(b.commands) != 1 {
+	if w.Code != http.StatusUnprocessableEntity || out.Imported != 1 || out.Failed != 6 || len(b.commands) != 1 {
 		t.Fatalf("answered %d %+v, %d commands", w.Code, out, len(b.commands))
 	}
 	all := strings.Join(out.Errors, "\n")
-	for _, want := range []string{`line 3: `, `passwrod`, `line 4: `, `line 5: customer 9: give either`, `line 6: customer 10: too weak`, `line 7: customer 11: totp`} {
+	for _, want := range []string{`line 3: `, `passwrod`, `line 4: `, `line 5: customer 9: give either`, `line 6: customer 10: too weak`, `line 7: customer 11: totp`, `line 8: customer 12: an account number is not 1 to 19 digits`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the errors lack %q:\n%s", want, all)
 		}
