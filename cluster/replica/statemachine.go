@@ -150,7 +150,6 @@ type pending struct {
 	live       *journal.Live
 	checkpoint string
 	bytes      int64
-	persisted  bool
 }
 
 // Snapshot implements raft.FSM. Raft applies nothing while it runs.

@@ -19,12 +19,10 @@ import (
 type moody struct {
 	t *testing.T
 
-	mu       sync.Mutex
-	rnd      *rand.Rand
-	seen     map[uint32]int    // complete 0200s by STAN
-	said     map[uint32]string // the code of the core's own ledger, fixed at first sight
-	inFlight int
-	most     int
+	mu   sync.Mutex
+	rnd  *rand.Rand
+	seen map[uint32]int    // complete 0200s by STAN
+	said map[uint32]string // the code of the core's own ledger, fixed at first sight
 }
 
 func (c *moody) dice(n int) int {

@@ -153,6 +153,7 @@ func status(code int, header ...string) *http.Response {
 func (s *site) RoundTrip(r *http.Request) (*http.Response, error) {
 	io.Copy(io.Discard, r.Body)
 	s.mu.Lock()
+	//lint:ignore SA1008 the headers go out in lower case, as the standard writes them
 	s.came = append(s.came, arrival{time.Now(), r.Header["webhook-id"][0], r.URL.String()})
 	s.now++
 	s.nowMost = max(s.nowMost, s.now)
