@@ -81,6 +81,8 @@ type Config struct {
 	AcceptClock bool
 	// AdmissionOff takes the limit away, up to gate.CeilingMax seats. For experiments that show what the gate is for.
 	AdmissionOff bool
+	// Wall is the machine's clock; nil means time.Now. netbank-lab sets it wrong, to see what happens.
+	Wall func() time.Time
 	// Registerer takes the metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Logger; nil means that nothing is logged.
@@ -104,6 +106,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	}
+	if c.wall == nil {
+		c.wall = c.Wall
 	}
 	if c.wall == nil {
 		c.wall = time.Now

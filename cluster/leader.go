@@ -359,6 +359,7 @@ func (l *leader) coarsely() {
 		return
 	}
 	l.n.clock.check()
+	l.publishEdge() // or the doors would refuse for another tick after the operator sees that all is well
 	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence()
 	l.breaker.pass(l)
 	snapshot := l.gate.Snapshot()

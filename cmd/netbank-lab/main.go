@@ -93,10 +93,14 @@ type labBank struct {
 	bank.Config
 	PasswordHash string `help:"standard or cheap." enum:"standard,cheap" default:"standard"`
 	DemoFile     string `help:"Whose codes the demo phone shows." type:"path"`
+	ClockFile    string `help:"A file that holds how far the bank's clock is to be off, such as 8s; read again all the time." type:"path"`
 	Verbose      bool   `help:"Log more."`
 }
 
 func (b *labBank) Run() error {
+	if b.ClockFile != "" {
+		b.Lab.Wall = lab.WrongClock(b.ClockFile)
+	}
 	if b.PasswordHash == "cheap" {
 		b.Lab.Params, b.Lab.AllowCheapHash = session.Cheap, true
 	}

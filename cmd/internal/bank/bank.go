@@ -185,7 +185,7 @@ func (b *Bank) openJournal() (err error) {
 	}
 	node, err = cluster.Open(cluster.Config{
 		Replica: replica.Config{Dir: filepath.Clean(c.DataDir), Node: 1, Logger: b.logger, SnapshotBytes: c.SnapshotBytes},
-		Core:    core{b.link}, Gate: gate.Config{Limit: c.CoreSeats, Ceiling: c.CoreSeats}, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
+		Core:    core{b.link}, Gate: gate.Config{Limit: c.CoreSeats, Ceiling: c.CoreSeats}, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock, Wall: c.Lab.Wall,
 		Registerer: b.registry, Logger: b.logger,
 	})
 	switch {

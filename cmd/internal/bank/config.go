@@ -62,6 +62,7 @@ type Config struct {
 type Lab struct {
 	Params         session.Params // of new password hashes; zero: session.Standard
 	AllowCheapHash bool
+	Wall           func() time.Time        // a clock that may be wrong; nil: time.Now
 	Operator       map[string]http.Handler // further pages of the operator's port
 }
 

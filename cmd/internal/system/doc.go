@@ -9,6 +9,5 @@
 // often bank and core are killed, and NETBANK_SEED repeats a run's choices. Times depend on the machine, so a seed repeats the
 // choices, not the interleaving.
 //
-// A clock that is wrong is tried in package cluster, whose tests own the clock; no process here can be given another time without
-// changing the whole machine's. The full disk needs a mount, so the superuser; without it that test says so and is skipped.
+// The wrong clock is the bank's own, shifted by a flag that only netbank-lab has. The full disk needs a mount, so the superuser; without it that test says so and is skipped.
 package system
