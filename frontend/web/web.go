@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"io/fs"
 	"path"
 	"strings"
 
@@ -228,6 +227,3 @@ func Languages(current Locale, address string) []LanguageLink {
 	}
 	return links
 }
-
-// Templates gives the template files, for tests that look for keys and inline styles.
-func Templates() fs.FS { return files }

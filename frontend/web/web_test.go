@@ -47,11 +47,11 @@ func TestTemplatesUseOnlySentencesThatExistAndNothingInline(t *testing.T) {
 	known := sentencesOf(t, English)
 	used := regexp.MustCompile(`\bt "([a-z-]+)"`)
 	inline := regexp.MustCompile(`(?i)<script|<style|\sstyle=|\son[a-z]+=`)
-	err := fs.WalkDir(Templates(), "templates", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		text, err := fs.ReadFile(Templates(), path)
+		text, err := fs.ReadFile(files, path)
 		if err != nil {
 			return err
 		}

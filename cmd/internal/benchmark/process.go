@@ -1,26 +1,22 @@
 package benchmark
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
+
+	"netbank/cmd/internal/lab"
 )
 
-// Waits for processes.
-const (
-	readyLimit = 60 * time.Second
-	readyPoll  = 50 * time.Millisecond
-	stopLimit  = 20 * time.Second
-)
+// stopLimit is how long a process may take to end by itself.
+const stopLimit = 20 * time.Second
 
 // process is a child: another run of this program.
 type process struct {
@@ -68,34 +64,19 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 func (p *process) alive() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("benchmark: %s has ended (%v); its last line: %s", p.name, p.err, lastLine(p.log))
+		return fmt.Errorf("benchmark: %s has ended (%v); its last line: %s", p.name, p.err, lab.LastLine(p.log))
 	default:
 		return nil
 	}
 }
 
-// await asks an address until it answers 200.
+// await asks an address until it answers 200, or the process has ended.
 func (p *process) await(ctx context.Context, url string) error {
-	limit := time.NewTimer(readyLimit)
-	defer limit.Stop()
-	client := &http.Client{Timeout: 2 * time.Second}
-	for {
-		if resp, err := client.Get(url); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-p.ended:
-			return p.alive()
-		case <-limit.C:
-			return fmt.Errorf("benchmark: %s did not answer at %s within %v; its last line: %s", p.name, url, readyLimit, lastLine(p.log))
-		case <-time.After(readyPoll):
-		}
+	err := lab.Await(ctx, url, p.alive)
+	if errors.Is(err, lab.ErrSilent) {
+		return fmt.Errorf("benchmark: %s: %w; its last line: %s", p.name, err, lab.LastLine(p.log))
 	}
+	return err
 }
 
 // stop asks the process to end, and ends it when it does not.
@@ -107,15 +88,6 @@ func (p *process) stop() {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 	}
-}
-
-func lastLine(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(string(bytes.TrimSpace(text)), "\n")
-	return lines[len(lines)-1]
 }
 
 // freeAddrs finds addresses of the loopback that nobody listens on. Another process may take one before it is used; then the

@@ -74,7 +74,7 @@ func (c *child) run(ctx context.Context) error {
 		}
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exitConfigured(exit.ExitCode()) {
-			why := strings.TrimPrefix(lastLine(filepath.Join(c.dir, c.name+".log")), "netbank-lab: ")
+			why := strings.TrimPrefix(LastLine(filepath.Join(c.dir, c.name+".log")), "netbank-lab: ")
 			return &bank.Error{Code: exit.ExitCode(), Err: fmt.Errorf("lab: %s cannot run: %s", c.name, why)}
 		}
 		now := time.Now()

@@ -42,8 +42,6 @@ type Dev struct {
 	PasswordHash string `help:"standard (argon2id, 19 MiB) or cheap, which hides what sign-ins cost and is for measuring only." enum:"standard,cheap" default:"standard"`
 }
 
-const readyLimit = 60 * time.Second
-
 // Run runs the bank until it is interrupted.
 func (d *Dev) Run() error {
 	if d.Customers < 2 || d.Customers > CustomersMax {
@@ -208,44 +206,26 @@ func openLog(path string) (*os.File, error) {
 // printTail shows the last lines of the children's logs, which say more than an exit code.
 func printTail(w io.Writer, paths ...string) {
 	for _, path := range paths {
-		if line := lastLine(path); line != "" {
+		if line := LastLine(path); line != "" {
 			fmt.Fprintf(w, "%s: %s\n", filepath.Base(path), line)
 		}
 	}
 }
 
-// lastLine gives the last line of a log, or nothing.
-func lastLine(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return lines[len(lines)-1]
-}
-
-// waitFor asks an address until it answers 200.
+// waitFor asks an address until it answers 200, or a child has failed.
 func (d *Dev) waitFor(ctx context.Context, failures chan error, url string) error {
-	limit := time.NewTimer(readyLimit)
-	defer limit.Stop()
-	client := &http.Client{Timeout: 2 * time.Second}
-	for {
-		if resp, err := client.Get(url); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
+	err := Await(ctx, url, func() error {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
 		case err := <-failures:
 			return err
-		case <-limit.C:
-			return fmt.Errorf("%s did not answer within %v; the logs in %s say why", url, readyLimit, d.DataDir)
-		case <-time.After(50 * time.Millisecond):
+		default:
+			return nil
 		}
+	})
+	if errors.Is(err, ErrSilent) {
+		return fmt.Errorf("%w; the logs in %s say why", err, d.DataDir)
 	}
+	return err
 }
 
 func (d *Dev) passwordHash() (string, error) {
