@@ -9,6 +9,7 @@ import (
 
 	"netbank/bench/audit"
 	"netbank/bench/load"
+	"netbank/bench/people"
 	"netbank/bench/report"
 )
 
@@ -39,11 +40,11 @@ var errCustomers = errors.New("no customer is left who has not paid; seed more w
 // single measures one node through its doors.
 type single struct {
 	bench
-	m      *maker
-	people []person
-	free   []order // created, not yet given to a customer
-	next   int     // the next customer
-	number int64   // of the next create
+	m      *people.Maker
+	people []people.Person
+	free   []people.Order // created, not yet given to a customer
+	next   int            // the next customer
+	number int64          // of the next create
 	told   []audit.Told
 	ids    []string // of every payment created
 }
@@ -63,17 +64,17 @@ func Single(ctx context.Context, target *Target, o Options) (*report.Result, err
 		Phases: []report.Phase{}, Profiles: []report.Profile{}, Void: []string{}, Failures: []string{}, Notes: []string{},
 	}
 	var err error
-	if s.people, err = peopleOf(target.Demo); err != nil {
+	if s.people, err = people.Of(target.Demo); err != nil {
 		return nil, err
 	}
 	if s.doors, err = target.open(ctx, o.Connections); err != nil {
 		return nil, err
 	}
 	defer s.doors.close()
-	s.m = &maker{
+	s.m = &people.Maker{
 		// The bank is new, so that keys of the seed are too; the same seed then offers the same requests, to the byte.
-		seed: o.Seed, run: "b" + strconv.FormatUint(o.Seed, 36) + "-", customerHost: s.doors.customerHost,
-		partnerHost: s.doors.partnerHost, redirect: target.Demo.Partner.RedirectURI, cookie: s.doors.cookie,
+		Seed: o.Seed, Run: "b" + strconv.FormatUint(o.Seed, 36) + "-", CustomerHost: s.doors.customerHost,
+		PartnerHost: s.doors.partnerHost, Redirect: target.Demo.Partner.RedirectURI, Cookie: s.doors.cookie,
 	}
 	for _, part := range []struct {
 		name string
@@ -92,12 +93,12 @@ func Single(ctx context.Context, target *Target, o Options) (*report.Result, err
 
 // creating makes work that creates payments, and the function that takes up what was created.
 func (s *single) creating(clients int) (load.Work, func()) {
-	made, said := make([][]order, clients), newWords(clients)
+	made, said := make([][]people.Order, clients), people.NewWords(clients)
 	work := func(c *load.Client, n int64) load.Verdict {
-		o, v := s.m.order(c, n)
+		o, v := s.m.Place(c, n)
 		if v.Outcome == load.Completed {
 			made[c.Index] = append(made[c.Index], o)
-			said.add(c.Index, audit.Told{Payment: o.id, Source: audit.ByAPI, Status: "RCVD", Version: 1})
+			said.Add(c.Index, audit.Told{Payment: o.ID, Source: audit.ByAPI, Status: "RCVD", Version: 1})
 		}
 		return v
 	}
@@ -105,37 +106,18 @@ func (s *single) creating(clients int) (load.Work, func()) {
 		for _, mine := range made {
 			s.free = append(s.free, mine...)
 			for i := range mine {
-				s.ids = append(s.ids, mine[i].id)
+				s.ids = append(s.ids, mine[i].ID)
 			}
 		}
-		s.told = append(s.told, said.all()...)
+		s.told = append(s.told, said.All()...)
 	}
-}
-
-// order creates the nth payment.
-func (m *maker) order(c *load.Client, n int64) (order, load.Verdict) {
-	c.Scratch = m.create(c.Scratch[:0], n)
-	r, err := c.Do(c.Scratch)
-	switch {
-	case err != nil:
-		return order{}, failed(load.Reason(err))
-	case r.Status == 429 || r.Status == 503:
-		return order{}, load.Verdict{Outcome: load.Refused, Reason: fmt.Sprint("status ", r.Status)}
-	case r.Status != 201:
-		return order{}, failed(fmt.Sprint("status ", r.Status))
-	}
-	id, link, ok := created(r.Body)
-	if !ok {
-		return order{}, failed("a create without id or link")
-	}
-	return order{id, link}, load.Verdict{}
 }
 
 func (s *single) creates(ctx context.Context) error {
 	work, take := s.creating(s.Connections)
 	r, err := s.beside(ctx, report.Phase{
 		Name: "create", What: "payments created over the partner API", Server: "bank", TLS: true, Unit: "payments", RequestsEach: 1,
-	}, s.m.create, load.Run{Pool: s.doors.partner, Work: work, WarmUp: s.warmUp(), Measure: s.measure(), From: s.number})
+	}, s.m.Create, load.Run{Pool: s.doors.partner, Work: work, WarmUp: s.warmUp(), Measure: s.measure(), From: s.number})
 	if err != nil {
 		return err
 	}
@@ -167,37 +149,18 @@ func (s *single) statuses(ctx context.Context) error {
 	ids := s.ids
 	pick := func(n int64) string { return ids[load.Mix(s.Seed, uint64(n))%uint64(len(ids))] }
 	work := func(c *load.Client, n int64) load.Verdict {
-		_, _, v := s.m.ask(c, pick(n), n)
+		_, _, v := s.m.Ask(c, pick(n), n)
 		return v
 	}
 	_, err := s.beside(ctx, report.Phase{
 		Name: "status", What: "status reads over the partner API, of payments picked at random", Server: "bank", TLS: true, Unit: "requests", RequestsEach: 1,
-	}, func(b []byte, n int64) []byte { return s.m.status(b, pick(n), n) }, load.Run{Pool: s.doors.partner, Work: work, WarmUp: s.warmUp(), Measure: s.measure()})
+	}, func(b []byte, n int64) []byte { return s.m.Status(b, pick(n), n) }, load.Run{Pool: s.doors.partner, Work: work, WarmUp: s.warmUp(), Measure: s.measure()})
 	return err
-}
-
-// ask reads a payment's status.
-func (m *maker) ask(c *load.Client, id string, n int64) (status string, version uint32, v load.Verdict) {
-	c.Scratch = m.status(c.Scratch[:0], id, n)
-	r, err := c.Do(c.Scratch)
-	switch {
-	case err != nil:
-		return "", 0, failed(load.Reason(err))
-	case r.Status == 429 || r.Status == 503:
-		return "", 0, load.Verdict{Outcome: load.Refused, Reason: fmt.Sprint("status ", r.Status)}
-	case r.Status != 200:
-		return "", 0, failed(fmt.Sprint("status ", r.Status))
-	}
-	status, version, ok := standing(r.Body)
-	if !ok {
-		return "", 0, failed("a status without its code")
-	}
-	return status, version, load.Verdict{}
 }
 
 // arrivals signs customers in, each with a payment of his own, until want of them are at the code page or the time is over.
 // With a name it is a phase of the report.
-func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, error) {
+func (s *single) arrivals(ctx context.Context, name string, want int) ([]people.Checkout, error) {
 	want = min(want, len(s.people)-s.next)
 	if err := s.stock(ctx, want); err != nil {
 		return nil, err
@@ -205,13 +168,13 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, 
 	if want = min(want, len(s.free)); want <= 0 {
 		return nil, errCustomers
 	}
-	visits := make([]visit, want)
+	visits := make([]people.Checkout, want)
 	for i := range visits {
-		visits[i] = visit{order: s.free[i], who: s.people[s.next+i]}
+		visits[i] = people.Checkout{Order: s.free[i], Who: s.people[s.next+i]}
 	}
 	steps := newSteps("sign in", "confirm page", "choose account")
 	work := func(c *load.Client, n int64) load.Verdict {
-		return window{s.m, c}.arrive(&visits[n], steps.from(c.Index))
+		return people.Browser{Maker: s.m, Client: c}.Arrive(&visits[n], steps.from(c.Index))
 	}
 	run := load.Run{Pool: s.doors.customer.First(signInsAtOnce), Work: work, Measure: prepareMax, Limit: int64(want)}
 	var (
@@ -236,7 +199,7 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, 
 	s.free, s.next = s.free[want:], s.next+want
 	ready := visits[:0]
 	for i := range visits {
-		if visits[i].ready {
+		if visits[i].Ready {
 			ready = append(ready, visits[i])
 		}
 	}
@@ -250,8 +213,10 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]visit, 
 func (s *single) share(part float64) int { return int(part * float64(len(s.people)-s.next)) }
 
 // paying makes work that sends the codes of visits.
-func (s *single) paying(visits []visit) load.Work {
-	return func(c *load.Client, n int64) load.Verdict { return window{s.m, c}.pay(&visits[n]) }
+func (s *single) paying(visits []people.Checkout) load.Work {
+	return func(c *load.Client, n int64) load.Verdict {
+		return people.Browser{Maker: s.m, Client: c}.Pay(&visits[n])
+	}
 }
 
 func (s *single) confirmations(ctx context.Context) error {
@@ -285,7 +250,7 @@ func (s *single) ceiling(ctx context.Context, rough float64) (float64, error) {
 	}
 	same := func(b []byte, n int64) []byte {
 		v := &visits[n%int64(len(visits))]
-		return s.m.form(b, v.code, v.cookie, "csrf", v.csrf, "code", code(v.who.seed, time.Now()))
+		return s.m.Form(b, v.Code, v.Cookie, "csrf", v.CSRF, "code", people.Code(v.Who.Seed, time.Now()))
 	}
 	r, err := s.beside(ctx, report.Phase{
 		Name: "confirm", What: "payments confirmed with sessions open: the code is sent, the core is debited, the result is led to", Server: "bank", Unit: "payments", RequestsEach: 1,
@@ -327,7 +292,7 @@ func (s *single) steady(ctx context.Context, perSecond float64) error {
 		Name: "confirm-open", What: "the same, coming by a Poisson schedule below the ceiling", Server: "bank", Unit: "payments", RequestsEach: 1, OfferedPerSecond: offered,
 	}, load.Run{Pool: s.doors.customer, WarmUp: s.warmUp(), Measure: s.measure(), Work: func(c *load.Client, n int64) load.Verdict {
 		if n >= int64(len(visits)) {
-			return failed("no customer was ready")
+			return load.Verdict{Outcome: load.Failed, Reason: "no customer was ready"}
 		}
 		return pay(c, n)
 	}}, schedule)
@@ -339,22 +304,22 @@ func (s *single) steady(ctx context.Context, perSecond float64) error {
 
 // verify asks the partner API about every payment whose confirmation led to the result, and keeps the answers for the
 // audit. What is not settled was not confirmed, whatever the page said.
-func (s *single) verify(ctx context.Context, visits []visit) error {
+func (s *single) verify(ctx context.Context, visits []people.Checkout) error {
 	var led []int
 	for i := range visits {
-		if visits[i].led {
+		if visits[i].Led {
 			led = append(led, i)
 		}
 	}
 	if len(led) == 0 {
 		return nil
 	}
-	said, unsettled := newWords(s.Connections), make([]int64, s.Connections)
+	said, unsettled := people.NewWords(s.Connections), make([]int64, s.Connections)
 	work := func(c *load.Client, n int64) load.Verdict {
-		id := visits[led[n]].order.id
-		status, version, v := s.m.ask(c, id, n)
+		id := visits[led[n]].Order.ID
+		status, version, v := s.m.Ask(c, id, n)
 		if v.Outcome == load.Completed {
-			said.add(c.Index, audit.Told{Payment: id, Source: audit.ByAPI, Status: status, Version: version})
+			said.Add(c.Index, audit.Told{Payment: id, Source: audit.ByAPI, Status: status, Version: version})
 			if status != "ACSC" {
 				unsettled[c.Index]++
 			}
@@ -368,7 +333,7 @@ func (s *single) verify(ctx context.Context, visits []visit) error {
 	if r.Completed != int64(len(led)) {
 		s.fail("%d of %d confirmed payments could not be asked about: %v", int64(len(led))-r.Completed, len(led), r.Reasons)
 	}
-	s.told = append(s.told, said.all()...)
+	s.told = append(s.told, said.All()...)
 	sum := int64(0)
 	for _, n := range unsettled {
 		sum += n

@@ -1,4 +1,4 @@
-package scenario
+package people
 
 import (
 	"bufio"
@@ -15,8 +15,8 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-func testMaker() *maker {
-	return &maker{seed: 7, run: "b1-", customerHost: "bank.example:8080", partnerHost: "api.bank.example:8443", redirect: "http://shop.example/return", cookie: "netbank"}
+func testMaker() *Maker {
+	return &Maker{Seed: 7, Run: "b1-", CustomerHost: "bank.example:8080", PartnerHost: "api.bank.example:8443", Redirect: "http://shop.example/return", Cookie: "netbank"}
 }
 
 // parsed reads a request as a server would, and holds that nothing follows it.
@@ -39,7 +39,7 @@ func parsed(t *testing.T, raw []byte) (*http.Request, string) {
 
 func TestACreateIsWhatThePartnerAPIAsksFor(t *testing.T) {
 	m := testMaker()
-	r, body := parsed(t, m.create(nil, 12345))
+	r, body := parsed(t, m.Create(nil, 12345))
 	var in struct {
 		EndToEnd string `json:"endToEndIdentification"`
 		Amount   struct{ Currency, Amount string }
@@ -48,8 +48,8 @@ func TestACreateIsWhatThePartnerAPIAsksFor(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &in); err != nil {
 		t.Fatalf("%s: %v", body, err)
 	}
-	if r.Method != "POST" || r.URL.Path != payments || r.Host != m.partnerHost || r.Header.Get("Idempotency-Key") != "b1-12345" ||
-		r.Header.Get("TPP-Redirect-URI") != m.redirect || r.Header.Get("TPP-Notification-URI") != "" || in.EndToEnd != "b1-12345" || in.Paid.Currency != "CNY" {
+	if r.Method != "POST" || r.URL.Path != payments || r.Host != m.PartnerHost || r.Header.Get("Idempotency-Key") != "b1-12345" ||
+		r.Header.Get("TPP-Redirect-URI") != m.Redirect || r.Header.Get("TPP-Notification-URI") != "" || in.EndToEnd != "b1-12345" || in.Paid.Currency != "CNY" {
 		t.Errorf("%s %s %v\n%s", r.Method, r.URL, r.Header, body)
 	}
 	if euros, cents, ok := strings.Cut(in.Paid.Amount, "."); !ok || euros == "" || len(cents) != 2 {
@@ -62,16 +62,16 @@ func TestACreateIsWhatThePartnerAPIAsksFor(t *testing.T) {
 
 func TestTheNthRequestOfASeedIsAlwaysTheSame(t *testing.T) {
 	m, other := testMaker(), testMaker()
-	other.seed++
+	other.Seed++
 	for n := range int64(1000) {
-		if !bytes.Equal(m.create(nil, n), m.create([]byte("x"), n)[1:]) {
+		if !bytes.Equal(m.Create(nil, n), m.Create([]byte("x"), n)[1:]) {
 			t.Fatalf("request %d differs from itself", n)
 		}
-		if bytes.Equal(m.status(nil, "id", n), other.status(nil, "id", n)) {
+		if bytes.Equal(m.Status(nil, "id", n), other.Status(nil, "id", n)) {
 			t.Fatalf("request %d does not depend on the seed", n)
 		}
 	}
-	if bytes.Equal(m.status(nil, "id", 1), m.status(nil, "id", 2)) {
+	if bytes.Equal(m.Status(nil, "id", 1), m.Status(nil, "id", 2)) {
 		t.Error("two requests have one id")
 	}
 }
@@ -80,20 +80,20 @@ func TestFormsAndPagesAreWellFormed(t *testing.T) {
 	m := testMaker()
 	f := func(body string, fields ...string) {
 		t.Helper()
-		r, got := parsed(t, m.form(nil, "/pay/1/code?s=2", "secret", fields...))
+		r, got := parsed(t, m.Form(nil, "/pay/1/code?s=2", "secret", fields...))
 		cookie, err := r.Cookie("netbank")
-		if err != nil || got != body || cookie.Value != "secret" || r.Header.Get("Sec-Fetch-Site") != "same-origin" || r.Host != m.customerHost {
+		if err != nil || got != body || cookie.Value != "secret" || r.Header.Get("Sec-Fetch-Site") != "same-origin" || r.Host != m.CustomerHost {
 			t.Errorf("%v\n%q, want %q (%v)", r.Header, got, body, err)
 		}
 	}
 	f("a=1", "a", "1")
 	f("csrf=t0ken&code=123456", "csrf", "t0ken", "code", "123456")
 	f("")
-	r, _ := parsed(t, m.page(nil, "/pay/1?s=2", ""))
+	r, _ := parsed(t, m.Page(nil, "/pay/1?s=2", ""))
 	if r.URL.RequestURI() != "/pay/1?s=2" || len(r.Cookies()) != 0 {
 		t.Errorf("%v %v", r.URL, r.Cookies())
 	}
-	if r, _ := parsed(t, m.status(nil, "0197", 1)); r.URL.Path != payments+"/0197/status" {
+	if r, _ := parsed(t, m.Status(nil, "0197", 1)); r.URL.Path != payments+"/0197/status" {
 		t.Errorf("%v", r.URL)
 	}
 }
@@ -147,7 +147,7 @@ func TestCodesAreThoseOfAnAuthenticator(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := code(seed, time.Unix(at, 0)); got != want {
+		if got := Code(seed, time.Unix(at, 0)); got != want {
 			t.Errorf("at %d: %s, want %s", at, got, want)
 		}
 	}
@@ -176,6 +176,6 @@ func BenchmarkCreate(b *testing.B) {
 	m, buffer := testMaker(), make([]byte, 0, 2048)
 	b.ReportAllocs()
 	for n := int64(0); b.Loop(); n++ {
-		buffer = m.create(buffer[:0], n)
+		buffer = m.Create(buffer[:0], n)
 	}
 }
