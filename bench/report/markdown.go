@@ -141,7 +141,7 @@ func (r *Result) used(b *strings.Builder) {
 				continue
 			}
 			each := ""
-			if done := p.WarmUp + p.Completed + p.Refused + p.Failed; done > 0 {
+			if done := p.done(); done > 0 {
 				each = fmt.Sprintf("%.1f", 1e6*u.CPUSeconds/float64(done))
 			}
 			fmt.Fprintf(b, "| %s | %s | %.2f | %s | %d MB |\n", p.Name, name, u.CPUSeconds, each, u.ResidentMB)

@@ -16,7 +16,10 @@ import (
 )
 
 // Version of the JSON's schema. It grows with every change that a reader must know of.
-const Version = 1
+//
+// Version 2 (2026-11): what was asked, headlines, what was left out and the command; arms, multiples of the core's peak, objectives, what was
+// abandoned or in doubt, timelines and counts of steps in each phase; samples; audits by arm.
+const Version = 2
 
 // Schema is the JSON schema of Result.
 //
@@ -30,14 +33,47 @@ type Result struct {
 	Started     time.Time       `json:"started"`
 	TookSeconds float64         `json:"tookSeconds"`
 	Seed        uint64          `json:"seed"`
+	Command     string          `json:"command"` // that repeats the run, to be typed as it stands; empty: not recorded
+	Asked       string          `json:"asked"`   // one paragraph in plain words: what this run asks
+	Headlines   []Headline      `json:"headlines"`
 	Setting     Setting         `json:"setting"`
 	Machine     machine.Machine `json:"machine"`
+	Generators  int             `json:"generators"` // processes that made the load; 0 is read as 1
 	Phases      []Phase         `json:"phases"`
+	Samples     []Sample        `json:"samples"` // of the bank over the whole run, in order of time
 	Profiles    []Profile       `json:"profiles"`
-	Audit       *audit.Report   `json:"audit,omitempty"`
-	Void        []string        `json:"void"`     // why the figures are worth nothing
-	Failures    []string        `json:"failures"` // what the bank did wrong
-	Notes       []string        `json:"notes"`    // what to know before believing a figure
+	// Audit is that of a run with one bank. A run that raised several, such as one for each arm, has Audits instead.
+	Audit    *audit.Report `json:"audit,omitempty"`
+	Audits   []Audited     `json:"audits"`
+	Void     []string      `json:"void"`     // why the figures are worth nothing
+	Failures []string      `json:"failures"` // what the bank did wrong
+	Notes    []string      `json:"notes"`    // what to know before believing a figure
+	LeftOut  []string      `json:"leftOut"`  // what the run did not look at
+}
+
+// Headline is one of the few figures that a reader takes away. No headline stands without its baseline: what the same minute, machine
+// and requests gave without what is measured.
+type Headline struct {
+	Name     string  `json:"name"`
+	Value    float64 `json:"value"`
+	Unit     string  `json:"unit"`     // such as "payments/s", "ms" or "%"
+	Against  string  `json:"against"`  // what the baseline is; empty: there is none, and Text says why
+	Baseline float64 `json:"baseline"` // in the same unit
+	Text     string  `json:"text"`     // one sentence for those who do not know the terms
+}
+
+// Audited is the audit of one of several banks.
+type Audited struct {
+	Of     string        `json:"of"` // an Arm, or another name that tells the banks apart
+	Report *audit.Report `json:"report"`
+}
+
+// Sample is what the bank's process held at one moment of a run.
+type Sample struct {
+	Second     float64 `json:"second"` // since Started
+	ResidentMB int64   `json:"residentMB"`
+	Goroutines int64   `json:"goroutines"`
+	Files      int64   `json:"files"` // open file descriptors, sockets among them
 }
 
 // Setting is how the bank under load was run.
@@ -50,11 +86,15 @@ type Setting struct {
 	PartnerTLS      string  `json:"partnerTLS"`
 	PasswordHash    string  `json:"passwordHash"`
 	CoreModel       string  `json:"coreModel"`
-	CoreSync        bool    `json:"coreSync"` // the core's answers wait for its disk
+	CoreSpeed       float64 `json:"coreSpeed,omitempty"` // times as fast as its model says; 0 is read as 1
+	CoreSync        bool    `json:"coreSync"`            // the core's answers wait for its disk
 	CoreSeats       int     `json:"coreSeats"`
 	JournalSync     bool    `json:"journalSync"` // the bank's answers wait for its disk
 	Webhooks        bool    `json:"webhooks"`
 	GeneratorShares bool    `json:"generatorShares"` // the generator runs on the machine it measures
+	// Processes are the kinds of process that the run consisted of, with their number where there are several, such as "bank" or
+	// "generator ×3".
+	Processes []string `json:"processes,omitempty"`
 }
 
 // Phase is one measurement of a run.
@@ -67,24 +107,41 @@ type Phase struct {
 	TLS         bool   `json:"tls"`
 	// Unit is what is counted: requests, payments, flows.
 	Unit string `json:"unit"`
+	// Arm is which form of the bank was measured, where a run compares several: ArmOn, ArmOff or another name; empty: there is one.
+	Arm string `json:"arm,omitempty"`
+	// People says how those who made the requests behave: think times, patience, retries. Empty: they behave like machines.
+	People string `json:"people,omitempty"`
+
+	Multiple      float64 `json:"multiple,omitempty"`      // what was offered, as a multiple of PeakPerSecond; 0: not measured against it
+	PeakPerSecond float64 `json:"peakPerSecond,omitempty"` // what the core can do at its best, of what is counted
+	SLOSeconds    float64 `json:"sloSeconds,omitempty"`    // from the intended start; 0: whatever completed is in time
 
 	OfferedPerSecond float64          `json:"offeredPerSecond,omitempty"` // open: what the schedule asks for
 	WarmUp           int64            `json:"warmUp"`
 	Offered          int64            `json:"offered"`
-	Completed        int64            `json:"completed"`
+	Admitted         int64            `json:"admitted,omitempty"` // by the bank's own count; 0: not asked
+	Waiting          int64            `json:"waiting,omitempty"`  // most in the bank's queue at once, by its own count
+	Completed        int64            `json:"completed"`          // in time or late
+	InSLO            int64            `json:"inSLO"`              // of Completed: in time
 	Refused          int64            `json:"refused"`
+	Abandoned        int64            `json:"abandoned"` // the customer's patience ended before any definite word
+	InDoubt          int64            `json:"inDoubt"`   // the bank said: not known yet
 	Failed           int64            `json:"failed"`
 	Dropped          int64            `json:"dropped"`
 	Reasons          map[string]int64 `json:"reasons,omitempty"`
 	Seconds          float64          `json:"seconds"`
 	PerSecond        float64          `json:"perSecond"`
-	RequestsEach     int              `json:"requestsEach"` // HTTP requests that make one of what is counted
+	// GoodputPercent is InSLO a second as a percentage of PeakPerSecond; 0 without a peak.
+	GoodputPercent float64 `json:"goodputPercent,omitempty"`
+	RequestsEach   int     `json:"requestsEach"`          // HTTP requests that make one of what is counted
+	HoldsAtOnce    int64   `json:"holdsAtOnce,omitempty"` // most flows under way at once
 
 	Latency *Quantiles `json:"latency"`
 	Service *Quantiles `json:"service,omitempty"` // open: from the sending, which hides waits
 	Lag     *Quantiles `json:"lag,omitempty"`     // open: the generator's own
 
 	Steps     []Step          `json:"steps,omitempty"`
+	Timeline  []Second        `json:"timeline,omitempty"` // of the measured span
 	Baseline  *Baseline       `json:"baseline,omitempty"`
 	Processes map[string]Used `json:"processes,omitempty"`
 	// OthersShare is the part of the machine's processor time that went to processes which have no part in the run.
@@ -92,10 +149,35 @@ type Phase struct {
 	Reopened    int     `json:"reopened"` // connections opened anew during the run
 }
 
-// Step is the latency of one request of a flow.
+// Arms of the scenarios that compare the bank with and without admission control.
+const (
+	ArmOn  = "admission on"
+	ArmOff = "admission off"
+)
+
+// Step is one request of a flow, or one class of a mixed load. Counts that were not taken are 0.
 type Step struct {
-	Name    string     `json:"name"`
-	Latency *Quantiles `json:"latency"`
+	Name       string     `json:"name"`
+	Latency    *Quantiles `json:"latency"`
+	SLOSeconds float64    `json:"sloSeconds,omitempty"`
+	Completed  int64      `json:"completed,omitempty"`
+	InSLO      int64      `json:"inSLO,omitempty"`
+	Refused    int64      `json:"refused,omitempty"`
+	Abandoned  int64      `json:"abandoned,omitempty"`
+	InDoubt    int64      `json:"inDoubt,omitempty"`
+	Failed     int64      `json:"failed,omitempty"`
+}
+
+// Second is one second of a phase: Offered by intended start, all else by when it ended. So what was offered in one second may be
+// completed in a later one.
+type Second struct {
+	Offered   int64 `json:"offered"`
+	Completed int64 `json:"completed"`
+	InSLO     int64 `json:"inSLO"`
+	Refused   int64 `json:"refused"`
+	Abandoned int64 `json:"abandoned"`
+	InDoubt   int64 `json:"inDoubt"`
+	Failed    int64 `json:"failed"`
 }
 
 // Baseline is what a server that does nothing did with the same requests from the same client, right before and right
@@ -169,6 +251,8 @@ func QuantilesOf(h histogram, curve bool) *Quantiles {
 func (p *Phase) Count(r *load.Result) {
 	p.WarmUp, p.Offered, p.Completed, p.Refused, p.Failed, p.Dropped = r.WarmUp, r.Offered, r.Completed, r.Refused, r.Failed, r.Dropped
 	p.Reasons, p.Seconds, p.PerSecond = r.Reasons, r.Elapsed.Seconds(), r.PerSecond()
+	p.InSLO = r.Completed
+	p.SetPeak(p.PeakPerSecond)
 	p.Latency = QuantilesOf(r.Latency, true)
 	if r.Service != nil {
 		p.Service = QuantilesOf(r.Service, true)
@@ -178,9 +262,18 @@ func (p *Phase) Count(r *load.Result) {
 	}
 }
 
+// SetPeak says what the core can do at its best and works out GoodputPercent from it. It is to be called again when InSLO or
+// Seconds have changed; Count does.
+func (p *Phase) SetPeak(perSecond float64) {
+	p.PeakPerSecond, p.GoodputPercent = perSecond, 0
+	if p.PeakPerSecond > 0 && p.Seconds > 0 {
+		p.GoodputPercent = 100 * float64(p.InSLO) / p.Seconds / p.PeakPerSecond
+	}
+}
+
 // CPUEach is the processor time that all processes of the run took for one of what is counted, in seconds; 0 if nothing was done.
 func (p *Phase) CPUEach() float64 {
-	done := p.WarmUp + p.Completed + p.Refused + p.Failed
+	done := p.done()
 	if done == 0 {
 		return 0
 	}
@@ -189,6 +282,11 @@ func (p *Phase) CPUEach() float64 {
 		sum += u.CPUSeconds
 	}
 	return sum / float64(done)
+}
+
+// done is how many were ended in any way while processor time was counted.
+func (p *Phase) done() int64 {
+	return p.WarmUp + p.Completed + p.Refused + p.Abandoned + p.InDoubt + p.Failed
 }
 
 // OthersMax is the share of the machine that others may take before a report warns of it.
@@ -231,9 +329,20 @@ const (
 	LatencyName   = "latency.svg"
 )
 
+// some makes a list of nothing an empty one, which JSON writes as such.
+func some[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
 // JSON gives the result as its schema says.
 func (r *Result) JSON() ([]byte, error) {
-	text, err := json.MarshalIndent(r, "", " ")
+	full := *r
+	full.Headlines, full.Phases, full.Samples, full.Profiles = some(r.Headlines), some(r.Phases), some(r.Samples), some(r.Profiles)
+	full.Audits, full.Void, full.Failures, full.Notes, full.LeftOut = some(r.Audits), some(r.Void), some(r.Failures), some(r.Notes), some(r.LeftOut)
+	text, err := json.MarshalIndent(&full, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
