@@ -92,6 +92,7 @@ func (c *core) Run() error {
 type labBank struct {
 	bank.Config
 	PasswordHash string `help:"standard or cheap." enum:"standard,cheap" default:"standard"`
+	Admission    string `help:"on, or off: every confirmation goes to the core at once, however many are inside." enum:"on,off" default:"on"`
 	DemoFile     string `help:"Whose codes the demo phone shows." type:"path"`
 	ClockFile    string `help:"A file that holds how far the bank's clock is to be off, such as 8s; read again all the time." type:"path"`
 	Verbose      bool   `help:"Log more."`
@@ -104,6 +105,7 @@ func (b *labBank) Run() error {
 	if b.PasswordHash == "cheap" {
 		b.Lab.Params, b.Lab.AllowCheapHash = session.Cheap, true
 	}
+	b.Lab.AdmissionOff = b.Admission == "off"
 	b.Lab.Operator = map[string]http.Handler{benchmark.ProfilesPath: benchmark.Profiles()}
 	if b.DemoFile != "" {
 		phone, err := lab.Phone(b.DemoFile)

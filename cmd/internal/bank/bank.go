@@ -164,11 +164,15 @@ func (b *Bank) openJournal() (err error) {
 	if err != nil {
 		return &Error{Code: ExitUsage, Err: err}
 	}
+	seats := c.CoreSeats
+	if c.Lab.AdmissionOff {
+		seats = gate.CeilingMax
+	}
 	// The link may hear a late answer only after the node is there: before that nothing was sent.
 	var node *cluster.Node
 	opened := make(chan struct{})
 	b.link, err = corelink.Open(corelink.Config{
-		Addr: c.CoreAddr, Pin: pin, Conns: c.CoreConns, InFlightMax: min(max(corelink.DefaultInFlightMax, 2*c.CoreSeats/max(c.CoreConns, 1)), corelink.MaxInFlight),
+		Addr: c.CoreAddr, Pin: pin, Conns: c.CoreConns, InFlightMax: min(max(corelink.DefaultInFlightMax, 2*seats/max(c.CoreConns, 1)), corelink.MaxInFlight),
 		Acquirer: c.CoreAcquirer, Terminal: c.CoreTerminal, Acceptor: c.CoreAcceptor, Location: time.UTC, Logger: b.logger,
 		OnLate: func(l coreadapter.LateAnswer) {
 			select {
@@ -185,7 +189,8 @@ func (b *Bank) openJournal() (err error) {
 	}
 	node, err = cluster.Open(cluster.Config{
 		Replica: replica.Config{Dir: filepath.Clean(c.DataDir), Node: 1, Logger: b.logger, SnapshotBytes: c.SnapshotBytes},
-		Core:    core{b.link}, Gate: gate.Config{Limit: c.CoreSeats, Ceiling: c.CoreSeats}, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock, Wall: c.Lab.Wall,
+		Core:    core{b.link}, Gate: gate.Config{Limit: seats, Ceiling: seats}, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
+		AdmissionOff: c.Lab.AdmissionOff, Wall: c.Lab.Wall,
 		Registerer: b.registry, Logger: b.logger,
 	})
 	switch {

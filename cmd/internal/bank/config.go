@@ -62,6 +62,8 @@ type Config struct {
 type Lab struct {
 	Params         session.Params // of new password hashes; zero: session.Standard
 	AllowCheapHash bool
+	// AdmissionOff sends every confirmation to the core at once, up to gate.CeilingMax of them, to show what the gate is for.
+	AdmissionOff bool
 	Wall           func() time.Time        // a clock that may be wrong; nil: time.Now
 	Operator       map[string]http.Handler // further pages of the operator's port
 }

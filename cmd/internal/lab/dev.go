@@ -38,6 +38,7 @@ type Dev struct {
 	CoreAdmin    string `help:"Its admin port." default:"127.0.0.1:8584"`
 	CoreModel    string `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"ps"`
 	CoreSeats    int    `help:"Payments inside the core at once." default:"64"`
+	Admission    string `help:"on, or off: every confirmation goes to the core at once, to see what the gate is for." enum:"on,off" default:"on"`
 	Customers    int    `help:"How many demo customers to seed." default:"100"`
 	PasswordHash string `help:"standard (argon2id, 19 MiB) or cheap, which hides what sign-ins cost and is for measuring only." enum:"standard,cheap" default:"standard"`
 }
@@ -112,13 +113,17 @@ func (d *Dev) Prepare() error {
 
 // BankArgs is the command line of the bank: netbank-lab's hidden command "bank" and its flags.
 func (d *Dev) BankArgs() []string {
-	return []string{
+	args := []string{
 		"bank", "--data-dir", d.path("bank"), "--kek-file", d.path("kek"), "--operator-token-file", d.path("operator.token"),
 		"--bank-name", "Demo Bank 示例银行", "--customer-addr", d.CustomerAddr, "--customer-url", "http://" + d.CustomerAddr,
 		"--partner-addr", d.PartnerAddr, "--partner-cert", d.path("pki", serverCertFile), "--partner-key", d.path("pki", serverKeyFile), "--partner-ca", d.path("pki", caFile),
 		"--operator-addr", d.OperatorAddr, "--core-addr", d.CoreAddr, "--core-seats", strconv.Itoa(d.CoreSeats),
 		"--password-hash", d.PasswordHash, "--demo-file", d.path(demo.Name),
 	}
+	if d.Admission != "" {
+		args = append(args, "--admission", d.Admission)
+	}
+	return args
 }
 
 // CoreArgs is the command line of the simulated core host: netbank-lab's command "core" and its flags.
@@ -388,10 +393,10 @@ func (d *Dev) welcome(w io.Writer, people []demo.Identity) {
 
   Real: pages, sessions, journal on disk, gate, ISO 8583 to the core, webhooks.
   Simulated: the core banking system (%s), the shop, the phone that shows codes.
-  Password hashes: %s.
+  Password hashes: %s. Admission control: %s.
 
   Ctrl-C stops everything. What was paid stays in %s.
 
 `, d.ShopAddr, people[0].Username, people[1].Username, Password, d.OperatorAddr, d.OperatorAddr, d.PartnerAddr, d.path("pki"),
-		d.path(demo.Name), d.CoreModel, d.PasswordHash, d.DataDir)
+		d.path(demo.Name), d.CoreModel, d.PasswordHash, d.Admission, d.DataDir)
 }
