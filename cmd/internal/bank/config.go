@@ -64,8 +64,8 @@ type Lab struct {
 	AllowCheapHash bool
 	// AdmissionOff sends every confirmation to the core at once, up to gate.CeilingMax of them, to show what the gate is for.
 	AdmissionOff bool
-	Wall           func() time.Time        // a clock that may be wrong; nil: time.Now
-	Operator       map[string]http.Handler // further pages of the operator's port
+	Wall         func() time.Time        // a clock that may be wrong; nil: time.Now
+	Operator     map[string]http.Handler // further pages of the operator's port
 }
 
 // Error is an error with the exit code that it asks for.
