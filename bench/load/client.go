@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -31,15 +33,22 @@ type Dialer struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
+// ErrUnreached says that no connection could be made, so that the server knows nothing of the request.
+var ErrUnreached = errors.New("load: no connection")
+
 func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	if d.Dial != nil {
-		return d.Dial(ctx)
+		c, err := d.Dial(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnreached, err)
+		}
+		return c, nil
 	}
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", d.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("load: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreached, err)
 	}
 	if d.TLS == nil {
 		return c, nil
@@ -47,7 +56,7 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	secured := tls.Client(c, d.TLS)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("load: %s: %w", d.Addr, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrUnreached, d.Addr, err)
 	}
 	return secured, nil
 }
@@ -65,11 +74,14 @@ type Client struct {
 	response Response
 	used     time.Time // when the connection was last used
 	until    time.Time // deadline that is set on it
-	opened   int
+	opened   atomic.Int64
 }
 
 // firstBuffer holds most pages.
 const firstBuffer = 16 << 10
+
+// buffers are what clients read into. A client keeps its own from request to request, and gives it back to rest among Lines.
+var buffers = sync.Pool{New: func() any { return new([firstBuffer]byte) }}
 
 func newClient(d *Dialer, index int) *Client { return &Client{dialer: d, Index: index} }
 
@@ -78,11 +90,8 @@ func (c *Client) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.in == nil {
-		c.in = make([]byte, firstBuffer)
-	}
 	c.conn, c.used, c.until = conn, time.Now(), time.Time{}
-	c.opened++
+	c.opened.Add(1)
 	return nil
 }
 
@@ -94,19 +103,44 @@ func (c *Client) Close() {
 	}
 }
 
+// rest gives back what an idle client need not hold.
+func (c *Client) rest() {
+	if len(c.in) == firstBuffer {
+		buffers.Put((*[firstBuffer]byte)(c.in))
+	}
+	c.in, c.Scratch, c.response = nil, nil, Response{}
+}
+
 // Do sends a request, which is one whole HTTP/1.1 message, and reads its answer. An error means that it is not known
-// whether the server acted on it; the connection is then closed.
-func (c *Client) Do(request []byte) (*Response, error) {
+// whether the server acted on it, unless it is ErrUnreached; the connection is then closed.
+func (c *Client) Do(request []byte) (*Response, error) { return c.do(request, 0) }
+
+// DoWithin is Do with a patience of its own instead of the dialer's timeout. When it ends the connection is closed, as by a customer
+// who reloads a page; the server may well go on with the request.
+func (c *Client) DoWithin(request []byte, patience time.Duration) (*Response, error) {
+	if patience <= 0 {
+		return nil, fmt.Errorf("load: a patience of %v; let it be longer", patience)
+	}
+	return c.do(request, patience)
+}
+
+func (c *Client) do(request []byte, patience time.Duration) (*Response, error) {
 	now := time.Now()
 	if c.conn != nil && now.Sub(c.used) > idleMax {
 		c.Close()
 	}
 	if c.conn == nil {
-		if err := c.open(context.Background()); err != nil {
+		ctx, cancel := context.Background(), func() {}
+		if patience > 0 {
+			ctx, cancel = context.WithDeadline(ctx, now.Add(patience))
+		}
+		err := c.open(ctx)
+		cancel()
+		if err != nil {
 			return nil, err
 		}
 	}
-	r, err := c.exchange(request, now)
+	r, err := c.exchange(request, now, patience)
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -114,17 +148,36 @@ func (c *Client) Do(request []byte) (*Response, error) {
 	return r, nil
 }
 
-func (c *Client) exchange(request []byte, now time.Time) (*Response, error) {
-	// Setting a deadline costs as much as a small request's parsing, so it is moved on at most once a second.
-	timeout := c.dialer.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
-	}
-	if until := now.Add(timeout); until.Sub(c.until) > time.Second {
-		if err := c.conn.SetDeadline(until); err != nil {
-			return nil, fmt.Errorf("load: %w", err)
+// deadline moves the connection's deadline on. Setting one costs as much as a small request's parsing, so the dialer's timeout
+// is kept to the second, and a customer's patience exactly.
+func (c *Client) deadline(now time.Time, patience time.Duration) error {
+	var until time.Time
+	if patience > 0 {
+		if until = now.Add(patience); until.Equal(c.until) {
+			return nil
 		}
-		c.until = until
+	} else {
+		timeout := c.dialer.Timeout
+		if timeout == 0 {
+			timeout = DefaultTimeout
+		}
+		if until = now.Add(timeout); !until.Before(c.until) && until.Sub(c.until) <= time.Second {
+			return nil
+		}
+	}
+	if err := c.conn.SetDeadline(until); err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	c.until = until
+	return nil
+}
+
+func (c *Client) exchange(request []byte, now time.Time, patience time.Duration) (*Response, error) {
+	if err := c.deadline(now, patience); err != nil {
+		return nil, err
+	}
+	if c.in == nil {
+		c.in = buffers.Get().(*[firstBuffer]byte)[:]
 	}
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, fmt.Errorf("load: sending: %w", err)
@@ -211,14 +264,17 @@ func (p *Pool) First(connections int) *Pool {
 }
 
 // Open opens what is closed or has been idle for too long.
-func (p *Pool) Open(ctx context.Context) error {
+func (p *Pool) Open(ctx context.Context) error { return openAll(ctx, p.Clients) }
+
+// openAll opens clients, several at once.
+func openAll(ctx context.Context, clients []*Client) error {
 	var (
 		wait sync.WaitGroup
 		lock sync.Mutex
 		errs []error
 	)
 	next := make(chan *Client)
-	for range min(dialsAtOnce, len(p.Clients)) {
+	for range min(dialsAtOnce, len(clients)) {
 		wait.Go(func() {
 			for c := range next {
 				if c.conn != nil && time.Since(c.used) > idleMax {
@@ -235,13 +291,13 @@ func (p *Pool) Open(ctx context.Context) error {
 			}
 		})
 	}
-	for _, c := range p.Clients {
+	for _, c := range clients {
 		next <- c
 	}
 	close(next)
 	wait.Wait()
 	if len(errs) > 0 {
-		return fmt.Errorf("load: %d of %d connections cannot be opened: %w", len(errs), len(p.Clients), errs[0])
+		return fmt.Errorf("load: %d of %d connections cannot be opened: %w", len(errs), len(clients), errs[0])
 	}
 	return nil
 }
@@ -250,7 +306,7 @@ func (p *Pool) Open(ctx context.Context) error {
 func (p *Pool) Reopened() int {
 	n := 0
 	for _, c := range p.Clients {
-		n += max(0, c.opened-1)
+		n += max(0, int(c.opened.Load())-1)
 	}
 	return n
 }
@@ -270,7 +326,13 @@ func Reason(err error) string {
 		return "malformed answer"
 	case errors.Is(err, ErrTooLarge):
 		return "answer too large"
-	case errors.As(err, &timed) && timed.Timeout():
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "no file handle left for a connection (ulimit -n)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no local port left for a connection"
+	case errors.Is(err, ErrLinesClosed):
+		return "closed"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
 		return "timeout"
 	case errors.Is(err, net.ErrClosed):
 		return "closed"

@@ -44,7 +44,7 @@ func NewRecorder() *Recorder {
 func (r *Recorder) Record(writer int, d time.Duration) {
 	s := &r.shard[uint(writer)%shards]
 	s.Lock()
-	_ = s.h.RecordValue(int64(min(max(d, LatencyMin), LatencyMax)))
+	_ = s.h.RecordValue(inRange(d))
 	s.Unlock()
 }
 

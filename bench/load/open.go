@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // arrival is a request that is due.
@@ -32,23 +30,34 @@ func Open(ctx context.Context, run Run, schedule *Schedule) (*Result, error) {
 	if pacing == nil {
 		pacing = newPace()
 	}
-	t := newTally(len(run.Pool.Clients))
-	t.service = NewRecorder()
-	p := pacer{run: &run, schedule: schedule, pace: pacing, backlog: make(chan arrival, BacklogMax), lag: NewHistogram()}
+	t := newTally(run.WarmUp, run.SLO, nil)
+	t.service = true
+	schedule.until(run.WarmUp + run.Measure)
+	backlog := make(chan arrival, BacklogMax)
 	t.start = time.Now()
 	var wait sync.WaitGroup
 	for i, c := range run.Pool.Clients {
 		wait.Go(func() {
-			for a := range p.backlog {
+			for a := range backlog {
 				t.do(&run, c, i, a)
 			}
 		})
 	}
-	wait.Go(func() { p.release(ctx, t.start) })
+	wait.Go(func() {
+		defer close(backlog)
+		release(ctx, t, schedule, pacing, func(a arrival) bool {
+			a.n += run.From
+			select {
+			case backlog <- a:
+				return true
+			default:
+				return false
+			}
+		})
+	})
 	wait.Wait()
-	r := t.result()
-	r.Offered, r.Dropped, r.Lag, r.Service = p.offered, p.dropped, p.lag, t.service.Histogram()
-	r.Elapsed, r.Next = run.Measure, run.From+p.released
+	r := t.result(run.Measure)
+	r.Next = run.From + schedule.drawn
 	return r, ctx.Err()
 }
 
@@ -57,61 +66,28 @@ func (t *tally) do(run *Run, c *Client, i int, a arrival) {
 	sent := time.Since(t.start)
 	v := run.Work(c, a.n)
 	done := time.Since(t.start)
-	mine := &t.perConn[i]
-	if a.intended < run.WarmUp {
-		mine.warmUp[v.Outcome]++
-		return
-	}
-	mine.outcomes[v.Outcome]++
-	if v.Outcome != Completed {
-		t.reason(v.Reason)
-		return
-	}
-	t.latency.Record(i, done-a.intended)
-	t.service.Record(i, done-sent)
+	t.end(i, ended{measured: a.intended >= t.from, at: done, latency: own(&v, done-a.intended), service: done - sent}, &v)
 }
 
-// pacer releases arrivals when they are due.
-type pacer struct {
-	run      *Run
-	schedule *Schedule
-	pace     pace
-	backlog  chan arrival
-
-	released, offered, dropped int64
-	lag                        *hdrhistogram.Histogram
-}
-
-// release puts arrivals into the backlog until the schedule or the run ends. It never waits for room there: a generator
-// that waits for the server has stopped being open.
-func (p *pacer) release(ctx context.Context, start time.Time) {
-	defer close(p.backlog)
-	p.pace.begin()
-	defer p.pace.end()
-	until := p.run.WarmUp + p.run.Measure
+// release gives arrivals to take when they are due, until the schedule or the run ends. take says whether it had room, and never
+// waits for it: a generator that waits for the server has stopped being open.
+func release(ctx context.Context, t *tally, schedule *Schedule, pacing pace, take func(arrival) bool) {
+	pacing.begin()
+	defer pacing.end()
 	for ctx.Err() == nil {
-		due, ok := p.schedule.Next()
-		if !ok || due >= until {
+		n, due, ok := schedule.Next()
+		if !ok {
 			return
 		}
-		now := time.Since(start)
+		now := time.Since(t.start)
 		if due > now {
-			p.pace.sleep(due - now)
-			now = time.Since(start)
+			pacing.sleep(due - now)
+			now = time.Since(t.start)
 		}
-		measured := due >= p.run.WarmUp
-		if measured {
-			p.offered++
-			_ = p.lag.RecordValue(int64(min(max(now-due, LatencyMin), LatencyMax)))
+		if due >= t.from {
+			t.late(0, now-due)
 		}
-		select {
-		case p.backlog <- arrival{p.run.From + p.released, due}:
-		default:
-			if measured {
-				p.dropped++
-			}
-		}
-		p.released++
+		t.offered(0, due, !take(arrival{n, due}))
 	}
 }
 

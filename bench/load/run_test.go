@@ -59,9 +59,9 @@ func plain(c *Client, _ int64) Verdict {
 	r, err := c.Do(request)
 	switch {
 	case err != nil:
-		return Verdict{Failed, Reason(err)}
+		return Verdict{Outcome: Failed, Reason: Reason(err)}
 	case r.Status != 200 || string(r.Body) != "ok":
-		return Verdict{Refused, fmt.Sprint(r.Status)}
+		return Verdict{Outcome: Refused, Reason: fmt.Sprint(r.Status)}
 	}
 	return Verdict{}
 }

@@ -15,7 +15,7 @@ func offsets(t *testing.T, seed uint64, curve Curve, end time.Duration) []time.D
 	}
 	var all []time.Duration
 	for {
-		at, ok := s.Next()
+		_, at, ok := s.Next()
 		if !ok {
 			return all
 		}
