@@ -99,6 +99,13 @@ func (v *Visit) Step(i int, outcome Outcome) {
 	v.due = now
 }
 
+// Span ends a step that others lie within, with a latency of its own. It moves no start.
+func (v *Visit) Span(i int, outcome Outcome, latency time.Duration) {
+	if i >= 0 && v.measured(v.Now()) {
+		v.crowd.tally.step(v.writer, i, outcome, latency)
+	}
+}
+
 // Since is the time since the current step was meant to start.
 func (v *Visit) Since() time.Duration { return v.Now() - v.due }
 
