@@ -43,8 +43,8 @@ func standing(body []byte) (status string, version uint32, ok bool) {
 	return string(raw), uint32(v), len(raw) == 4 && err == nil
 }
 
-// step says where an answer of the customer door leads: the step's name, and why or for what reason.
-func step(location []byte) (name, why string) {
+// stepOf says where an answer of the customer door leads: the step's name, and why or for what reason.
+func stepOf(location []byte) (name, why string) {
 	path, query, _ := strings.Cut(string(location), "?")
 	if parts := strings.Split(path, "/"); len(parts) > 3 {
 		name = parts[3]

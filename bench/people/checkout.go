@@ -18,14 +18,18 @@ type Person struct {
 // Of gives the customers of a demo.json.
 func Of(d *demo.Demo) ([]Person, error) {
 	all := make([]Person, len(d.Customers))
-	for i, c := range d.Customers {
-		seed, err := seedOf(c.TOTP)
-		if err != nil {
+	for i := range d.Customers {
+		var err error
+		if all[i], err = personOf(&d.Customers[i]); err != nil {
 			return nil, err
 		}
-		all[i] = Person{c.Username, c.Password, seed}
 	}
 	return all, nil
+}
+
+func personOf(who *demo.Identity) (Person, error) {
+	seed, err := seedOf(who.TOTP)
+	return Person{who.Username, who.Password, seed}, err
 }
 
 // Checkout is a customer's way through one payment. When he is signed in and has chosen an account, only the code is missing.
@@ -81,7 +85,7 @@ func (w Browser) Send(path string, cookie *string, expected string, fields ...st
 		return "", v
 	}
 	location := r.Header("Location")
-	if name, why := step(location); r.Status != 303 || name != expected || why != "" {
+	if name, why := stepOf(location); r.Status != 303 || name != expected || why != "" {
 		refused := w.elsewhere(r)
 		return "", &refused
 	}
@@ -93,7 +97,7 @@ func (w Browser) elsewhere(r *load.Response) load.Verdict {
 	if r.Status != 303 {
 		return failed(fmt.Sprint("status ", r.Status))
 	}
-	name, why := step(r.Header("Location"))
+	name, why := stepOf(r.Header("Location"))
 	if name == "busy" || why == "sign-in-busy" {
 		return load.Verdict{Outcome: load.Refused, Reason: strings.TrimSpace(name + " " + why)}
 	}

@@ -18,10 +18,18 @@ func seedOf(text string) ([]byte, error) {
 	return seed, nil
 }
 
+// codeStep is how long a one-time code is shown.
+const codeStep = 30 * time.Second
+
+// counterOf numbers the code that is shown at a moment.
+func counterOf(at time.Time) int64 { return at.Unix() / int64(codeStep/time.Second) }
+
 // Code is the one-time code of a moment (RFC 6238 with HMAC-SHA-1, 30 s, 6 digits).
-func Code(seed []byte, at time.Time) string {
+func Code(seed []byte, at time.Time) string { return codeOf(seed, counterOf(at)) }
+
+func codeOf(seed []byte, number int64) string {
 	var counter [8]byte
-	binary.BigEndian.PutUint64(counter[:], uint64(at.Unix()/30))
+	binary.BigEndian.PutUint64(counter[:], uint64(number))
 	mac := hmac.New(sha1.New, seed)
 	mac.Write(counter[:])
 	sum := mac.Sum(nil)

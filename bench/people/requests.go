@@ -7,6 +7,9 @@ import (
 	"netbank/bench/load"
 )
 
+// deviceSuffix makes the name of the cookie that lets a bank know a customer's browser again out of the session cookie's.
+const deviceSuffix = "-device"
+
 const payments = "/v1/payments/domestic-transfers"
 
 // appendRequestID writes a UUID of version 4 that is the nth of a seed.
@@ -77,50 +80,79 @@ func (m *Maker) Create(b []byte, n int64) []byte {
 
 // Page asks for a page of the customer door.
 func (m *Maker) Page(b []byte, path, cookie string) []byte {
+	return m.page(b, path, &cookies{session: cookie})
+}
+
+// Form sends a form to the customer door: names and values by turns.
+func (m *Maker) Form(b []byte, path, cookie string, fields ...string) []byte {
+	return m.form(b, path, &cookies{session: cookie}, fields)
+}
+
+func (m *Maker) page(b []byte, path string, c *cookies) []byte {
 	b = append(b, "GET "...)
 	b = append(b, path...)
 	b = append(b, " HTTP/1.1\r\n"...)
-	b = m.browser(b, cookie)
+	b = m.browser(b, c)
 	return append(b, "\r\n"...)
 }
 
-// Form sends a form to the customer door. The fields need no escaping.
-func (m *Maker) Form(b []byte, path, cookie string, fields ...string) []byte {
+func (m *Maker) form(b []byte, path string, c *cookies, fields []string) []byte {
 	b = append(b, "POST "...)
 	b = append(b, path...)
 	b = append(b, " HTTP/1.1\r\n"...)
-	b = m.browser(b, cookie)
-	size := max(0, len(fields)/2-1)
-	for _, f := range fields {
-		size += len(f)
-	}
-	size += len(fields) / 2 // the equals signs
-	b = append(b, "Content-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(size), 10)
-	b = append(b, "\r\n\r\n"...)
-	for i := 0; i < len(fields); i += 2 {
+	b = m.browser(b, c)
+	var room [512]byte
+	body := room[:0]
+	for i := 0; i+1 < len(fields); i += 2 {
 		if i > 0 {
-			b = append(b, '&')
+			body = append(body, '&')
 		}
-		b = append(b, fields[i]...)
-		b = append(b, '=')
-		b = append(b, fields[i+1]...)
+		body = appendEscaped(body, fields[i])
+		body = append(body, '=')
+		body = appendEscaped(body, fields[i+1])
+	}
+	b = append(b, "Content-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\r\n\r\n"...)
+	return append(b, body...)
+}
+
+// appendEscaped writes a value as a form bears it: what is not plain as %XX.
+func appendEscaped(b []byte, value string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == '~':
+			b = append(b, c)
+		default:
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
 	}
 	return b
 }
 
 // browser writes the headers that a browser sends with every request and that a server has to read.
-func (m *Maker) browser(b []byte, cookie string) []byte {
+func (m *Maker) browser(b []byte, c *cookies) []byte {
 	b = append(b, "Host: "...)
 	b = append(b, m.CustomerHost...)
 	b = append(b, "\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n"+
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: zh-CN,zh;q=0.9,en;q=0.8\r\n"...)
-	if cookie != "" {
-		b = append(b, "Cookie: "...)
+	if c.session == "" && c.device == "" {
+		return b
+	}
+	b = append(b, "Cookie: "...)
+	if c.session != "" {
 		b = append(b, m.Cookie...)
 		b = append(b, '=')
-		b = append(b, cookie...)
-		b = append(b, "\r\n"...)
+		b = append(b, c.session...)
 	}
-	return b
+	if c.device != "" {
+		if c.session != "" {
+			b = append(b, "; "...)
+		}
+		b = append(b, m.Cookie...)
+		b = append(b, deviceSuffix+"="...)
+		b = append(b, c.device...)
+	}
+	return append(b, "\r\n"...)
 }

@@ -1,6 +1,11 @@
 package people
 
-import "netbank/bench/audit"
+import (
+	"slices"
+	"sync"
+
+	"netbank/bench/audit"
+)
 
 // Words are what clients were told, kept for the audit. Each client writes to its own list.
 type Words [][]audit.Told
@@ -16,6 +21,36 @@ func (w Words) All() []audit.Told {
 	var all []audit.Told
 	for _, mine := range w {
 		all = append(all, mine...)
+	}
+	return all
+}
+
+// notes are lists that many goroutines write to. What one flow writes stays in the order in which it was written.
+type notes[T any] struct {
+	shard [16]struct {
+		sync.Mutex
+		all []T
+		_   [32]byte // apart in memory, so that two processors do not share a cache line
+	}
+}
+
+// add keeps what came of the flow with a number.
+func (n *notes[T]) add(number int64, note T) {
+	s := &n.shard[uint64(number)%uint64(len(n.shard))]
+	s.Lock()
+	s.all = append(s.all, note)
+	s.Unlock()
+}
+
+// take gives all that was kept, and keeps it no longer.
+func (n *notes[T]) take() []T {
+	var all []T
+	for i := range n.shard {
+		s := &n.shard[i]
+		s.Lock()
+		all = slices.Concat(all, s.all)
+		s.all = nil
+		s.Unlock()
 	}
 	return all
 }
