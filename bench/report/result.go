@@ -121,6 +121,7 @@ type Phase struct {
 	Offered          int64            `json:"offered"`
 	Admitted         int64            `json:"admitted,omitempty"` // by the bank's own count; 0: not asked
 	Waiting          int64            `json:"waiting,omitempty"`  // most in the bank's queue at once, by its own count
+	Inside           int64            `json:"inside,omitempty"`   // most in the core at once, by the bank's own count
 	Completed        int64            `json:"completed"`          // in time or late
 	InSLO            int64            `json:"inSLO"`              // of Completed: in time
 	Refused          int64            `json:"refused"`
