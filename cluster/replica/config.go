@@ -51,8 +51,17 @@ const (
 type Config struct {
 	// Dir is the data directory of this node. It is made when missing.
 	Dir string
-	// Node is this node's number, from 1.
+	// Node is this node's number, from 1. A number is never used again: a node whose data directory is lost comes back
+	// with a new one.
 	Node journal.NodeID
+	// Cluster is the id of the cluster, the same on all its nodes: 1 to ClusterIDBytesMax of the characters a-z, A-Z, 0-9,
+	// '-', '_' and '.'. The data directory remembers it. Empty: a node alone, which no other can join.
+	Cluster string
+	// Beginning says what a node does that has no journal yet. Zero: Alone.
+	Beginning Beginning
+	// Founders are the first voters, this node among them: 1, 3 or VotersMax, the same list on all of them. Only for
+	// Beginning Founding, and of no effect once there is a journal.
+	Founders []Founder
 	// Limits bounds the state machine; the same on every node. Zero: journal.DefaultLimits.
 	Limits journal.Limits
 	// Logger gets Raft's and Pebble's lines too. nil: slog.Default().
@@ -70,7 +79,8 @@ type Config struct {
 	// applied. It must end the process. If it returns, the goroutine that met the failure stays parked until
 	// Close, so that nothing goes on as if the write had happened. nil: log and os.Exit(ExitFatal).
 	OnFatal func(error)
-	// Transport carries Raft's messages between the nodes. Close closes it. nil: none, for a cluster of one node.
+	// Transport carries Raft's messages between the nodes. It must implement raft.WithPreVote too. Close closes it.
+	// nil: none, for a cluster of one node.
 	Transport raft.Transport
 }
 
@@ -100,6 +110,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.SnapshotBytes < 1<<20 {
 		return c, fmt.Errorf("replica: Config.SnapshotBytes is %d; the least is %d", c.SnapshotBytes, 1<<20)
 	}
+	if err := c.checkBeginning(); err != nil {
+		return c, err
+	}
 	if c.Limits == (journal.Limits{}) {
 		c.Limits = journal.DefaultLimits()
 	}
@@ -126,14 +139,19 @@ func serverID(node journal.NodeID) raft.ServerID {
 	return raft.ServerID(fmt.Sprintf("node-%d", node))
 }
 
+// timing is the clock of Raft: the constants above, or shorter ones in a test.
+type timing struct{ heartbeat, election, lease time.Duration }
+
+var usualTiming = timing{heartbeatTimeout, electionTimeout, leaderLeaseTimeout}
+
 // raftConfig holds the settings of every node; where a value differs from Raft's default, its reason stands beside it.
-func raftConfig(c Config) *raft.Config {
+func raftConfig(c Config, t timing) *raft.Config {
 	conf := raft.DefaultConfig()
 	conf.LocalID = serverID(c.Node)
 	// One millisecond more than what holds later: see hastenElection.
-	conf.HeartbeatTimeout = heartbeatTimeout + time.Millisecond
-	conf.ElectionTimeout = electionTimeout + time.Millisecond
-	conf.LeaderLeaseTimeout = leaderLeaseTimeout
+	conf.HeartbeatTimeout = t.heartbeat + time.Millisecond
+	conf.ElectionTimeout = t.election + time.Millisecond
+	conf.LeaderLeaseTimeout = t.lease
 	conf.CommitTimeout = commitTimeout
 	conf.MaxAppendEntries = appendEntriesMax
 	// A removed node waits for an operator; a process that ends by itself would be started again by its supervisor.

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -28,13 +30,24 @@ const (
 
 // directory is a data directory that this process has for itself.
 type directory struct {
-	path string
-	lock *os.File
+	path     string
+	lock     *os.File
+	identity identity
+}
+
+// identity is whose directory it is, for all time.
+type identity struct {
+	node    journal.NodeID
+	cluster string // empty: of a node alone that never had a cluster id
+	// disk is a random number that stands for this very directory: see withDisk. Empty without a cluster id.
+	disk string
+	// member says that the directory has had a journal.
+	member bool
 }
 
 // openDirectory makes or checks the data directory, and locks it.
-func openDirectory(path string, node journal.NodeID) (*directory, error) {
-	path, err := filepath.Abs(path)
+func openDirectory(cfg Config) (*directory, error) {
+	path, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
 	}
@@ -46,17 +59,19 @@ func openDirectory(path string, node journal.NodeID) (*directory, error) {
 		return nil, err
 	}
 	d := &directory{path: path, lock: lock}
-	if err := d.prepare(node); err != nil {
+	if err := d.prepare(cfg); err != nil {
 		d.close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *directory) prepare(node journal.NodeID) error {
-	if err := checkVersion(d.path, node); err != nil {
+func (d *directory) prepare(cfg Config) error {
+	id, err := checkVersion(d.path, cfg)
+	if err != nil {
 		return err
 	}
+	d.identity = id
 	for _, name := range []string{logName, snapshotsName} {
 		if err := makeDirectory(filepath.Join(d.path, name)); err != nil {
 			return unwritable(d.path, err)
@@ -108,43 +123,97 @@ func lockDirectory(path string) (*os.File, error) {
 }
 
 // checkVersion reads the version file, or writes it into a directory that holds no journal yet.
-func checkVersion(path string, node journal.NodeID) error {
+func checkVersion(path string, cfg Config) (identity, error) {
 	name := filepath.Join(path, versionName)
 	text, err := readSmall(name, versionBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, part := range []string{logName, snapshotsName} {
 			if _, err := os.Lstat(filepath.Join(path, part)); err == nil {
-				return fmt.Errorf("%w: %s holds %s/ but no version file; restore the directory as a whole from a backup", ErrDamaged, path, part)
+				return identity{}, fmt.Errorf("%w: %s holds %s/ but no version file; restore the directory as a whole from a backup", ErrDamaged, path, part)
 			}
 		}
-		if err := writeWhole(path, versionName, fmt.Appendf(nil, "netbank data %d node %d\n", Format, node)); err != nil {
-			return unwritable(path, err)
-		}
-		return nil
+		return writeVersion(path, cfg)
 	}
 	if err != nil {
-		return unwritable(path, err)
+		return identity{}, unwritable(path, err)
 	}
-	format, owner, err := parseVersion(string(text))
+	format, id, err := parseVersion(string(text))
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w; restore the directory as a whole from a backup", ErrDamaged, name, err)
+		return identity{}, fmt.Errorf("%w: %s: %w; restore the directory as a whole from a backup", ErrDamaged, name, err)
 	}
 	if format > Format {
-		return fmt.Errorf("%w: %s has format %d, this program knows up to %d; run the version of netbank that wrote it, or a later one", ErrNewer, path, format, Format)
+		return identity{}, fmt.Errorf("%w: %s has format %d, this program knows up to %d; run the version of netbank that wrote it, or a later one", ErrNewer, path, format, Format)
 	}
-	if owner != node {
-		return fmt.Errorf("%w: %s belongs to node %d, this is node %d; name this node's own directory", ErrOtherNode, path, owner, node)
+	if id.node != cfg.Node {
+		return identity{}, fmt.Errorf("%w: %s belongs to node %d, this is node %d; name this node's own directory", ErrOtherNode, path, id.node, cfg.Node)
 	}
-	return nil
+	if id.cluster == "" && cfg.Cluster != "" {
+		if cfg.Beginning != Alone {
+			return identity{}, fmt.Errorf("%w: %s holds the journal of a node alone, and Config.Beginning is %v; name an empty directory, or open this one with Beginning Alone and let the others join it", ErrOtherCluster, path, cfg.Beginning)
+		}
+		return writeVersion(path, cfg) // a node alone becomes the first of a cluster
+	}
+	if id.cluster != cfg.Cluster {
+		return identity{}, fmt.Errorf("%w: %s belongs to cluster %q, and this node was given the cluster id %q; name this cluster's directory, or the directory's cluster", ErrOtherCluster, path, id.cluster, cfg.Cluster)
+	}
+	return id, nil
 }
 
-// parseVersion reads "netbank data 1 node 1". A newer format may add anything behind its number.
-func parseVersion(text string) (format uint32, node journal.NodeID, err error) {
-	line, _, _ := strings.Cut(text, "\n")
-	if n, _ := fmt.Sscanf(line, "netbank data %d node %d", &format, &node); n == 0 || format == 0 || (n == 1 && format <= Format) {
-		return 0, 0, fmt.Errorf("%q is not of the form \"netbank data 1 node 1\"", line)
+// writeVersion says whose directory it is. The second line is for nodes of a cluster only; a program that does not know
+// it reads the first.
+func writeVersion(path string, cfg Config) (identity, error) {
+	id := identity{node: cfg.Node, cluster: cfg.Cluster}
+	if id.cluster != "" {
+		var number [diskDigits / 2]byte
+		rand.Read(number[:]) // never fails
+		id.disk = hex.EncodeToString(number[:])
 	}
-	return format, node, nil
+	if err := writeWhole(path, versionName, id.encode()); err != nil {
+		return identity{}, unwritable(path, err)
+	}
+	return id, nil
+}
+
+func (id identity) encode() []byte {
+	text := fmt.Appendf(nil, "netbank data %d node %d\n", Format, id.node)
+	if id.cluster == "" {
+		return text
+	}
+	part := "waiting"
+	if id.member {
+		part = "member"
+	}
+	return fmt.Appendf(text, "cluster %s disk %s %s\n", id.cluster, id.disk, part)
+}
+
+// markMember notes that the directory has a journal. Without the mark, a member whose log was deleted would pass for a
+// node that never had one, and go on under its old number with nothing of what it promised.
+func (d *directory) markMember() error {
+	if d.identity.member {
+		return nil
+	}
+	d.identity.member = true
+	return writeWhole(d.path, versionName, d.identity.encode())
+}
+
+// parseVersion reads "netbank data 1 node 1" and, if there is one, the line "cluster <id> disk <number> member". A newer format
+// may add anything behind its number.
+func parseVersion(text string) (format uint32, id identity, err error) {
+	line, rest, _ := strings.Cut(text, "\n")
+	if n, _ := fmt.Sscanf(line, "netbank data %d node %d", &format, &id.node); n == 0 || format == 0 || (n == 1 && format <= Format) {
+		return 0, identity{}, fmt.Errorf("%q is not of the form \"netbank data 1 node 1\"", line)
+	}
+	if format > Format || rest == "" {
+		return format, id, nil
+	}
+	line, _, _ = strings.Cut(rest, "\n")
+	var part string
+	n, _ := fmt.Sscanf(line, "cluster %s disk %s %s", &id.cluster, &id.disk, &part)
+	if n != 3 || !plainID(id.cluster) || !isDisk(id.disk) || (part != "waiting" && part != "member") {
+		return 0, identity{}, fmt.Errorf("%q is not of the form \"cluster <id> disk <%d hexadecimal digits> waiting\", or \"member\"", line, diskDigits)
+	}
+	id.member = part == "member"
+	return format, id, nil
 }
 
 func readSmall(name string, limit int64) ([]byte, error) {

@@ -32,3 +32,28 @@ var (
 	// after the entry had been offered.
 	ErrUnknown = errors.New("replica: the entry's outcome is not known")
 )
+
+// Errors of membership. They come from Open, Waiting and the calls that change the members.
+var (
+	// ErrOtherCluster says that the data directory, or a node at a given address, belongs to another cluster.
+	ErrOtherCluster = errors.New("replica: another cluster")
+	// ErrOtherDisk says that a node's data directory was made anew under the same number. What it acknowledged and
+	// voted is forgotten, so it must not go on as the same member.
+	ErrOtherDisk = errors.New("replica: the node has another data directory than before")
+	// ErrFounded says that a founder with an empty directory has met a cluster that exists already.
+	ErrFounded = errors.New("replica: the cluster exists already")
+	// ErrWaiting says that the node has no journal yet, and waits for the other founders or to be added.
+	ErrWaiting = errors.New("replica: this node is in no cluster yet")
+	// ErrNotMember says that a node is not a member of the cluster.
+	ErrNotMember = errors.New("replica: the node is not a member of the cluster")
+	// ErrMember says that a node is a member already, and not as asked for.
+	ErrMember = errors.New("replica: the node is a member of the cluster already")
+	// ErrUnreachable says that a node did not answer.
+	ErrUnreachable = errors.New("replica: the node does not answer")
+	// ErrBehind says that a node's log has not caught up with the leader's.
+	ErrBehind = errors.New("replica: the node has not caught up")
+	// ErrMajority says that a change would leave fewer live voters than a majority. Nothing was changed.
+	ErrMajority = errors.New("replica: the change would lose the majority")
+	// ErrTooMany says that the cluster has as many members, or voters, as it may have.
+	ErrTooMany = errors.New("replica: the cluster has no room for another member")
+)

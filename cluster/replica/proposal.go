@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -66,6 +67,8 @@ type proposer struct {
 
 	mu     sync.Mutex
 	closed bool
+	held   bool          // the leadership is being handed over
+	idle   chan struct{} // closed when nothing is open, if somebody waits for it
 	// open holds what is not resolved, by the address of the entry's first byte: Raft gives the state machine of
 	// this node the very slice that was proposed.
 	open map[*byte]*proposal
@@ -120,6 +123,9 @@ func (p *proposer) enqueue(f *proposal) error {
 	if p.closed {
 		return ErrClosed
 	}
+	if p.held {
+		return fmt.Errorf("%w (it is handing the leadership over)", ErrNotLeader)
+	}
 	if len(p.open) >= ProposalsMax {
 		return ErrBusy
 	}
@@ -165,6 +171,10 @@ func (p *proposer) collect() {
 		outcome, err := outcomeOf(f.raft)
 		p.mu.Lock()
 		delete(p.open, &f.entry[0])
+		if p.idle != nil && len(p.open) == 0 {
+			close(p.idle)
+			p.idle = nil
+		}
 		p.mu.Unlock()
 		f.resolve(outcome, err)
 	}
@@ -192,6 +202,33 @@ func outcomeOf(f raft.ApplyFuture) (Outcome, error) {
 		}
 	}
 	return Outcome{}, fmt.Errorf("%w: %v", ErrUnknown, err)
+}
+
+// hold refuses new entries until resume, and waits for those under way.
+func (p *proposer) hold(ctx context.Context) error {
+	p.mu.Lock()
+	p.held = true
+	var idle chan struct{}
+	if len(p.open) > 0 {
+		idle = make(chan struct{})
+		p.idle = idle
+	}
+	p.mu.Unlock()
+	if idle == nil {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *proposer) resume() {
+	p.mu.Lock()
+	p.held = false
+	p.mu.Unlock()
 }
 
 // drain refuses new entries, and waits up to limit for those under way.

@@ -29,6 +29,11 @@ type Replica struct {
 	machine   *stateMachine
 	raft      *raft.Raft
 	proposer  *proposer
+	link      *link // nil without a cluster id
+	timing    timing
+	changing  chan struct{}             // holds a token while the members are being changed
+	waits     atomic.Pointer[error]     // what a founder waits for
+	started   atomic.Pointer[raft.Raft] // raft, for those who may ask before it is there
 
 	due      chan struct{} // a snapshot is due
 	stop     chan struct{} // closed when Close begins
@@ -42,15 +47,16 @@ type Replica struct {
 	snapshotTook     atomic.Int64
 }
 
-// Open opens the data directory and starts Raft. An empty directory becomes a cluster of this one node. The errors
-// are ErrLocked, ErrNewer, ErrUnwritable, ErrDamaged and ErrOtherNode, or what Raft, its log or Pebble say.
+// Open opens the data directory and starts Raft. An empty directory becomes what Config.Beginning says: Open does not wait
+// for other nodes, Waiting tells what is missing. The errors are ErrLocked, ErrNewer, ErrUnwritable, ErrDamaged,
+// ErrOtherNode and ErrOtherCluster, or what Raft, its log or Pebble say.
 func Open(cfg Config) (*Replica, error) { return open(cfg, seams{segmentBytes: SegmentBytes}) }
 
 // seams are what tests replace.
 type seams struct {
 	segmentBytes int
-	joining      bool                  // the node waits to be taken into a cluster, instead of being one
 	wrap         func(diskLog) diskLog // puts a faulty log between the guard and the real one
+	timing       timing                // zero: usualTiming
 }
 
 func open(cfg Config, seams seams) (*Replica, error) {
@@ -58,8 +64,14 @@ func open(cfg Config, seams seams) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{cfg: cfg, fuse: newFuse(cfg.OnFatal), due: make(chan struct{}, 1), stop: make(chan struct{}), unwatch: make(chan struct{})}
-	if r.directory, err = openDirectory(cfg.Dir, cfg.Node); err != nil {
+	if seams.timing == (timing{}) {
+		seams.timing = usualTiming
+	}
+	r := &Replica{
+		cfg: cfg, fuse: newFuse(cfg.OnFatal), timing: seams.timing, changing: make(chan struct{}, 1),
+		due: make(chan struct{}, 1), stop: make(chan struct{}), unwatch: make(chan struct{}),
+	}
+	if r.directory, err = openDirectory(cfg); err != nil {
 		return nil, err
 	}
 	if err := r.openParts(seams); err != nil {
@@ -97,7 +109,7 @@ func (r *Replica) openParts(seams seams) error {
 			return err
 		}
 	}
-	return r.startRaft(seams.joining)
+	return r.startRaft()
 }
 
 func openLog(path string, segmentBytes int, logger *slog.Logger) (*wal.WAL, error) {
@@ -111,29 +123,32 @@ func openLog(path string, segmentBytes int, logger *slog.Logger) (*wal.WAL, erro
 	return wal.Open(path, wal.WithLogger(newRaftLogger(logger, "log")), wal.WithSegmentSize(segmentBytes))
 }
 
-func (r *Replica) startRaft(joining bool) error {
+func (r *Replica) startRaft() error {
 	cache, err := raft.NewLogCache(LogCacheEntries, r.guard)
 	if err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
-	conf := raftConfig(r.cfg)
-	if !joining {
-		if err := bootstrap(conf, r.guard, r.snapshots, r.cfg.Transport); err != nil {
-			return err
-		}
+	conf := raftConfig(r.cfg, r.timing)
+	hasJournal, err := r.begin(conf)
+	if err != nil {
+		return err
 	}
 	r.guard.enter(writing)
 	// The state machine is called by Raft's goroutines from here on, and asks the proposer.
 	r.proposer = newProposer(func(entry []byte, timeout time.Duration) raft.ApplyFuture { return r.raft.Apply(entry, timeout) })
-	started, err := newRaft(conf, r.machine, cache, r.guard, r.snapshots, r.cfg.Transport)
+	started, err := newRaft(conf, r.machine, cache, r.guard, r.snapshots, r.transport())
 	if err != nil {
 		return err
 	}
 	r.raft = started
+	r.started.Store(started)
 	r.guard.leading = func() bool { return started.State() == raft.Leader }
 	r.guard.enter(guarding)
 	r.stopped.Go(func() { r.guard.watch(r.unwatch) })
 	r.stopped.Go(r.keepSnapshots)
+	if r.link != nil {
+		r.stopped.Go(func() { r.becomeMember(hasJournal) })
+	}
 	return r.hastenElection()
 }
 
@@ -151,43 +166,11 @@ func newRaft(conf *raft.Config, machine raft.FSM, log raft.LogStore, stable raft
 	return r, nil
 }
 
-// keyCurrentTerm is where Raft keeps its term in the stable store.
-var keyCurrentTerm = []byte("CurrentTerm")
-
-// bootstrap makes a cluster of one node in an empty directory. Raft's own bootstrap writes the term and then the first
-// entry, and refuses when it finds only the term; a crash in between must not leave a directory that never elects.
-func bootstrap(conf *raft.Config, g *guard, s *snapshots, transport raft.Transport) error {
-	last, err := g.LastIndex()
-	if err != nil {
-		return fmt.Errorf("replica: read the log: %w", err)
-	}
-	if last > 0 || s.newest() > 0 {
-		return nil
-	}
-	term, err := g.GetUint64(keyCurrentTerm)
-	if err != nil {
-		return fmt.Errorf("replica: read the term: %w", err)
-	}
-	// The first election makes term 2, before anything can be acknowledged.
-	if term > 1 {
-		return fmt.Errorf("%w: term %d was reached, but there is neither log nor snapshot under %s; restore the directory as a whole from a backup", ErrDamaged, term, filepath.Dir(g.path))
-	}
-	members := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: conf.LocalID, Address: transport.LocalAddr()}}}
-	if err := g.SetUint64(keyCurrentTerm, 1); err != nil {
-		return unwritable(g.path, err)
-	}
-	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(members), AppendedAt: time.Now()}
-	if err := g.StoreLog(first); err != nil {
-		return unwritable(g.path, err)
-	}
-	return nil
-}
-
 // hastenElection sets the final time-outs. Raft looks at once for a leader when its heartbeat time-out is
 // lowered, so a node that is alone need not wait the 0.5 to 1 s in which another could have spoken.
 func (r *Replica) hastenElection() error {
 	next := r.raft.ReloadableConfig()
-	next.HeartbeatTimeout, next.ElectionTimeout = heartbeatTimeout, electionTimeout
+	next.HeartbeatTimeout, next.ElectionTimeout = r.timing.heartbeat, r.timing.election
 	members := r.raft.GetConfiguration().Configuration().Servers
 	if len(members) != 1 || members[0].ID != serverID(r.cfg.Node) {
 		next.HeartbeatTimeout += time.Millisecond
@@ -231,14 +214,9 @@ func (r *Replica) Barrier(timeout time.Duration) (term uint64, err error) {
 	if !leading {
 		return 0, ErrNotLeader
 	}
-	f := r.raft.Barrier(timeout)
-	done := make(chan error, 1)
-	// Raft never answers for a barrier that was committed and not applied when it was shut down.
-	go func() { done <- f.Error() }()
-	select {
-	case err = <-done:
-	case <-r.stop:
-		return 0, ErrClosed
+	err = r.await(r.raft.Barrier(timeout))
+	if errors.Is(err, ErrClosed) {
+		return 0, err
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%w (%v)", ErrNotLeader, err)
@@ -247,6 +225,19 @@ func (r *Replica) Barrier(timeout time.Duration) (term uint64, err error) {
 		return 0, fmt.Errorf("%w (it led in term %d, the term is %d now)", ErrNotLeader, term, now)
 	}
 	return term, nil
+}
+
+// await waits for Raft's answer, and for Close: Raft never answers for what was committed and not applied when it was
+// shut down.
+func (r *Replica) await(f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-r.stop:
+		return ErrClosed
+	}
 }
 
 // Stats is a cheap look at the replica for metrics.
@@ -301,7 +292,7 @@ func (r *Replica) release() error {
 	close(r.fuse.released)
 	if r.raft != nil {
 		errs = append(errs, r.raft.Shutdown().Error())
-	} else if closer, ok := r.cfg.Transport.(raft.WithClose); ok {
+	} else if closer, ok := r.transport().(raft.WithClose); ok {
 		errs = append(errs, closer.Close())
 	}
 	close(r.unwatch)

@@ -92,7 +92,9 @@ func TestARefusedProposalWasNeverAppended(t *testing.T) {
 
 func TestANodeThatDoesNotLeadRefusesProposalsAndBarriers(t *testing.T) {
 	cfg, _ := testConfig(t, t.TempDir())
-	r, err := open(cfg, seams{segmentBytes: small.segmentBytes, joining: true})
+	cfg.Cluster, cfg.Beginning = "test", Joining
+	_, cfg.Transport = raft.NewInmemTransport("node-1")
+	r, err := open(cfg, small)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,10 +353,10 @@ func TestBootstrapIsFinishedAfterACrashBetweenTermAndFirstEntry(t *testing.T) {
 func join(t *testing.T, one *Replica) (two *Replica, cfg Config) {
 	t.Helper()
 	cfg, _ = testConfig(t, t.TempDir())
-	cfg.Node = 2
+	cfg.Node, cfg.Cluster, cfg.Beginning = 2, one.cfg.Cluster, Joining
 	_, transport := raft.NewInmemTransport("node-2")
 	cfg.Transport = transport
-	two, err := open(cfg, seams{segmentBytes: small.segmentBytes, joining: true})
+	two, err := open(cfg, small)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,8 +364,11 @@ func join(t *testing.T, one *Replica) (two *Replica, cfg Config) {
 	first := one.cfg.Transport.(*raft.InmemTransport)
 	first.Connect("node-2", transport)
 	transport.Connect("node-1", first)
-	if err := one.raft.AddVoter("node-2", "node-2", 0, 5*time.Second).Error(); err != nil {
-		t.Fatal("add voter:", err)
+	if err := one.AddNonvoter(t.Context(), 2, "node-2"); err != nil {
+		t.Fatal("add:", err)
+	}
+	if err := one.Promote(t.Context(), 2); err != nil {
+		t.Fatal("promote:", err)
 	}
 	return two, cfg
 }
@@ -383,6 +388,7 @@ func caughtUp(t *testing.T, one, two *Replica) {
 
 func TestAnotherNodeGetsTheSnapshotAsAStream(t *testing.T) {
 	cfg, _ := testConfig(t, t.TempDir())
+	cfg.Cluster = "test"
 	// Many small segments: raft-wal goes on serving what was cut off inside its newest one.
 	r := startWith(t, cfg, seams{segmentBytes: 4 << 10})
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -457,18 +463,19 @@ func TestTerms_EveryStartLeadsInAHigherTermAndABarrierIsOfItsOwn(t *testing.T) {
 // A leader that hands over, and is handed the lead back, sees one signal or two; the term tells.
 func TestTerms_LeadershipLostAndWonAgainIsSeenByTheTerm(t *testing.T) {
 	cfg, _ := testConfig(t, t.TempDir())
+	cfg.Cluster = "test"
 	r := start(t, cfg)
 	propose(t, r, partner())
 	two, _ := join(t, r)
 	caughtUp(t, r, two)
 	first := lead(t, r)
-	if err := r.raft.LeadershipTransferToServer("node-2", "node-2").Error(); err != nil {
+	if err := r.TransferLeadership(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	if second := lead(t, two); second <= first {
 		t.Fatalf("node 2 leads in term %d after %d", second, first)
 	}
-	if err := two.raft.LeadershipTransferToServer("node-1", "node-1").Error(); err != nil {
+	if err := two.TransferLeadership(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	if third := lead(t, r); third <= first+1 {
@@ -478,6 +485,7 @@ func TestTerms_LeadershipLostAndWonAgainIsSeenByTheTerm(t *testing.T) {
 
 func TestLeadershipLostIsToldAsUnknownOrNotLeader(t *testing.T) {
 	cfg, _ := testConfig(t, t.TempDir())
+	cfg.Cluster = "test"
 	r := start(t, cfg)
 	propose(t, r, partner())
 	two, _ := join(t, r)

@@ -38,6 +38,7 @@ type stateMachine struct {
 	applied atomic.Uint64 // index of the last entry applied or restored
 	bytes   atomic.Int64  // of log since the last snapshot was begun
 	paused  atomic.Int64  // nanoseconds for which the last snapshot held up entries
+	members atomic.Pointer[configured]
 	taken   atomic.Uint64 // numbers checkpoints that are not yet in a snapshot
 
 	// mu is held for writing for one entry at a time, and to exchange the state on a restore.
@@ -130,9 +131,18 @@ func (s *stateMachine) poisoned(entry *raft.Log, err error) {
 		entry.Index, entry.Term, len(entry.Data), err, remedy))
 }
 
-// StoreConfiguration implements raft.ConfigurationStore: the members are Raft's own, but a snapshot may then be taken
-// right behind a change of them.
-func (s *stateMachine) StoreConfiguration(uint64, raft.Configuration) {}
+// configured is a committed list of members and the entry that holds it. Raft knows the list, and tells the entry to
+// nobody else.
+type configured struct {
+	index   uint64
+	servers []raft.Server
+}
+
+// StoreConfiguration implements raft.ConfigurationStore. The members are Raft's own; but with this method a snapshot may be
+// taken right behind a change of them, and their entry is known.
+func (s *stateMachine) StoreConfiguration(index uint64, configuration raft.Configuration) {
+	s.members.Store(&configured{index, configuration.Servers})
+}
 
 // view is Replica.View.
 func (s *stateMachine) view(f func(*journal.Machine)) {
@@ -214,6 +224,7 @@ func (s *stateMachine) Restore(from io.ReadCloser) error {
 	s.journal, s.store = fresh, store
 	s.mu.Unlock()
 	s.applied.Store(opened.manifest.Meta.Index)
+	s.members.Store(&configured{opened.manifest.Meta.ConfigurationIndex, opened.manifest.Meta.Configuration.Servers})
 	s.bytes.Store(0)
 	if old == nil {
 		return nil
