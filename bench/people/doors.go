@@ -52,6 +52,7 @@ func DoorsOf(d *demo.Demo) (*Doors, error) {
 		Customer: load.Dialer{Addr: customer.Host},
 		Partner: load.Dialer{Addr: partner.Host, TLS: &tls.Config{
 			RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}, ServerName: partner.Hostname(),
+			ClientSessionCache: tls.NewLRUClientSessionCache(0), // who gives up an answer comes back on a new connection
 		}},
 		CustomerHost: customer.Host, PartnerHost: partner.Host, Redirect: d.Partner.RedirectURI,
 	}, nil

@@ -22,6 +22,8 @@ const (
 	SignInsAtOnce = 64
 	// createsAtOnce is how many payments are created at a time in preparation, over all processes.
 	createsAtOnce = 64
+	// openedFirst is how many connections to a door are open when the run begins, over all processes; more come as they are needed.
+	openedFirst = 64
 	// prepareTries is how often each part of it is tried.
 	prepareTries = 50
 	// prepareWait is how long the second try waits, the third twice as long, and so on up to prepareWaitMax.
@@ -87,6 +89,9 @@ func prepareAt(ctx context.Context, d *demo.Demo, doors *Doors, j Job) (_ *Prepa
 	if err := p.prepare(ctx, doors); err != nil {
 		return nil, err
 	}
+	if err := p.openSome(ctx); err != nil {
+		return nil, err
+	}
 	p.took = time.Since(began)
 	return p, nil
 }
@@ -108,6 +113,20 @@ func (p *Prepared) open(doors *Doors) (err error) {
 	}
 	p.shop, err = load.NewLines(doors.Partner, mine)
 	return err
+}
+
+// openSome opens some connections, so that the first requests of the run are not held up by all of the handshakes.
+func (p *Prepared) openSome(ctx context.Context) error {
+	some := max(1, p.job.share(min(p.job.Connections, openedFirst)))
+	if p.job.people() {
+		if err := p.customers.Open(ctx, some); err != nil {
+			return err
+		}
+	}
+	if p.job.Kind == Confirm || p.job.Kind == SignIn {
+		return nil
+	}
+	return p.shop.Open(ctx, some)
 }
 
 // prepare does what the job's kind needs. The numbers of what it creates come before those of the run, but for Confirm, whose payments

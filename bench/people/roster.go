@@ -71,9 +71,9 @@ func (r *roster) enter(turn int64, now time.Time) *member {
 	return nil
 }
 
-// leave lets others come as this customer.
-func (r *roster) leave(m *member) {
+// leave lets others come as this customer. spent is the counter of the code that the bank may have taken from him; 0: none.
+func (r *roster) leave(m *member, spent int64) {
 	r.lock.Lock()
-	m.busy = false
+	m.busy, m.counter = false, max(m.counter, spent)
 	r.lock.Unlock()
 }

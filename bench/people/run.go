@@ -8,6 +8,9 @@ import (
 	"netbank/bench/load"
 )
 
+// unservedWait is how long a closed loop waits that finds no customer free.
+const unservedWait = 100 * time.Millisecond
+
 // Run runs the job, this process's share of it, and closes its connections.
 func (p *Prepared) Run(ctx context.Context) (*Outcome, error) {
 	if p.ran {
@@ -15,6 +18,28 @@ func (p *Prepared) Run(ctx context.Context) (*Outcome, error) {
 	}
 	p.ran = true
 	defer p.Close()
+	j, run := &p.job, p.crowd()
+	var (
+		r   *load.Result
+		err error
+	)
+	if j.AtOnce > 0 {
+		r, err = load.Busy(ctx, run, j.share(j.AtOnce))
+	} else {
+		var schedule *load.Schedule
+		if schedule, err = j.schedule(); err != nil {
+			return nil, err
+		}
+		r, err = load.Crowd(ctx, run, schedule)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("people: %s: %w", j.Name, err)
+	}
+	return p.outcome(r), nil
+}
+
+// crowd is the job as the generator knows it.
+func (p *Prepared) crowd() load.CrowdRun {
 	j := &p.job
 	run := load.CrowdRun{
 		Flow: p.flow(), Seed: j.Seed, WarmUp: j.WarmUp, Measure: j.Measure, Grace: j.Grace, From: p.from, Start: p.Start,
@@ -29,27 +54,13 @@ func (p *Prepared) Run(ctx context.Context) (*Outcome, error) {
 	if !p.moves() {
 		run.SLO = j.SLO
 	}
-	var (
-		r   *load.Result
-		err error
-	)
 	if j.AtOnce > 0 {
 		run.Share, run.Of = j.Share, j.of()
 		if j.Kind == Confirm {
 			run.Limit = int64(len(p.ready) * j.of()) // each prepared customer once
 		}
-		r, err = load.Busy(ctx, run, j.share(j.AtOnce))
-	} else {
-		var schedule *load.Schedule
-		if schedule, err = j.schedule(); err != nil {
-			return nil, err
-		}
-		r, err = load.Crowd(ctx, run, schedule)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("people: %s: %w", j.Name, err)
-	}
-	return p.outcome(r), nil
+	return run
 }
 
 func (p *Prepared) outcome(r *load.Result) *Outcome {
@@ -92,11 +103,18 @@ func (p *Prepared) served(v *load.Visit, do func(c *customer) load.Verdict) load
 	who := p.roster.enter(p.turn(v), time.Now())
 	if who == nil {
 		p.unserved.Add(1)
+		if p.job.AtOnce > 0 {
+			v.Wait(unservedWait) // the next would find nobody either
+		}
 		return failed("no customer was free")
 	}
 	c := &customer{Prepared: p, v: v, who: who, last: toEntry, sending: -1}
 	verdict := c.leave(do(c))
-	p.roster.leave(who)
+	spent := c.counter
+	if verdict.Outcome == load.Refused {
+		spent = 0 // the bank has not taken it: it can be typed again
+	}
+	p.roster.leave(who, spent)
 	return verdict
 }
 
