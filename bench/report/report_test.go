@@ -41,8 +41,8 @@ func sample(t *testing.T) *Result {
 		Profiles: []Profile{{Phase: "status", Kind: "cpu", File: "status-cpu.pprof", Unit: "nanoseconds", Total: 10, Top: []Hotspot{{"runtime.memmove", 4, 4}}, Causes: []Hotspot{{"netbank/frontend/partner.(*API).status", 1, 6}}}},
 		Void:     []string{}, Failures: []string{}, Notes: []string{"Something to know."},
 	}
-	closed := &load.Result{WarmUp: 10, Offered: 100_100, Completed: 100_000, Refused: 90, Failed: 10, Reasons: map[string]int64{"503": 90, "timeout": 10}, Elapsed: 5 * time.Second, Latency: h}
-	open := &load.Result{Offered: 100_000, Completed: 100_000, Elapsed: 5 * time.Second, Latency: h, Service: h, Lag: h, Reasons: map[string]int64{}}
+	closed := &load.Result{WarmUp: 10, Offered: 100_100, Completed: 100_000, InSLO: 100_000, Refused: 90, Failed: 10, Reasons: map[string]int64{"503": 90, "timeout": 10}, Elapsed: 5 * time.Second, Latency: h}
+	open := &load.Result{Offered: 100_000, Completed: 100_000, InSLO: 100_000, Elapsed: 5 * time.Second, Latency: h, Service: h, Lag: h, Reasons: map[string]int64{}}
 	for _, name := range []string{"hello", "status", "confirm"} {
 		p := Phase{Name: name, What: "what it is", Server: "bank", Loop: "closed", Connections: 64, TLS: true, Unit: "requests", RequestsEach: 1}
 		p.Count(closed)
@@ -149,8 +149,8 @@ func TestWriteLeavesEverythingAndReadFindsIt(t *testing.T) {
 	if !bytes.Equal(before, after) {
 		t.Error("what was read differs from what was written")
 	}
-	for _, draw := range []func() ([]byte, error){r.ratesPlot, r.latencyPlot, (&Result{}).ratesPlot, (&Result{}).latencyPlot} {
-		text, err := draw()
+	for _, p := range r.pictures() {
+		text, err := p.render()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,11 +2,8 @@ package report
 
 import (
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -114,7 +111,7 @@ type Phase struct {
 
 	Multiple      float64 `json:"multiple,omitempty"`      // what was offered, as a multiple of PeakPerSecond; 0: not measured against it
 	PeakPerSecond float64 `json:"peakPerSecond,omitempty"` // what the core can do at its best, of what is counted
-	SLOSeconds    float64 `json:"sloSeconds,omitempty"`    // from the intended start; 0: whatever completed is in time
+	SLOSeconds    float64 `json:"sloSeconds,omitempty"`    // from the intended start; 0: what completed is in time, unless a step of it was late
 
 	OfferedPerSecond float64          `json:"offeredPerSecond,omitempty"` // open: what the schedule asks for
 	WarmUp           int64            `json:"warmUp"`
@@ -142,7 +139,7 @@ type Phase struct {
 	Lag     *Quantiles `json:"lag,omitempty"`     // open: the generator's own
 
 	Steps     []Step          `json:"steps,omitempty"`
-	Timeline  []Second        `json:"timeline,omitempty"` // of the measured span
+	Timeline  []Second        `json:"timeline,omitempty"` // of the measured span, and of what came after it until the last request ended
 	Baseline  *Baseline       `json:"baseline,omitempty"`
 	Processes map[string]Used `json:"processes,omitempty"`
 	// OthersShare is the part of the machine's processor time that went to processes which have no part in the run.
@@ -169,16 +166,18 @@ type Step struct {
 	Failed     int64      `json:"failed,omitempty"`
 }
 
-// Second is one second of a phase: Offered by intended start, all else by when it ended. So what was offered in one second may be
-// completed in a later one.
+// Second is one second of a phase: Offered and Dropped by intended start (in closed loops by when it ended), all else by when it ended. So
+// what was offered in one second may be completed in a later one.
 type Second struct {
 	Offered   int64 `json:"offered"`
 	Completed int64 `json:"completed"`
 	InSLO     int64 `json:"inSLO"`
 	Refused   int64 `json:"refused"`
+	Failed    int64 `json:"failed"`
 	Abandoned int64 `json:"abandoned"`
 	InDoubt   int64 `json:"inDoubt"`
-	Failed    int64 `json:"failed"`
+	Dropped   int64 `json:"dropped"`
+	UnderWay  int64 `json:"underWay"` // flows at the second's end
 }
 
 // Baseline is what a server that does nothing did with the same requests from the same client, right before and right
@@ -252,8 +251,22 @@ func QuantilesOf(h histogram, curve bool) *Quantiles {
 func (p *Phase) Count(r *load.Result) {
 	p.WarmUp, p.Offered, p.Completed, p.Refused, p.Failed, p.Dropped = r.WarmUp, r.Offered, r.Completed, r.Refused, r.Failed, r.Dropped
 	p.Reasons, p.Seconds, p.PerSecond = r.Reasons, r.Elapsed.Seconds(), r.PerSecond()
-	p.InSLO = r.Completed
+	p.InSLO, p.Abandoned, p.InDoubt, p.HoldsAtOnce = r.InSLO, r.Abandoned, r.InDoubt, r.AtOnce
 	p.SetPeak(p.PeakPerSecond)
+	p.Timeline = make([]Second, len(r.Timeline))
+	for i, s := range r.Timeline {
+		p.Timeline[i] = Second(s)
+	}
+	if len(r.Steps) > 0 {
+		p.Steps = nil
+	}
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		p.Steps = append(p.Steps, Step{
+			Name: s.Name, SLOSeconds: s.SLO.Seconds(), Completed: s.Completed, InSLO: s.InSLO, Refused: s.Refused, Abandoned: s.Abandoned, InDoubt: s.InDoubt, Failed: s.Failed,
+			Latency: QuantilesOf(s.Latency, false),
+		})
+	}
 	p.Latency = QuantilesOf(r.Latency, true)
 	if r.Service != nil {
 		p.Service = QuantilesOf(r.Service, true)
@@ -319,77 +332,4 @@ func (r *Result) Err() error {
 		errs = append(errs, fmt.Errorf("%w: %s", ErrVoid, strings.Join(r.Void, "; ")))
 	}
 	return errors.Join(errs...)
-}
-
-// Names of the files in a result's folder.
-const (
-	JSONName      = "result.json"
-	BenchstatName = "benchstat.txt"
-	MarkdownName  = "report.md"
-	RatesName     = "rates.svg"
-	LatencyName   = "latency.svg"
-)
-
-// some makes a list of nothing an empty one, which JSON writes as such.
-func some[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}
-
-// JSON gives the result as its schema says.
-func (r *Result) JSON() ([]byte, error) {
-	full := *r
-	full.Headlines, full.Phases, full.Samples, full.Profiles = some(r.Headlines), some(r.Phases), some(r.Samples), some(r.Profiles)
-	full.Audits, full.Void, full.Failures, full.Notes, full.LeftOut = some(r.Audits), some(r.Void), some(r.Failures), some(r.Notes), some(r.LeftOut)
-	text, err := json.MarshalIndent(&full, "", " ")
-	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
-	}
-	return append(text, '\n'), nil
-}
-
-// Write puts all files of the result into a folder, which it makes.
-func (r *Result) Write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	text, err := r.JSON()
-	if err != nil {
-		return err
-	}
-	rates, err := r.ratesPlot()
-	if err != nil {
-		return err
-	}
-	latency, err := r.latencyPlot()
-	if err != nil {
-		return err
-	}
-	for _, file := range []struct {
-		name string
-		text []byte
-	}{{JSONName, text}, {BenchstatName, []byte(r.Benchstat())}, {RatesName, rates}, {LatencyName, latency}, {MarkdownName, []byte(r.Markdown())}} {
-		if err := os.WriteFile(filepath.Join(dir, file.name), file.text, 0o644); err != nil {
-			return fmt.Errorf("report: %w", err)
-		}
-	}
-	return nil
-}
-
-// Read reads a result's JSON.
-func Read(path string) (*Result, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
-	}
-	var r Result
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("report: %s: %w", path, err)
-	}
-	if r.Version != Version {
-		return nil, fmt.Errorf("report: %s has version %d, this program reads %d", path, r.Version, Version)
-	}
-	return &r, nil
 }

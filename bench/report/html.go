@@ -1,0 +1,71 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"strings"
+)
+
+//go:embed page.html
+var pageSource string
+
+// HTML writes the report as one page that needs nothing beside itself: no script, no other file, no network.
+func (r *Result) HTML() ([]byte, error) {
+	page, err := template.New("page").Funcs(template.FuncMap{"inline": inlined, "marked": marked, "daylight": daylight, "night": night, "small": sized}).Parse(pageSource)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	var b bytes.Buffer
+	if err := page.Execute(&b, r.view()); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// placed is a picture and whether it stands beside another one.
+type placed struct {
+	Picture *picture
+	Small   bool
+}
+
+func sized(p *picture, small bool) placed { return placed{p, small} }
+
+// inlined draws a picture into the page. The library escapes all text of a plot.
+func inlined(p *picture, narrow bool) (template.HTML, error) {
+	text, err := p.inline(narrow)
+	return template.HTML(text), err
+}
+
+// marked sets what stands between backquotes as code.
+func marked(text string) template.HTML {
+	parts := strings.Split(text, "`")
+	var b strings.Builder
+	for i, part := range parts {
+		switch {
+		case i%2 == 0:
+			b.WriteString(template.HTMLEscapeString(part))
+		case i == len(parts)-1: // opened and never closed
+			b.WriteString("`" + template.HTMLEscapeString(part))
+		default:
+			b.WriteString("<code>" + template.HTMLEscapeString(part) + "</code>")
+		}
+	}
+	return template.HTML(b.String())
+}
+
+// daylight are the colours of plots on paper, as variables of the style sheet.
+func daylight() template.CSS {
+	var b strings.Builder
+	for _, h := range hues() {
+		fmt.Fprintf(&b, "--%s:%s;--%s-words:%s;", h.name, hex(h.fill), h.name, hex(h.words))
+	}
+	return template.CSS(b.String())
+}
+
+// night are the same, lightened until they can be read on a dark page.
+func night() template.CSS {
+	return "--blue:#4ba3e3;--blue-words:#7cc0f0;--red:#ec7d3a;--red-words:#f5a06c;--green:#2fb88d;--green-words:#5fd0ac;--purple:#d68fb8;--purple-words:#e3aecb;" +
+		"--orange:#e6a817;--orange-words:#f0c04f;--sky:#6fbfee;--sky-words:#96d1f4;--grey:#8a929b;--grey-words:#aab1b9;"
+}
