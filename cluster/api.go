@@ -47,6 +47,9 @@ type Confirmation struct {
 	Tier        uint8
 	Partner     journal.PartnerID
 	Budget      time.Duration // at most 30 s
+	// Within is when the answer is wanted, counted from a leader's first look at the call: the gate refuses at once what it does not
+	// expect to be answered by then. A call that was given its seat may take longer, up to Budget. 0 means Budget.
+	Within time.Duration
 }
 
 // Confirmed is what is known when Confirm returns.

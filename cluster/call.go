@@ -40,8 +40,9 @@ type call struct {
 	cmd      *journal.Command
 	size     int // of cmd in an entry, with its tag and length
 	payment  journal.PaymentID
-	asked    gate.Time // when the asker came
-	deadline gate.Time // when it leaves
+	asked    gate.Time     // when the asker came
+	deadline gate.Time     // when it leaves
+	within   time.Duration // in which the answer is wanted, once it is offered; 0: by the deadline
 
 	stage atomic.Uint32
 

@@ -79,7 +79,7 @@ type Config struct {
 	// AcceptClock says that an operator has looked at the machine's clock and accepts it, although it is far from the
 	// journal's last stamp.
 	AcceptClock bool
-	// AdmissionOff takes the limit away, up to gate.CeilingMax seats. For experiments that show what the gate is for.
+	// AdmissionOff takes the limit away, up to gate.CeilingMax seats, and admits to a core that has stopped answering. For experiments that show what the gate is for.
 	AdmissionOff bool
 	// Wall is the machine's clock; nil means time.Now. netbank-lab sets it wrong, to see what happens.
 	Wall func() time.Time
@@ -114,7 +114,7 @@ func (c Config) withDefaults() Config {
 		c.wall = time.Now
 	}
 	if c.AdmissionOff {
-		c.Gate.Limit, c.Gate.Ceiling = gate.CeilingMax, gate.CeilingMax
+		c.Gate.Limit, c.Gate.Ceiling, c.Gate.IgnoreStalls = gate.CeilingMax, gate.CeilingMax, true
 	}
 	// A grant may lie unused for SendBy before the core limit begins.
 	c.Gate.CoreLimit = c.SendBy + c.CoreLimit

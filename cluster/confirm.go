@@ -91,7 +91,7 @@ func (n *Node) Confirm(x Confirmation) (Confirmed, error) {
 	now := n.clock.elapsed()
 	c := &call{
 		kind: kindAuthorise, urgent: true, class: gate.Confirm, tier: x.Tier, partner: uint32(x.Partner),
-		weight: weightDebit, payment: x.Payment, asked: now, deadline: now + budget, wake: make(chan struct{}, 1),
+		weight: weightDebit, payment: x.Payment, asked: now, deadline: now + budget, within: x.Within, wake: make(chan struct{}, 1),
 	}
 	w := &waiter{id: x.Payment, outcome: true, wake: c.wake}
 	// First the watch, then the look: a change between the two is seen by one of them.

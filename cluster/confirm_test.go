@@ -396,6 +396,32 @@ func TestConfirm_WaitsThroughALeaderlessTime(t *testing.T) {
 	})
 }
 
+// The answer is wanted sooner than the customer would wait: who cannot have it by then is refused by then, and not at the end of his budget;
+// who has his seat may take longer.
+func TestConfirm_IsRefusedWhenTheAnswerCannotComeWithinWhatIsWanted(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.cfg.Gate.Limit = 1
+		r.core.script = func(Debit) script { return script{work: 4 * time.Second} }
+		r.boot()
+		inside, late := r.create(), r.create()
+		inside.Within, inside.Budget = 2*time.Second, 8*time.Second
+		late.Within, late.Budget = 2*time.Second, 8*time.Second
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if got := r.confirm(inside); got.Payment.State != journal.StateSettled {
+				t.Errorf("the one inside: %+v", got)
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		start := time.Now()
+		if got := r.confirm(late); got.Refusal == nil || time.Since(start) > 2*time.Second {
+			t.Errorf("got %+v after %v", got, time.Since(start))
+		}
+		wg.Wait()
+		r.is(late, journal.StateReceived, 0)
+	})
+}
+
 func TestSubmit_ErrorsAreCertain(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.start()

@@ -40,9 +40,12 @@ func (l *leader) offer(c *call) {
 	if c.kind == kindAuthorise {
 		l.asked[c.payment] = c
 	}
+	budget := c.deadline - l.now
+	if c.within > 0 {
+		budget = min(budget, c.within)
+	}
 	l.decide(l.gate.Offer(l.now, gate.Offer{
-		Ticket: c.ticket, Class: c.class, Tier: c.tier, Partner: c.partner, Weight: c.weight,
-		Budget: c.deadline - l.now,
+		Ticket: c.ticket, Class: c.class, Tier: c.tier, Partner: c.partner, Weight: c.weight, Budget: budget,
 	}, l.decisions[:0]))
 }
 

@@ -50,6 +50,8 @@ type Config struct {
 	// ServiceTime is how long a call of weight 1 is expected to take until the first answer has been measured.
 	// Default 50 ms.
 	ServiceTime time.Duration
+	// IgnoreStalls goes on admitting when the core has stopped answering. For experiments that show what the stall rule is for.
+	IgnoreStalls bool
 }
 
 // Default gives the configuration that a zero Config stands for.

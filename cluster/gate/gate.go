@@ -7,14 +7,15 @@ import "time"
 //
 // Every event first lets the time pass, as Tick does, so that decisions about other tickets may come with any event.
 type Gate struct {
-	now       Time
-	limit     limit
-	queueMax  int
-	coreLimit time.Duration
-	shares    [Classes]float64
-	credit    [Classes]work // see owed
-	closed    [Classes]bool
-	estimate  estimate
+	now          Time
+	limit        limit
+	queueMax     int
+	coreLimit    time.Duration
+	shares       [Classes]float64
+	credit       [Classes]work // see owed
+	closed       [Classes]bool
+	ignoreStalls bool
+	estimate     estimate
 
 	entries  []entry
 	unused   []int32 // slots of entries
@@ -49,17 +50,18 @@ func New(c Config) *Gate {
 	c = c.withDefaults()
 	entries := make([]entry, c.QueueMax+SeatsMax)
 	g := &Gate{
-		limit:     limit{configured: c.Limit, ceiling: c.Ceiling},
-		queueMax:  c.QueueMax,
-		coreLimit: c.CoreLimit,
-		shares:    c.Shares,
-		estimate:  newEstimate(c.ServiceTime),
-		entries:   entries,
-		unused:    make([]int32, len(entries)),
-		slotOf:    newIndex(len(entries)),
-		queue:     newQueue(entries, c.QueueMax, c.Shares, c.PartnerWeights),
-		oldest:    none,
-		youngest:  none,
+		limit:        limit{configured: c.Limit, ceiling: c.Ceiling},
+		queueMax:     c.QueueMax,
+		coreLimit:    c.CoreLimit,
+		ignoreStalls: c.IgnoreStalls,
+		shares:       c.Shares,
+		estimate:     newEstimate(c.ServiceTime),
+		entries:      entries,
+		unused:       make([]int32, len(entries)),
+		slotOf:       newIndex(len(entries)),
+		queue:        newQueue(entries, c.QueueMax, c.Shares, c.PartnerWeights),
+		oldest:       none,
+		youngest:     none,
 	}
 	for i := range g.unused {
 		g.unused[i] = int32(len(entries) - 1 - i)
@@ -204,7 +206,7 @@ func (g *Gate) Next(now Time) (Time, bool) {
 	}
 	if g.oldest != none {
 		earliest(g.entries[g.oldest].granted + g.coreLimit)
-		if !g.stalled && g.own.calls > 0 {
+		if g.maySeeStall() {
 			earliest(g.quietSince + g.patience())
 		}
 	}
@@ -217,7 +219,7 @@ func (g *Gate) Next(now Time) (Time, bool) {
 // pass lets the time pass up to now.
 func (g *Gate) pass(now Time, out []Decision) []Decision {
 	g.now = max(g.now, now)
-	if !g.stalled && g.own.calls > 0 && g.quietSince+g.patience() <= g.now {
+	if g.maySeeStall() && g.quietSince+g.patience() <= g.now {
 		g.stalled, g.probes = true, 0
 		g.stall++
 	}
@@ -238,6 +240,9 @@ func (g *Gate) pass(now Time, out []Decision) []Decision {
 	}
 	return out
 }
+
+// maySeeStall tells whether silence can make the core count as stalled.
+func (g *Gate) maySeeStall() bool { return !g.stalled && !g.ignoreStalls && g.own.calls > 0 }
 
 // enter takes an entry from the slab. There is always one: the queue and the seats are bounded, and both fit.
 func (g *Gate) enter(t Ticket, class Class, cost work) int32 {

@@ -316,3 +316,20 @@ func TestNext_NamesEveryTimeAtWhichATickDecides(t *testing.T) {
 		t.Fatal("Next never ends")
 	})
 }
+
+func TestAStallIsIgnoredWhereThatIsAskedFor(t *testing.T) {
+	f := func(ignore bool, want Action, reason Reason) {
+		t.Helper()
+		g := New(Config{Limit: 64, IgnoreStalls: ignore})
+		out := g.Offer(0, Offer{Ticket: 1, Class: Confirm, Weight: 1, Budget: 5 * time.Second}, nil)
+		out = g.Tick(5*time.Second, out[:0]) // not a word from the core
+		for ticket := Ticket(2); ticket < 8; ticket++ {
+			out = g.Offer(5*time.Second, Offer{Ticket: ticket, Class: Confirm, Weight: 1, Budget: time.Second}, out[:0])
+		}
+		if out = g.Tick(6*time.Second, out); len(out) == 0 || out[len(out)-1].Action != want || out[len(out)-1].Reason != reason {
+			t.Errorf("ignoring stalls %v: %+v; want %v for %v", ignore, out, want, reason)
+		}
+	}
+	f(false, Refuse, Stalled)
+	f(true, Start, Admitted)
+}

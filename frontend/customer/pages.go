@@ -26,6 +26,9 @@ const (
 	// ConfirmBudget is how long a customer's confirmation waits for the core's word before the page says that the
 	// payment is being processed and follows by itself.
 	ConfirmBudget = 8 * time.Second
+	// ConfirmObjective is within what time that word is wanted. Who cannot have it by then is told at once that the bank is busy, and not
+	// after a wait that ends in the same.
+	ConfirmObjective = 2 * time.Second
 	// SignInBudget bounds a sign-in with its password check and two commits.
 	SignInBudget = 5 * time.Second
 	// SubmitBudget bounds every other command.

@@ -78,7 +78,7 @@ func (c *Pages) pay(q *request) {
 		Payment: q.payment.ID, Customer: q.session.Customer, SessionEpoch: q.session.Epoch, SessionExpires: q.session.Expires(),
 		Amount: consent.Amount, CreditorAccount: consent.CreditorAccount, CreditorName: consent.CreditorName, DebtorAccount: consent.DebtorAccount,
 		TOTPStep: step, KnownDevice: q.session.KnownDevice, Tier: q.session.Tier, Partner: q.payment.Partner,
-		Budget: ConfirmBudget - time.Since(started),
+		Budget: ConfirmBudget - time.Since(started), Within: ConfirmObjective,
 	})
 	switch {
 	case err != nil && !undone(err): // invariant UnknownIsNotFailed: only what is certain is told as certain
