@@ -19,6 +19,9 @@ func (r *Replica) openSnapshots() error {
 		return err
 	}
 	r.snapshots = s
+	s.failed = func(err error) {
+		r.fuse.report(fmt.Errorf("replica: a snapshot from another node could not be kept under %s: %w; free or replace the disk, then start this node again: it goes on from the newest state that it has whole", s.path, err))
+	}
 	first, err := r.disk.FirstIndex()
 	if err != nil {
 		return fmt.Errorf("replica: read the log: %w", err)

@@ -41,10 +41,13 @@ func (s *sink) Write(p []byte) (int, error) {
 		s.pipe, s.received = to, make(chan error, 1)
 		s.manifest.Streamed = true
 		go func() {
-			files, err := readStream(from, s.dir, (*os.File).Sync)
+			files, err := readStream(from, s.dir, s.to.sync)
 			from.CloseWithError(err)
 			s.manifest.Files = files
 			s.received <- err
+			if errors.Is(err, errReceive) {
+				s.to.failed(err)
+			}
 		}()
 	}
 	return s.pipe.Write(p)
@@ -148,6 +151,9 @@ func (s *sink) Close() error {
 	s.result = s.finish()
 	if s.result != nil {
 		os.RemoveAll(s.dir)
+	}
+	if s.result != nil && s.pipe != nil && !errors.Is(s.result, errStream) {
+		s.to.failed(s.result)
 	}
 	return s.result
 }

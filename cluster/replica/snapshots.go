@@ -30,6 +30,9 @@ const (
 type snapshots struct {
 	path   string
 	logger *slog.Logger
+	sync   func(*os.File) error // (*os.File).Sync, or a faulty one in a test
+	// failed is told when the disk did not take another node's snapshot. Raft would have it sent again and again.
+	failed func(error)
 
 	mu       sync.Mutex
 	kept     []manifest // newest first
@@ -51,7 +54,7 @@ var _ raft.SnapshotStore = (*snapshots)(nil)
 // openSnapshots removes what is unfinished and reads the manifests. A snapshot whose manifest cannot be read stays
 // listed with its index only, so that Open can tell what it would have covered.
 func openSnapshots(path string, logger *slog.Logger) (s *snapshots, unreadable []manifest, err error) {
-	s = &snapshots{path: path, logger: logger}
+	s = &snapshots{path: path, logger: logger, sync: (*os.File).Sync, failed: func(error) {}}
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("replica: read the snapshots: %w", err)

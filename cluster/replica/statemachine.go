@@ -198,8 +198,18 @@ func (p *pending) Persist(to raft.SnapshotSink) error {
 func (p *pending) Release() { os.RemoveAll(p.checkpoint) }
 
 // Restore implements raft.FSM: at start, and when another node or a backup sends its state. The new state is built
-// beside the old one and takes its place whole.
+// beside the old one and takes its place whole. If that fails while the node runs, the process ends: Raft would go on with
+// the old state and have the same snapshot sent again and again, while a start takes the newest one that is whole.
 func (s *stateMachine) Restore(from io.ReadCloser) error {
+	running := s.store != nil
+	err := s.restore(from)
+	if err != nil && running {
+		s.fuse.report(fmt.Errorf("replica: the state from another node could not be taken over: %w; %s", err, remedyDisk))
+	}
+	return err
+}
+
+func (s *stateMachine) restore(from io.ReadCloser) error {
 	if wrapped, ok := from.(raft.ReadCloserWrapper); ok {
 		from = wrapped.WrappedReadCloser()
 	}

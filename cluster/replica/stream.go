@@ -8,6 +8,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,13 +36,19 @@ const (
 	// Bounds of a stream and of a finished snapshot.
 	SnapshotFilesMax     = 65536
 	SnapshotFileBytesMax = 64 << 30
-	snapshotNameMax      = 100
+	// SnapshotStreamBytesMax is the sum of the files' sizes in a stream from another node.
+	SnapshotStreamBytesMax = 1 << 40
+	snapshotNameMax        = 100
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errStream says that a stream is not a whole snapshot.
-var errStream = errors.New("replica: the snapshot stream is damaged")
+// errStream says that a stream is not a whole snapshot: it is worth while to send it again. errReceive says that this
+// node's disk did not take it.
+var (
+	errStream  = errors.New("replica: the snapshot stream is damaged")
+	errReceive = errors.New("replica: the snapshot cannot be written")
+)
 
 // file is one file of a snapshot. The CRC is that of its frame, so that it stands for name and size too.
 type file struct {
@@ -194,7 +201,7 @@ func readStream(from io.Reader, dir string, sync func(*os.File) error) ([]file, 
 		return nil, fmt.Errorf("%w: it names %d files, the limit is %d", errStream, count, SnapshotFilesMax)
 	}
 	if err := os.Mkdir(filepath.Join(dir, pebbleName), 0o700); err != nil {
-		return nil, fmt.Errorf("replica: receive a snapshot: %w", err)
+		return nil, fmt.Errorf("%w: %w", errReceive, err)
 	}
 	var files []file
 	for range count {
@@ -209,9 +216,10 @@ func readStream(from io.Reader, dir string, sync func(*os.File) error) ([]file, 
 
 // frameReader reads frames, and sums what it reads.
 type frameReader struct {
-	from *bufio.Reader
-	sum  hash.Hash32
-	sync func(*os.File) error
+	from  *bufio.Reader
+	sum   hash.Hash32
+	sync  func(*os.File) error
+	total int64
 }
 
 func (r *frameReader) full(p []byte) error {
@@ -248,17 +256,26 @@ func (r *frameReader) file(dir string, first bool) (file, error) {
 		return f, fmt.Errorf("%w: %s has %d bytes, the limit is %d", errStream, f.Name, size, int64(SnapshotFileBytesMax))
 	}
 	f.Size = int64(size)
+	if r.total += f.Size; r.total > SnapshotStreamBytesMax {
+		return f, fmt.Errorf("%w: %d bytes with %s, the limit is %d", errStream, r.total, f.Name, int64(SnapshotStreamBytesMax))
+	}
 	return r.content(dir, f)
 }
 
 func (r *frameReader) content(dir string, f file) (file, error) {
 	// O_EXCL: a name that comes twice is refused.
 	out, err := os.OpenFile(filepath.Join(dir, filepath.FromSlash(f.Name)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return f, fmt.Errorf("%w: %s comes twice", errStream, f.Name)
+	}
 	if err != nil {
-		return f, fmt.Errorf("replica: receive a snapshot: %w", err)
+		return f, fmt.Errorf("%w: %w", errReceive, err)
 	}
 	defer out.Close()
-	n, err := io.CopyN(io.MultiWriter(out, r.sum), r.from, f.Size)
+	n, err := io.CopyN(io.MultiWriter(received{out}, r.sum), r.from, f.Size)
+	if errors.Is(err, errReceive) {
+		return f, err
+	}
 	if err != nil {
 		return f, fmt.Errorf("%w: %s ends after %d of %d bytes: %w", errStream, f.Name, n, f.Size, err)
 	}
@@ -271,9 +288,20 @@ func (r *frameReader) content(dir string, f file) (file, error) {
 		return f, fmt.Errorf("%w: the checksum of %s does not fit", errStream, f.Name)
 	}
 	if err := r.sync(out); err != nil {
-		return f, fmt.Errorf("replica: receive a snapshot: %w", err)
+		return f, fmt.Errorf("%w: %w", errReceive, err)
 	}
 	return f, nil
+}
+
+// received tells what this node's disk refuses from what the stream lacks.
+type received struct{ to io.Writer }
+
+func (w received) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errReceive, err)
+	}
+	return n, err
 }
 
 func (r *frameReader) end(files []file) error {
