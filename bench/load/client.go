@@ -47,7 +47,10 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 		return c, nil
 	}
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", d.Addr)
-	if err != nil {
+	switch {
+	case noHandle(err):
+		return nil, fmt.Errorf("%w: %w; allow more open files (ulimit -n), or share the load among more processes", ErrUnreached, err)
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnreached, err)
 	}
 	if d.TLS == nil {
@@ -148,8 +151,8 @@ func (c *Client) do(request []byte, patience time.Duration) (*Response, error) {
 	return r, nil
 }
 
-// deadline moves the connection's deadline on. Setting one costs as much as a small request's parsing, so the dialer's timeout
-// is kept to the second, and a customer's patience exactly.
+// deadline moves the connection's deadline on. Setting one costs as much as a small request's parsing, so it may stay where it is
+// when the dialer's timeout is then cut by no more than an eighth and a second. A customer's patience is kept exactly.
 func (c *Client) deadline(now time.Time, patience time.Duration) error {
 	var until time.Time
 	if patience > 0 {
@@ -161,7 +164,7 @@ func (c *Client) deadline(now time.Time, patience time.Duration) error {
 		if timeout == 0 {
 			timeout = DefaultTimeout
 		}
-		if until = now.Add(timeout); !until.Before(c.until) && until.Sub(c.until) <= time.Second {
+		if until = now.Add(timeout); !until.Before(c.until) && until.Sub(c.until) <= min(timeout/8, time.Second) {
 			return nil
 		}
 	}
@@ -318,6 +321,11 @@ func (p *Pool) Close() {
 	}
 }
 
+// noHandle says whether the process, or the system, has no file handle left.
+func noHandle(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // Reason names an error in a few words that do not differ from request to request, for counting.
 func Reason(err error) string {
 	var timed net.Error
@@ -326,7 +334,7 @@ func Reason(err error) string {
 		return "malformed answer"
 	case errors.Is(err, ErrTooLarge):
 		return "answer too large"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case noHandle(err):
 		return "no file handle left for a connection (ulimit -n)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "no local port left for a connection"
@@ -340,6 +348,9 @@ func Reason(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return "connection: " + op.Op
+	}
+	if errors.Is(err, ErrUnreached) {
+		return "no connection"
 	}
 	return "connection ended"
 }

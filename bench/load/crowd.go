@@ -129,7 +129,7 @@ func Crowd(ctx context.Context, run CrowdRun, schedule *Schedule) (*Result, erro
 	}
 	defer cancel()
 	c.wait.Go(func() {
-		release(ctx, c.tally, schedule, pacing, func(a arrival) bool {
+		release(ctx, c.tally, schedule, pacing, func(a arrival, _ time.Duration) bool {
 			if c.underWay.Load() >= int64(run.AtOnce) {
 				return false
 			}
@@ -156,7 +156,11 @@ func (c *crowd) enter(intended time.Duration) {
 func (c *crowd) visit(n int64, intended time.Duration) {
 	t := c.tally
 	v := &Visit{N: n, Intended: intended, crowd: c, writer: int(n), due: intended}
-	t.underWay(v.writer, v.Now(), 1)
+	began := v.Now()
+	t.underWay(v.writer, began, 1)
+	if !c.busy && v.measured(began) {
+		t.late(v.writer, began-intended) // the pacer, and then the scheduler of goroutines
+	}
 	verdict := c.Flow(v)
 	done := v.Now()
 	c.underWay.Add(-1)

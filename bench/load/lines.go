@@ -1,6 +1,7 @@
 package load
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ type Lines struct {
 	lock    sync.Mutex
 	all     []*Client
 	idle    []*Client // the last was used last
-	waiting []chan *Client
+	waiting list.List // of chan *Client, which hold one; who asked first is in front
 	closed  bool
 	waited  int64
 }
@@ -60,7 +61,7 @@ func (l *Lines) Take(ctx context.Context) (*Client, error) {
 		return c, nil
 	}
 	turn := make(chan *Client, 1)
-	l.waiting = append(l.waiting, turn)
+	place := l.waiting.PushBack(turn)
 	l.waited++
 	l.lock.Unlock()
 	select {
@@ -70,20 +71,15 @@ func (l *Lines) Take(ctx context.Context) (*Client, error) {
 		}
 		return c, nil
 	case <-ctx.Done():
-		l.leave(turn)
+		l.leave(place)
 		return nil, fmt.Errorf("load: all %d connections are taken: %w", l.most, ctx.Err())
 	}
 }
 
 // leave takes one who waits out of the queue; what he was given meanwhile goes to the next.
-func (l *Lines) leave(turn chan *Client) {
+func (l *Lines) leave(place *list.Element) {
 	l.lock.Lock()
-	for i, w := range l.waiting {
-		if w == turn {
-			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
-			break
-		}
-	}
+	turn := l.waiting.Remove(place).(chan *Client) // nothing happens when it is out already
 	l.lock.Unlock()
 	select {
 	case c := <-turn:
@@ -102,9 +98,8 @@ func (l *Lines) Give(c *Client) {
 	switch {
 	case l.closed:
 		c.Close()
-	case len(l.waiting) > 0:
-		l.waiting[0] <- c // it has room for one
-		l.waiting = l.waiting[1:]
+	case l.waiting.Len() > 0:
+		l.waiting.Remove(l.waiting.Front()).(chan *Client) <- c
 	default:
 		l.idle = append(l.idle, c)
 	}
@@ -150,8 +145,7 @@ func (l *Lines) Close() {
 	for _, c := range l.idle {
 		c.Close()
 	}
-	for _, turn := range l.waiting {
-		turn <- nil
+	for l.waiting.Len() > 0 {
+		l.waiting.Remove(l.waiting.Front()).(chan *Client) <- nil
 	}
-	l.waiting = nil
 }

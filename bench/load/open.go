@@ -45,7 +45,10 @@ func Open(ctx context.Context, run Run, schedule *Schedule) (*Result, error) {
 	}
 	wait.Go(func() {
 		defer close(backlog)
-		release(ctx, t, schedule, pacing, func(a arrival) bool {
+		release(ctx, t, schedule, pacing, func(a arrival, late time.Duration) bool {
+			if a.intended >= t.from {
+				t.late(0, late)
+			}
 			a.n += run.From
 			select {
 			case backlog <- a:
@@ -69,9 +72,9 @@ func (t *tally) do(run *Run, c *Client, i int, a arrival) {
 	t.end(i, ended{measured: a.intended >= t.from, at: done, latency: own(&v, done-a.intended), service: done - sent}, &v)
 }
 
-// release gives arrivals to take when they are due, until the schedule or the run ends. take says whether it had room, and never
-// waits for it: a generator that waits for the server has stopped being open.
-func release(ctx context.Context, t *tally, schedule *Schedule, pacing pace, take func(arrival) bool) {
+// release gives arrivals to take when they are due, with how late they are, until the schedule or the run ends. take says whether
+// it had room, and never waits for it: a generator that waits for the server has stopped being open.
+func release(ctx context.Context, t *tally, schedule *Schedule, pacing pace, take func(a arrival, late time.Duration) bool) {
 	pacing.begin()
 	defer pacing.end()
 	for ctx.Err() == nil {
@@ -84,10 +87,7 @@ func release(ctx context.Context, t *tally, schedule *Schedule, pacing pace, tak
 			pacing.sleep(due - now)
 			now = time.Since(t.start)
 		}
-		if due >= t.from {
-			t.late(0, now-due)
-		}
-		t.offered(0, due, !take(arrival{n, due}))
+		t.offered(0, due, !take(arrival{n, due}, now-due))
 	}
 }
 
