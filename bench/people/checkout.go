@@ -36,6 +36,7 @@ func personOf(who *demo.Identity) (Person, error) {
 type Checkout struct {
 	Order      Order
 	Who        Person
+	SignIn     string // where the sign-in form goes; empty: where it is known to go, so that the page need not be opened
 	Cookie     string // value of the session's
 	CSRF       string
 	Code       string // path of the code page, with the consent
@@ -110,10 +111,27 @@ func withStep(link, name string) string {
 	return path + "/" + name + "?" + query
 }
 
+// enter opens a payment's link as a new customer, and gives where the form leads that it shows.
+func (w Browser) enter(link string, cookie *string) (action string, bad *load.Verdict) {
+	*cookie = ""
+	page, bad := w.Open(link, cookie)
+	if bad != nil {
+		return "", bad
+	}
+	p := readSheet(link, page, w.Maker.Redirect)
+	if p.kind != signIn || p.action == "" {
+		return "", verdict(failed("a sign-in page without its form"))
+	}
+	return p.action, nil
+}
+
 // Arrive takes a customer from the sign-in form to the code page: what has to be done before a confirmation can be sent. seen is
 // called after each request.
 func (w Browser) Arrive(v *Checkout, seen func(step int)) load.Verdict {
-	confirm, bad := w.Send(withStep(v.Order.Link, "sign-in"), &v.Cookie, "confirm", "username", v.Who.Username, "password", v.Who.Password)
+	if v.SignIn == "" {
+		v.SignIn = withStep(v.Order.Link, "sign-in")
+	}
+	confirm, bad := w.Send(v.SignIn, &v.Cookie, "confirm", "username", v.Who.Username, "password", v.Who.Password)
 	if bad != nil {
 		return *bad
 	}

@@ -161,5 +161,5 @@ func (c *client) learn(i int, before uint32, a *answer) {
 		return
 	}
 	known.Store(max(known.Load(), a.number))
-	c.words.add(c.stockNumber(i), audit.Told{Payment: c.stock[i].ID, Source: audit.ByAPI, Status: a.code, Version: a.number})
+	c.words.add(c.job.Number+int64(i), audit.Told{Payment: c.stock[i].ID, Source: audit.ByAPI, Status: a.code, Version: a.number})
 }

@@ -99,7 +99,7 @@ type Job struct {
 	// SLO is within what time the answer is worth something: of the definite word on a confirmation, else of the whole.
 	SLO    time.Duration `json:"slo"`
 	Habits Habits        `json:"habits"`
-	// Stock is how many payments are created in preparation, over all processes: for pollers to ask about, and as links for people who only sign in. 0: StockDefault.
+	// Stock is how many payments are created in preparation: for pollers to ask about, and as links for people who only sign in. 0: StockDefault.
 	Stock int `json:"stock,omitempty"`
 }
 
@@ -133,6 +133,8 @@ type Outcome struct {
 	// Unserved is how many flows were not begun for want of a customer. They count as failed in Load, and are the generator's fault: a run with
 	// many of them is void.
 	Unserved int64 `json:"unserved"`
+	// Exhausted says that a closed loop ended early because all who were prepared had been. Load.Elapsed is the shorter for it.
+	Exhausted bool `json:"exhausted,omitempty"`
 	// Retries is how many requests were sent again: because no answer came, or because the bank was busy.
 	Retries int64 `json:"retries"`
 	// Waited is how often a request had to wait for a connection.
@@ -166,6 +168,7 @@ func (o *Outcome) Merge(p *Outcome) error {
 	o.UsedCustomers += p.UsedCustomers
 	o.Skipped += p.Skipped
 	o.Unserved += p.Unserved
+	o.Exhausted = o.Exhausted || p.Exhausted
 	o.Retries += p.Retries
 	o.Waited += p.Waited
 	o.Prepared = max(o.Prepared, p.Prepared)
@@ -198,6 +201,11 @@ func (j *Job) Check() error {
 	}
 	if len(j.Curve) > 0 {
 		if err := j.Curve.Check(); err != nil {
+			return fmt.Errorf("people: %s: %w", j.Name, err)
+		}
+	}
+	if j.Bursts != nil {
+		if err := j.Bursts.Check(); err != nil {
 			return fmt.Errorf("people: %s: %w", j.Name, err)
 		}
 	}

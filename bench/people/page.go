@@ -56,9 +56,18 @@ const pageWaitMax = 10 * time.Minute
 // readSheet reads an answer that is no redirect. shop is what ways back begin with. A page is read by what a browser without
 // scripts would find in it: the forms by their fields' autocomplete tokens, the outcome by the way back to the shop.
 func readSheet(at string, r *load.Response, shop string) sheet {
-	p := sheet{at: at, status: r.Status}
+	p := readPage(at, r.Status, r.Body, shop)
+	if seconds, err := strconv.Atoi(string(r.Header("Retry-After"))); err == nil {
+		p.pause(seconds)
+	}
+	p.refresh(string(r.Header("Refresh")))
+	return p
+}
+
+func readPage(at string, status int, body []byte, shop string) sheet {
+	p := sheet{at: at, status: status}
 	p.step, p.why = stepOf([]byte(at))
-	for rest := r.Body; p.kind == tells; {
+	for rest := body; p.kind == tells; {
 		_, after, _ := bytes.Cut(rest, []byte("<form "))
 		form, after, ended := bytes.Cut(after, []byte("</form>"))
 		if !ended {
@@ -79,19 +88,20 @@ func readSheet(at string, r *load.Response, shop string) sheet {
 		p.action = local(text(between(form, `action="`, `"`)))
 		p.csrf = text(between(form, `name="csrf" value="`, `"`))
 	}
-	p.known = wayBack(r.Body, shop)
-	p.again = local(text(between(r.Body, `<a class="go" href="`, `"`)))
-	if seconds, err := strconv.Atoi(string(r.Header("Retry-After"))); err == nil {
-		p.pause(seconds)
-	}
-	if seconds, address, ok := bytes.Cut(r.Header("Refresh"), []byte("; url=")); ok {
-		if n, err := strconv.Atoi(string(seconds)); err == nil {
-			if p.follows = local(string(address)); p.follows != "" {
-				p.pause(n)
-			}
-		}
-	}
+	p.known = wayBack(body, shop)
+	p.again = local(text(between(body, `<a class="go" href="`, `"`)))
 	return p
+}
+
+// refresh reads where the page goes by itself, and when. To the shop it goes without the customer of a bank.
+func (p *sheet) refresh(header string) {
+	seconds, address, _ := strings.Cut(header, "; url=")
+	n, err := strconv.Atoi(seconds)
+	if err != nil || local(address) == "" {
+		return
+	}
+	p.follows = address
+	p.pause(n)
 }
 
 func (p *sheet) pause(seconds int) {

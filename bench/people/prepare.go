@@ -42,7 +42,7 @@ type Prepared struct {
 	customers, shop *load.Lines
 	roster          *roster
 	ready           []Checkout      // of Confirm, by this process's turn
-	stock           []Order         // of this process
+	stock           []Order         // the same in all processes
 	versions        []atomic.Uint32 // the newest that was told of the stock
 	news            sync.Mutex      // held while they change
 	from            int64           // number of the run's first request
@@ -55,6 +55,7 @@ type Prepared struct {
 	unsettled notes[string]
 	retries   atomic.Int64
 	unserved  atomic.Int64
+	last      atomic.Int64 // when the last customer left, in nanoseconds of the run
 }
 
 // Prepare opens connections and does all that a job's requests take for granted: creates payments and signs customers in. The
@@ -146,10 +147,12 @@ func (p *Prepared) prepare(ctx context.Context, doors *Doors) error {
 	case Status, SignIn, Returning:
 		stock := j.Stock
 		if stock == 0 {
-			stock = max(StockDefault, j.of())
+			stock = StockDefault
 		}
 		p.from += int64(stock)
-		if p.stock, err = p.creates(ctx, shop, j.share(stock)); err != nil {
+		// Each process creates all of it under the same keys, so that all get the same payments, and which of them a request is about does not
+		// depend on how many processes there are.
+		if p.stock, err = p.creates(ctx, shop, stock, func(i int) int64 { return j.Number + int64(i) }); err != nil {
 			return err
 		}
 		p.versions = make([]atomic.Uint32, len(p.stock))
@@ -161,7 +164,7 @@ func (p *Prepared) prepare(ctx context.Context, doors *Doors) error {
 		if turns > len(p.roster.members) {
 			return fmt.Errorf("people: %s: %d confirmations for %d customers in this process; seed more customers or offer less", j.Name, turns, len(p.roster.members))
 		}
-		if p.stock, err = p.creates(ctx, shop, turns); err != nil {
+		if p.stock, err = p.creates(ctx, shop, turns, func(i int) int64 { return j.Number + p.place(i) }); err != nil {
 			return err
 		}
 	}
@@ -238,11 +241,14 @@ func each(ctx context.Context, pool *load.Pool, all int, do func(c *load.Client,
 	return nil
 }
 
-// creates creates this process's share of the payments from the job's number on.
-func (p *Prepared) creates(ctx context.Context, shop *load.Pool, mine int) ([]Order, error) {
-	orders := make([]Order, mine)
-	err := each(ctx, shop, mine, func(c *load.Client, i int) (v load.Verdict) {
-		n := p.stockNumber(i)
+// place is the place among all processes' of the ith thing that was dealt to this one.
+func (p *Prepared) place(i int) int64 { return int64(i)*int64(p.job.of()) + int64(p.job.Share) }
+
+// creates creates payments of numbers.
+func (p *Prepared) creates(ctx context.Context, shop *load.Pool, all int, number func(i int) int64) ([]Order, error) {
+	orders := make([]Order, all)
+	err := each(ctx, shop, all, func(c *load.Client, i int) (v load.Verdict) {
+		n := number(i)
 		if orders[i], v = p.maker.Place(c, n); v.Outcome == load.Completed {
 			p.words.add(n, audit.Told{Payment: orders[i].ID, Source: audit.ByAPI, Status: "RCVD", Version: 1})
 		}
@@ -254,16 +260,18 @@ func (p *Prepared) creates(ctx context.Context, shop *load.Pool, mine int) ([]Or
 	return orders, nil
 }
 
-// stockNumber is the number of the ith payment that this process creates in preparation.
-func (p *Prepared) stockNumber(i int) int64 { return p.job.Number + int64(i*p.job.of()+p.job.Share) }
-
 // toCodePage takes customers to the code page, each with a payment of his own.
 func (p *Prepared) toCodePage(ctx context.Context, door *load.Pool) error {
 	p.ready = make([]Checkout, len(p.stock))
 	err := each(ctx, door, len(p.ready), func(c *load.Client, i int) load.Verdict {
 		way := &p.ready[i]
 		*way = Checkout{Order: p.stock[i], Who: p.roster.members[i].Person}
-		return Browser{p.maker, c}.Arrive(way, func(int) {})
+		w := Browser{p.maker, c}
+		var bad *load.Verdict
+		if way.SignIn, bad = w.enter(way.Order.Link, &way.Cookie); bad != nil {
+			return *bad
+		}
+		return w.Arrive(way, func(int) {})
 	})
 	if err != nil {
 		return fmt.Errorf("people: %s: customers at the code page: %w", p.job.Name, err)
@@ -283,9 +291,11 @@ func (p *Prepared) signedIn(ctx context.Context, door *load.Pool) error {
 	}
 	err := each(ctx, door, len(p.roster.members), func(c *load.Client, i int) load.Verdict {
 		m := &p.roster.members[i]
-		m.cookies = cookies{}
-		link := withStep(p.stock[i%len(p.stock)].Link, "sign-in")
-		_, bad := Browser{p.maker, c}.Send(link, &m.cookies.session, "confirm", "username", m.Username, "password", m.Password)
+		w := Browser{p.maker, c}
+		action, bad := w.enter(p.stock[p.place(i)%int64(len(p.stock))].Link, &m.cookies.session)
+		if bad == nil {
+			_, bad = w.Send(action, &m.cookies.session, "confirm", "username", m.Username, "password", m.Password)
+		}
 		if bad != nil {
 			return *bad
 		}

@@ -69,8 +69,14 @@ func (p *Prepared) outcome(r *load.Result) *Outcome {
 		Retries: p.retries.Load(), Unserved: p.unserved.Load(), Prepared: p.took,
 		Waited: p.customers.Count().Waited + p.shop.Count().Waited,
 	}
-	if p.job.Kind == Confirm {
-		o.NextNumber = max(o.NextNumber, p.from+int64(len(p.ready)*p.job.of()))
+	if p.job.Kind == Confirm && p.job.AtOnce > 0 {
+		all := p.from + int64(len(p.ready)*p.job.of())
+		o.NextNumber = max(o.NextNumber, all)
+		if r.Next >= all {
+			// The time ends with the last of those who were prepared.
+			o.Exhausted = true
+			r.Elapsed = min(r.Elapsed, max(0, time.Duration(p.last.Load())-p.job.WarmUp))
+		}
 	}
 	if p.roster != nil {
 		o.UsedCustomers, o.Skipped = p.roster.used, p.roster.skipped
@@ -110,6 +116,8 @@ func (p *Prepared) served(v *load.Visit, do func(c *customer) load.Verdict) load
 	}
 	c := &customer{Prepared: p, v: v, who: who, last: toEntry, sending: -1}
 	verdict := c.leave(do(c))
+	for now, last := int64(v.Now()), p.last.Load(); now > last && !p.last.CompareAndSwap(last, now); last = p.last.Load() {
+	}
 	spent := c.counter
 	if verdict.Outcome == load.Refused {
 		spent = 0 // the bank has not taken it: it can be typed again
@@ -136,7 +144,7 @@ func (c *customer) shopping() load.Verdict {
 // signing is somebody who only signs in. The order is another's, and nobody confirms it.
 func (c *customer) signing() load.Verdict {
 	c.who.cookies.session = ""
-	link := c.stock[c.turn(c.v)%int64(len(c.stock))].Link
+	link := c.stock[(c.v.N-c.from)%int64(len(c.stock))].Link
 	return c.browse(c.navigate(toEntry, link))
 }
 
