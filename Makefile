@@ -42,6 +42,7 @@ system: go-version build ## browsers and crashes, with the real programs
 
 generate: ## write the generated code anew (needs protoc: Debian's protobuf-compiler)
 	cluster/journal/command/generate.sh
+	cluster/stream/wire/generate.sh
 
 limits: ## write docs/limits.md anew
 	$(GO) test ./cmd/internal/repository -run Limits -update
