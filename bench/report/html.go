@@ -21,7 +21,7 @@ func (r *Result) HTML() ([]byte, error) {
 	if err := page.Execute(&b, r.view()); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	return b.Bytes(), nil
+	return legible(b.Bytes()), nil
 }
 
 // placed is a picture and whether it stands beside another one.

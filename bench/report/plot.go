@@ -151,7 +151,17 @@ func (p *picture) onCanvas(narrow, alone bool) ([]byte, error) {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("report: %s: %w", p.Name, err)
 	}
-	return bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), nil
+	return bytes.ReplaceAll(legible(b.Bytes()), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), nil
+}
+
+// legible leaves out the characters that XML cannot hold, whoever wrote them into a name.
+func legible(text []byte) []byte {
+	return bytes.Map(func(c rune) rune {
+		if c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0xFFFE || c == 0xFFFF {
+			return -1
+		}
+		return c
+	}, text)
 }
 
 // axes is a plot in the house's style: no frame, grey marks, lines across.
@@ -271,15 +281,18 @@ func (numberTicks) Ticks(low, high float64) []plot.Tick {
 		}
 		step *= coarser
 	}
+	first := math.Ceil(low/step - 1e-9)
 	var ticks []plot.Tick
-	for i := math.Ceil(low/step - 1e-9); i*step <= high*(1+1e-9); i++ {
-		v := i * step
-		if i == 0 {
-			v = 0 // Ceil gives a zero with a sign
+	for i := range most + 2 {
+		v := (first + float64(i)) * step
+		if !(v <= high+1e-9*step) {
+			break
 		}
 		label := strconv.FormatFloat(v, 'g', 4, 64)
 		if math.Abs(v) >= 1000 {
 			label = grouped(int64(math.Round(v)))
+		} else if v == 0 {
+			label = "0" // Ceil gives a zero with a sign
 		}
 		ticks = append(ticks, plot.Tick{Value: v, Label: label})
 	}

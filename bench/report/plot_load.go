@@ -342,11 +342,12 @@ func stack(c draw.Canvas, bottom vg.Length, p *Phase) {
 	}
 }
 
+// share is a part of a whole: 0 to 1, whatever a file says that somebody else wrote.
 func share(part, whole int64) float64 {
 	if whole <= 0 {
 		return 0
 	}
-	return float64(part) / float64(whole)
+	return min(1, max(0, float64(part)/float64(whole)))
 }
 
 func legendRows(narrow bool) int {

@@ -151,6 +151,8 @@ func (r *Result) latencyPicture() *picture {
 			for _, s := range all {
 				p.Add(s)
 			}
+			// A logarithmic axis needs an extent of its own.
+			p.X.Max = max(p.X.Max, 10*p.X.Min)
 			p.Y.Min, p.Y.Max = p.Y.Min/1.2, p.Y.Max*1.2
 			p.Add(endLabels(all))
 			p.Draw(c)
@@ -234,9 +236,17 @@ func (r *Result) timelinePictures() []*picture {
 	}
 	// The arms of one load stand beside each other.
 	slices.SortStableFunc(phases, func(a, b *Phase) int { return cmp.Compare(a.Multiple, b.Multiple) })
-	all := make([]*picture, len(phases))
+	all, uses := make([]*picture, len(phases)), map[string]int{}
 	for i, p := range phases {
 		all[i] = r.timelinePicture(p)
+		name := strings.Trim(fileName(strings.Join([]string{"timeline", p.Name, strings.TrimPrefix(p.Arm, "admission ")}, "-")), "-")
+		if p.Multiple != 0 {
+			name += "-" + strconv.FormatFloat(p.Multiple, 'g', 4, 64) + "x"
+		}
+		if uses[name]++; uses[name] > 1 {
+			name += "-" + strconv.Itoa(uses[name])
+		}
+		all[i].Name = name + ".svg"
 	}
 	return all
 }
@@ -268,7 +278,7 @@ func (r *Result) timelinePicture(p *Phase) *picture {
 		}
 	}
 	return &picture{
-		Name: "timeline-" + fileName(p.Name) + ".svg", Title: r.label(p),
+		Title:  r.label(p),
 		Alt:    fmt.Sprintf("%s, second by second: %s offered, %s in time, %s refused in all.", r.label(p), grouped(p.Offered), grouped(p.InSLO), grouped(p.Refused)),
 		unit:   p.Unit + " a second",
 		height: func(narrow bool) vg.Length { return 220 },
@@ -279,7 +289,7 @@ func (r *Result) timelinePicture(p *Phase) *picture {
 			for _, s := range all {
 				a.Add(s)
 			}
-			a.Y.Max *= 1.05
+			a.Y.Max = max(1, 1.05*a.Y.Max)
 			a.Add(endLabels(all))
 			a.Draw(c)
 		},

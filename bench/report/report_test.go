@@ -3,11 +3,8 @@ package report
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
-	"io"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -154,42 +151,9 @@ func TestWriteLeavesEverythingAndReadFindsIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wellFormed(t, text)
-	}
-}
-
-func wellFormed(t *testing.T, text []byte) {
-	t.Helper()
-	for d := xml.NewDecoder(bytes.NewReader(text)); ; {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			t.Fatalf("the plot is no XML: %v", err)
+		if err := wellFormed(text); err != nil {
+			t.Errorf("%s: %v", p.Name, err)
 		}
-	}
-}
-
-// benchLine is a result line of Go's benchmark format: a name, a count, and pairs of value and unit.
-var benchLine = regexp.MustCompile(`^Benchmark[A-Z]\S*-\d+\t\d+(\t[0-9.]+ \S+)+$`)
-
-func TestBenchstatLinesAreGosBenchmarkFormat(t *testing.T) {
-	lines := strings.Split(strings.TrimSpace(sample(t).Benchstat()), "\n")
-	results := 0
-	for _, line := range lines {
-		if strings.HasPrefix(line, "Benchmark") {
-			results++
-			if !benchLine.MatchString(line) {
-				t.Errorf("%q", line)
-			}
-		} else if !regexp.MustCompile(`^[a-z-]+: .`).MatchString(line) {
-			t.Errorf("%q is neither configuration nor a result", line)
-		}
-	}
-	if results != 3 {
-		t.Errorf("%d result lines of 3 phases", results)
-	}
-	if got := lines[len(lines)-2]; !strings.Contains(got, "BenchmarkSingle/status-") || !strings.Contains(got, "20000.0 requests/s") || !strings.Contains(got, "62.50 hello-%") || !strings.Contains(got, "64.00 hello-cpu-%") || !strings.Contains(got, "80911 cpu-ns/op") || !strings.Contains(got, "99.900 goodput-%") {
-		t.Errorf("%q", got)
 	}
 }
 
