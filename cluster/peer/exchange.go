@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -39,7 +40,9 @@ func (p *Port) exchange(c *Conn, what string, decide func(context.Context) (Gran
 	defer cancel()
 	granted, err := decide(ctx)
 	if err == nil {
-		err = granted.check()
+		if bad := granted.check(); bad != nil { // a fault of this side's, so not the asker's ErrRequest
+			err = fmt.Errorf("%w: what was granted cannot be sent: %v", ErrUnavailable, bad)
+		}
 	}
 	a := answer{Granted: &granted}
 	if err != nil {

@@ -211,8 +211,8 @@ func (p *Port) serve(raw net.Conn, g *guest) {
 func (p *Port) complain(err error, from string) {
 	c := &p.complaints
 	c.Lock()
-	now := time.Now()
-	if now.Sub(c.last) < complainEvery {
+	now := p.cfg.Now()
+	if d := now.Sub(c.last); d >= 0 && d < complainEvery {
 		c.since++
 		c.Unlock()
 		return

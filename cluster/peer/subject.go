@@ -11,8 +11,8 @@ import (
 	"netbank/cluster/journal"
 )
 
-// ClusterBytesMax is the length of a cluster's id.
-const ClusterBytesMax = 32
+// ClusterBytesMax is the length of a cluster's id: that of a label in a URI's host.
+const ClusterBytesMax = 63
 
 // Role is what a node may do.
 type Role uint8
