@@ -78,12 +78,20 @@ type Client struct {
 	used     time.Time // when the connection was last used
 	until    time.Time // deadline that is set on it
 	opened   atomic.Int64
+	// lean clients wait for an answer with no more than few bytes, and get the rest of it into a buffer when it comes: thousands of
+	// requests that a server lets wait then cost little. That is a system call more for answers that are longer.
+	lean bool
+	few  [fewBytes]byte
 }
 
-// firstBuffer holds most pages.
-const firstBuffer = 16 << 10
+const (
+	// firstBuffer holds most pages.
+	firstBuffer = 16 << 10
+	// fewBytes hold a redirect, or the status of a payment.
+	fewBytes = 512
+)
 
-// buffers are what clients read into. A client keeps its own from request to request, and gives it back to rest among Lines.
+// buffers are what clients read into. One of a pool keeps its own from request to request.
 var buffers = sync.Pool{New: func() any { return new([firstBuffer]byte) }}
 
 func newClient(d *Dialer, index int) *Client { return &Client{dialer: d, Index: index} }
@@ -108,10 +116,28 @@ func (c *Client) Close() {
 
 // rest gives back what an idle client need not hold.
 func (c *Client) rest() {
+	c.buffer(nil)
+	c.Scratch, c.response = nil, Response{}
+}
+
+// buffer changes what the client reads into, and gives back what it had.
+func (c *Client) buffer(in []byte) {
 	if len(c.in) == firstBuffer {
 		buffers.Put((*[firstBuffer]byte)(c.in))
 	}
-	c.in, c.Scratch, c.response = nil, nil, Response{}
+	c.in = in
+}
+
+// grow makes room for an answer of size bytes, of which n are there.
+func (c *Client) grow(n, size int) {
+	var grown []byte
+	if size <= firstBuffer {
+		grown = buffers.Get().(*[firstBuffer]byte)[:]
+	} else {
+		grown = make([]byte, size)
+	}
+	copy(grown, c.in[:n])
+	c.buffer(grown)
 }
 
 // Do sends a request, which is one whole HTTP/1.1 message, and reads its answer. An error means that it is not known
@@ -179,8 +205,11 @@ func (c *Client) exchange(request []byte, now time.Time, patience time.Duration)
 	if err := c.deadline(now, patience); err != nil {
 		return nil, err
 	}
-	if c.in == nil {
-		c.in = buffers.Get().(*[firstBuffer]byte)[:]
+	switch {
+	case c.lean:
+		c.buffer(c.few[:])
+	case c.in == nil:
+		c.grow(0, firstBuffer)
 	}
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, fmt.Errorf("load: sending: %w", err)
@@ -189,7 +218,7 @@ func (c *Client) exchange(request []byte, now time.Time, patience time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	c.used = now
+	c.used = time.Now() // the answer may have taken longer than a connection may be idle
 	if !keep {
 		c.Close()
 	}
@@ -202,7 +231,7 @@ func (c *Client) read() (r *Response, keep bool, err error) {
 	var h head
 	for ok := false; !ok; {
 		if n == len(c.in) {
-			c.in = append(c.in, make([]byte, len(c.in))...)
+			c.grow(n, max(2*len(c.in), firstBuffer))
 		}
 		got, err := c.conn.Read(c.in[n:])
 		if n += got; got > 0 {
@@ -217,10 +246,9 @@ func (c *Client) read() (r *Response, keep bool, err error) {
 	}
 	total := h.size + h.body
 	if total > len(c.in) {
-		grown := make([]byte, total)
-		copy(grown, c.in[:n])
-		h.lines = grown[h.size-len(headEnd)+2-len(h.lines) : h.size-len(headEnd)+2]
-		c.in = grown
+		c.grow(n, total)
+		end := h.size - len(headEnd) + 2
+		h.lines = c.in[end-len(h.lines) : end]
 	}
 	for n < total {
 		got, err := c.conn.Read(c.in[n:total])

@@ -56,6 +56,7 @@ func (l *Lines) Take(ctx context.Context) (*Client, error) {
 		return c, nil
 	case len(l.all) < l.most:
 		c := newClient(&l.dialer, len(l.all))
+		c.lean = true
 		l.all = append(l.all, c)
 		l.lock.Unlock()
 		return c, nil

@@ -335,6 +335,7 @@ func FuzzExchange(f *testing.F) {
 		}
 		d := pipes(hostile(pieces...))
 		c := newClient(&d, 0)
+		c.lean = piece%2 == 0
 		defer c.Close()
 		for range 2 {
 			r, err := c.Do(request)

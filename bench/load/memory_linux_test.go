@@ -3,14 +3,16 @@ package load
 import (
 	"net"
 	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // sink answers requests by system calls, so that of each connection nothing but the client's side takes memory of this
 // process. It gives the address and the function that closes everything.
-func sink(t testing.TB) (addr string, end func()) {
+func sink(t testing.TB, answer bool) (addr string, end func()) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -36,6 +38,9 @@ func sink(t testing.TB) (addr string, end func()) {
 				return
 			}
 			taken = append(taken, c)
+			if !answer {
+				continue
+			}
 			if n, err := unix.Read(c, in); err != nil || n == 0 {
 				continue
 			}
@@ -52,18 +57,54 @@ func sink(t testing.TB) (addr string, end func()) {
 	}
 }
 
-// idle makes a request on each of n lines, gives them back, and says what the process then holds for each, stacks and the
-// poller's memory included.
-func idle(t testing.TB, n int) (bytesEach float64) {
-	addr, end := sink(t)
-	defer end()
-	used := func() uint64 {
-		runtime.GC()
-		runtime.GC() // a sync.Pool keeps what it has over one
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse + m.OtherSys
+// used is what the process holds, stacks and the poller's memory included.
+func used() float64 {
+	runtime.GC()
+	runtime.GC() // a sync.Pool keeps what it has over one
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse + m.OtherSys)
+}
+
+// waiting makes n requests that are not answered, each in a goroutine of its own, and says what the process then holds for each.
+func waiting(t testing.TB, n int) (bytesEach float64) {
+	addr, end := sink(t, false)
+	before := used()
+	lines, err := NewLines(Dialer{Addr: addr, Timeout: time.Minute}, n)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer lines.Close()
+	if err := lines.Open(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range n {
+		wait.Go(func() {
+			c, err := lines.Take(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer lines.Give(c)
+			if v := plain(c, 0); v.Outcome != Failed {
+				t.Errorf("an answer came: %+v", v)
+			}
+		})
+	}
+	for lines.Count().Taken < n || runtime.NumGoroutine() < n {
+		runtime.Gosched()
+	}
+	each := (used() - before) / float64(n)
+	end() // closes the server's side: nobody waits any longer
+	wait.Wait()
+	return each
+}
+
+// idle makes a request on each of n lines, gives them back, and says what the process then holds for each.
+func idle(t testing.TB, n int) (bytesEach float64) {
+	addr, end := sink(t, true)
+	defer end()
 	before := used()
 	lines, err := NewLines(Dialer{Addr: addr}, n)
 	if err != nil {
@@ -83,7 +124,7 @@ func idle(t testing.TB, n int) (bytesEach float64) {
 		lines.Give(c)
 	}
 	taken = nil
-	each := float64(used()-before) / float64(n)
+	each := (used() - before) / float64(n)
 	runtime.KeepAlive(lines)
 	return each
 }
@@ -97,25 +138,29 @@ func room(most int) int {
 	return min(most, (int(min(limit.Cur, 1<<20))-200)/2)
 }
 
-func TestAnIdleConnectionCostsLittle(t *testing.T) {
-	n := room(2000)
+func TestConnectionsCostLittle(t *testing.T) {
+	n := room(1000)
 	if n < 100 {
 		t.Skipf("the limit on open files leaves room for %d connections, too few to tell", n)
 	}
-	const most = 8 << 10
-	each := idle(t, n)
-	t.Logf("%d idle connections, %.0f bytes each", n, each)
-	if each > most {
-		t.Errorf("an idle connection costs %.0f bytes, at most %d are promised", each, most)
+	f := func(what string, each, most float64) {
+		t.Helper()
+		t.Logf("%d %s connections, %.0f bytes each", n, what, each)
+		if each > most {
+			t.Errorf("a connection that is %s costs %.0f bytes, at most %.0f are promised", what, each, most)
+		}
 	}
+	f("idle", idle(t, n), 8<<10)
+	f("waiting for an answer, with its goroutine", waiting(t, n), 16<<10)
 }
 
-// BenchmarkIdleConnections opens 10,000 connections, or as many as the limit on open files leaves room for with both ends in one
-// process, and reports what each costs while it is idle.
-func BenchmarkIdleConnections(b *testing.B) {
+// BenchmarkConnections opens 10,000 connections, or as many as the limit on open files leaves room for with both ends in one
+// process, and reports what each costs while it is idle, and while a request waits on it.
+func BenchmarkConnections(b *testing.B) {
 	n := room(10_000)
 	for b.Loop() {
-		b.ReportMetric(idle(b, n), "B/connection")
+		b.ReportMetric(idle(b, n), "B/idle")
+		b.ReportMetric(waiting(b, n), "B/waiting")
 	}
 	b.ReportMetric(float64(n), "connections")
 }

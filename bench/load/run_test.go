@@ -319,16 +319,19 @@ func TestAnswersOfAllSizesAreRead(t *testing.T) {
 	}}
 	go server.Serve(ln)
 	defer ln.Close()
-	c := newClient(&Dialer{Dial: func(context.Context) (net.Conn, error) { return ln.Dial() }}, 0)
-	defer c.Close()
-	for _, n := range []int{0, 1, firstBuffer - 200, firstBuffer, firstBuffer + 1, 1 << 20, 7} {
-		r, err := c.Do(fmt.Appendf(nil, "GET /?n=%d HTTP/1.1\r\nHost: test\r\n\r\n", n))
-		if err != nil {
-			t.Fatalf("%d bytes: %v", n, err)
+	for _, lean := range []bool{false, true} {
+		c := newClient(&Dialer{Dial: func(context.Context) (net.Conn, error) { return ln.Dial() }}, 0)
+		c.lean = lean
+		for _, n := range []int{0, 1, fewBytes - 200, fewBytes, firstBuffer - 200, firstBuffer, firstBuffer + 1, 1 << 20, 7, 5000} {
+			r, err := c.Do(fmt.Appendf(nil, "GET /?n=%d HTTP/1.1\r\nHost: test\r\n\r\n", n))
+			if err != nil {
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+			if len(r.Body) != n || n > 0 && (r.Body[0] != 'a'+byte(n%26) || r.Body[n-1] != r.Body[0]) || string(r.Header("Content-Length")) != fmt.Sprint(n) {
+				t.Errorf("%d bytes came of %d, lean: %v", len(r.Body), n, lean)
+			}
 		}
-		if len(r.Body) != n || n > 0 && r.Body[n-1] != 'a'+byte(n%26) || len(r.Header("Content-Length")) == 0 {
-			t.Errorf("%d bytes came of %d", len(r.Body), n)
-		}
+		c.Close()
 	}
 }
 
