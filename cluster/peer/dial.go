@@ -63,6 +63,11 @@ func (p *Port) dial(ctx context.Context, node journal.NodeID, k kind, with *face
 		s.NetConn().Close()
 		return nil, fmt.Errorf("peer: dial %s: %w", at, err)
 	}
+	// Once more: a node that was removed meanwhile was not there for Disconnect to find.
+	if err := p.admitted(peer); err != nil {
+		c.cut()
+		return nil, dialError(at, k, err)
+	}
 	return c, nil
 }
 

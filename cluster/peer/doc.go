@@ -26,12 +26,12 @@
 // An Authority is an ECDSA P-256 key with its certificate; an Identity is a node's key, certificate and the authorities that it
 // trusts, at most two: the current one and, during a rotation, the one before or after it. Secret keys leave the package
 // only sealed. Both are values without a file: to keep them is the caller's. A node's certificate lives 30 days and is renewed
-// after 20 by KeepRenewed through any coordinator. SetIdentity changes what new connections show and trust; those that
+// after 20 by KeepRenewed through any coordinator. Trust and Renew change what new connections trust and show; those that
 // stand go on. To rotate the authority, each step on every node before the next one begins:
 //
-//  1. Trust both: SetIdentity(id.Trusting(old, new)).
-//  2. Issue from the new one, and renew every node: RenewNow.
-//  3. Trust the new one only.
+//  1. Trust both: Port.Trust(old, new).
+//  2. Issue from the new one, and renew every node: Port.RenewNow.
+//  3. Trust the new one only: Port.Trust(new).
 //
 // A worker whose certificate lapsed while it was off joins again. A coordinator has the authority in its own copy of the
 // journal, and makes itself a new certificate with Authority.Identity: a cluster that was off for months starts again.

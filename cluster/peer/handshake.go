@@ -90,12 +90,14 @@ func (p *Port) receiveMember(s *tls.Conn, g *guest, k kind, leaf *x509.Certifica
 	c := &Conn{Conn: s, peer: peer, kind: k, accepted: true, port: p}
 	handle, err = p.handler(c)
 	if err == nil {
-		err = p.admitted(peer)
-	}
-	if err == nil {
 		err = p.places.take(c)
 	}
+	// Only now: a node that is removed from here on is found by Disconnect.
+	if err == nil {
+		err = p.admitted(peer)
+	}
 	if err != nil {
+		p.places.give(c)
 		err = fmt.Errorf("%s (%s) for %s: %w", peer, peer.Role, k.alpn(), err)
 		p.sayNo(s, err)
 		return nil, err

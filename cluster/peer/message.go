@@ -64,7 +64,8 @@ func refuse(err error) answer {
 	return answer{Refused: wordOf(err), Sentence: clip(err.Error(), RefusalBytesMax)}
 }
 
-// A message is its length in four bytes, big endian, and as many bytes of JSON.
+// A message is its length in four bytes, big endian, and as many bytes of JSON. A field that one side does not know is an error: what
+// changes the messages changes the protocol's name.
 func writeMessage(to io.Writer, v any, most int) error {
 	body, err := json.Marshal(v)
 	if err != nil {

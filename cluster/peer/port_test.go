@@ -200,6 +200,49 @@ func TestARemovedNodeIsRefusedOnBothSides(t *testing.T) {
 	ended(t, standing)
 }
 
+// A node that is removed while its handshake runs: Disconnect comes before the connection has a place, or after.
+func TestANodeRemovedDuringItsHandshakeDoesNotStay(t *testing.T) {
+	r := newRig(t)
+	var one *Port
+	var once sync.Once
+	cfg := r.config(1, Coordinator)
+	cfg.Admitted = func(p Peer) error {
+		err := r.admitted(p)
+		// The removal comes right behind the question.
+		once.Do(func() {
+			r.mu.Lock()
+			r.removed[p.Node] = true
+			r.mu.Unlock()
+			one.Disconnect(p.Node)
+		})
+		return err
+	}
+	one = r.listen(1, cfg)
+	two := r.port(2, Worker)
+	c, err := two.Dial(t.Context(), 1, ALPNStream)
+	if err == nil {
+		ended(t, c)
+		c.Close()
+	}
+	eventually(t, "nothing is open", func() bool {
+		one.places.mu.Lock()
+		defer one.places.mu.Unlock()
+		return len(one.places.open) == 0
+	})
+	r.refuses(two, 1, ALPNStream, ErrRemoved)
+
+	// The same on the dialling side.
+	r.removed[2] = false
+	asked := 0
+	two.cfg.Admitted = func(p Peer) error {
+		if asked++; asked == 2 {
+			return errors.New("removed just now")
+		}
+		return nil
+	}
+	r.refuses(two, 1, ALPNStream, ErrRemoved, "removed just now")
+}
+
 func TestADialEndsWhenAnotherNodeAnswers(t *testing.T) {
 	r := newRig(t)
 	one, two := r.port(1, Coordinator), r.port(2, Coordinator)

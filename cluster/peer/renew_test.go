@@ -49,6 +49,29 @@ func TestARenewalThatCannotBeStoredChangesNothing(t *testing.T) {
 	}
 }
 
+// The coordinator that answers may lag behind: what this node has been told to trust stands, unless the certificate needs more.
+func TestARenewalDoesNotBringBackAnAuthority(t *testing.T) {
+	r := newRig(t)
+	r.port(1, Coordinator)
+	two := r.port(2, Worker)
+	old, current := must(NewAuthority("main", r.clock())), r.authority
+	r.authorities = [][]byte{old.Certificate(), current.Certificate()}
+	if err := two.Renew(t.Context(), 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := two.Identity().Fingerprints(); len(got) != 1 || got[0] != current.Fingerprint() {
+		t.Fatalf("it trusts %v", got)
+	}
+	next := must(NewAuthority("main", r.clock()))
+	r.authority, r.authorities = next, [][]byte{current.Certificate(), next.Certificate()}
+	if err := two.Renew(t.Context(), 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := two.Identity().Fingerprints(); len(got) != 2 || got[1] != next.Fingerprint() {
+		t.Fatalf("it trusts %v", got)
+	}
+}
+
 func TestARenewalKeepsNumberAndRole(t *testing.T) {
 	r := newRig(t)
 	var to Subject
