@@ -233,6 +233,24 @@ func (j *Job) people() bool { return j.Kind != Create && j.Kind != Status }
 // run begins the idempotency keys of all jobs of a seed.
 func (j *Job) run() string { return "b" + strconv.FormatUint(j.Seed, 36) + "-" }
 
+// Arrivals draws the schedule of an open loop, and says how many will come in all shares together, warm-up included. A job of kind Confirm needs as many
+// customers.
+func (j *Job) Arrivals() (int64, error) {
+	all := *j
+	all.Share, all.Of = 0, 1
+	s, err := all.schedule()
+	if err != nil {
+		return 0, err
+	}
+	n := int64(0)
+	for {
+		if _, _, ok := s.Next(); !ok {
+			return n, nil
+		}
+		n++
+	}
+}
+
 // schedule draws the arrivals of this process's share.
 func (j *Job) schedule() (*load.Schedule, error) {
 	curve, end := j.Curve, j.WarmUp+j.Measure

@@ -135,8 +135,14 @@ func (p *Prepared) openSome(ctx context.Context) error {
 func (p *Prepared) prepare(ctx context.Context, doors *Doors) error {
 	j := &p.job
 	p.from = j.Number
-	if err := p.count(); err != nil {
-		return err
+	if j.AtOnce == 0 {
+		var err error
+		if p.arrivals, err = j.Arrivals(); err != nil {
+			return err
+		}
+	}
+	if j.Kind == Flow || j.Kind == Create {
+		return nil
 	}
 	shop, err := p.pool(ctx, doors.Partner, createsAtOnce)
 	if err != nil {
@@ -180,25 +186,6 @@ func (p *Prepared) prepare(ctx context.Context, doors *Doors) error {
 		return p.toCodePage(ctx, door)
 	}
 	return p.signedIn(ctx, door)
-}
-
-// count draws the schedule once, to know how many will come.
-func (p *Prepared) count() error {
-	if p.job.AtOnce > 0 {
-		return nil
-	}
-	all := p.job
-	all.Share, all.Of = 0, 1
-	s, err := all.schedule()
-	if err != nil {
-		return err
-	}
-	for {
-		if _, _, ok := s.Next(); !ok {
-			return nil
-		}
-		p.arrivals++
-	}
 }
 
 // turns is how many flows this process will begin at most: those of the schedule, or one for each customer.
