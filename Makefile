@@ -7,10 +7,10 @@ SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system netbank/cmd/in
 BASE ?= HEAD~1
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit system needs check generate limits fuzz bench clean go-version
+.PHONY: help build run test unit system needs check generate limits fuzz bench bench-compare clean go-version
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 go-version:
 	@$(GO) version >/dev/null 2>&1 || { echo "netbank needs Go 1.26 or newer; no '$(GO)' command was found. See https://go.dev/doc/install" >&2; exit 2; }
@@ -58,6 +58,12 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 BENCHFLAGS ?=
 bench: build ## measure one node beside a hello world, within three minutes; the report goes to results/
 	bin/netbank-lab bench single --commit "$$(git describe --always --dirty --exclude='*' --abbrev=40 2>/dev/null)" $(BENCHFLAGS)
+
+SCENARIO ?= single
+RUNS ?= 3
+SECONDS ?=
+bench-compare: go-version ## two commits side by side: BASE=HEAD~1 SCENARIO=single RUNS=3 SECONDS=5 BENCHFLAGS=...
+	bench/compare --scenario '$(SCENARIO)' --runs '$(RUNS)' $(if $(SECONDS),--seconds '$(SECONDS)') '$(BASE)' -- $(BENCHFLAGS)
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results
