@@ -55,9 +55,10 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
+SCENARIO ?= all
 BENCHFLAGS ?=
-bench: build ## measure one node beside a hello world, within three minutes; the report goes to results/
-	bin/netbank-lab bench single --commit "$$(git describe --always --dirty --exclude='*' --abbrev=40 2>/dev/null)" $(BENCHFLAGS)
+bench: build ## measure everything in short, within ten minutes; the reports go to results/
+	bin/netbank-lab bench $(SCENARIO) --commit "$$(git describe --always --dirty --exclude='*' --abbrev=40 2>/dev/null)" $(BENCHFLAGS)
 
 SCENARIO ?= single
 RUNS ?= 3

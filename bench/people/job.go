@@ -227,8 +227,11 @@ func (j *Job) of() int { return max(j.Of, 1) }
 // share is this process's part of a number of things, which are dealt out like cards.
 func (j *Job) share(all int) int { return (all - j.Share + j.of() - 1) / j.of() }
 
+// ByCustomers tells whether the requests of a kind of job are made by customers, and not by a partner's programs.
+func ByCustomers(kind string) bool { return kind != Create && kind != Status }
+
 // people tells whether the job's requests are made by customers.
-func (j *Job) people() bool { return j.Kind != Create && j.Kind != Status }
+func (j *Job) people() bool { return ByCustomers(j.Kind) }
 
 // run begins the idempotency keys of all jobs of a seed.
 func (j *Job) run() string { return "b" + strconv.FormatUint(j.Seed, 36) + "-" }

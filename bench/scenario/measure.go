@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"netbank/bench/audit"
 	"netbank/bench/load"
 	"netbank/bench/machine"
 	"netbank/bench/report"
@@ -18,10 +19,18 @@ import (
 
 // bench is a run under way.
 type bench struct {
-	target *Target
 	Options
-	doors  *doors
-	result *report.Result
+	Progress
+	rig     Rig
+	result  *report.Result
+	target  *Target
+	auditor *audit.Bank
+	jobs    int    // carried out until now
+	doors   *doors // of scenario single
+	// Of the bank that is raised:
+	told     []audit.Told
+	number   int64 // of the next create of scenario single
+	customer int   // the first customer who was not used yet
 }
 
 func (b *bench) fail(format string, args ...any) {
@@ -38,7 +47,7 @@ func (b *bench) note(format string, args ...any) {
 
 // run makes a run, and takes it and what the processes used into a phase. schedule is nil in a closed run.
 func (b *bench) run(ctx context.Context, p report.Phase, run load.Run, schedule *load.Schedule) (*load.Result, *report.Phase, error) {
-	before, busy, began := b.used(), machine.Busy(), time.Now()
+	before := b.used()
 	reopened := run.Pool.Reopened()
 	p.Loop, p.Connections = "closed", len(run.Pool.Clients)
 	var (
@@ -54,23 +63,29 @@ func (b *bench) run(ctx context.Context, p report.Phase, run load.Run, schedule 
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	p.Count(r)
 	p.Reopened = run.Pool.Reopened() - reopened
+	return r, b.take(p, r, before), nil
+}
+
+// take makes a phase of a result, and of what the processes used since before.
+func (b *bench) take(p report.Phase, r *load.Result, before usage) *report.Phase {
+	p.Count(r)
 	p.Processes = map[string]report.Used{}
-	others := machine.Busy() - busy
-	for name, now := range b.used() {
-		used := now.CPU - before[name].CPU
+	now := b.used()
+	others := now.busy - before.busy
+	for name, process := range now.processes {
+		used := process.CPU - before.processes[name].CPU
 		others -= used
-		p.Processes[name] = report.Used{CPUSeconds: used.Seconds(), ResidentMB: now.ResidentMB}
+		p.Processes[name] = report.Used{CPUSeconds: used.Seconds(), ResidentMB: process.ResidentMB}
 	}
-	p.OthersShare = max(0, others.Seconds()/(time.Since(began).Seconds()*float64(runtime.NumCPU())))
+	p.OthersShare = max(0, others.Seconds()/(now.at.Sub(before.at).Seconds()*float64(runtime.NumCPU())))
 	if void := r.Void(); void != nil {
 		b.void("%s: %v", p.Name, void)
 	}
 	b.result.Phases = append(b.result.Phases, p)
-	b.Say("  %-22s %9.0f %s/s   p50 %v   p99 %v%s", p.Name, p.PerSecond, p.Unit,
+	b.Say("  %-26s %9.0f %s/s   p50 %v   p99 %v%s", p.Name, p.PerSecond, p.Unit,
 		time.Duration(p.Latency.P50).Round(time.Microsecond), time.Duration(p.Latency.P99).Round(time.Microsecond), complaints(r))
-	return r, &b.result.Phases[len(b.result.Phases)-1], nil
+	return &b.result.Phases[len(b.result.Phases)-1]
 }
 
 // complaints lists what did not complete.
@@ -85,12 +100,19 @@ func complaints(r *load.Result) string {
 	return s.String()
 }
 
-func (b *bench) used() map[string]machine.Process {
-	all := make(map[string]machine.Process, len(b.target.Processes))
+// usage is what processes have used until a moment.
+type usage struct {
+	at        time.Time
+	busy      time.Duration // of all processors, for whatever process
+	processes map[string]machine.Process
+}
+
+func (b *bench) used() usage {
+	u := usage{at: time.Now(), busy: machine.Busy(), processes: make(map[string]machine.Process, len(b.target.Processes))}
 	for name, pid := range b.target.Processes {
-		all[name] = machine.Used(pid)
+		u.processes[name] = machine.Used(pid)
 	}
-	return all
+	return u
 }
 
 // request builds the nth request of a phase in a buffer.

@@ -30,69 +30,85 @@ const (
 	openShare   = .8
 	// scheduleRoom is how many customers are prepared for each arrival that a Poisson schedule has on average.
 	scheduleRoom = 1.1
-	// auditWait bounds the wait for payments that are still under way when the load has ended.
-	auditWait = time.Minute
 )
 
 // errCustomers says that the scenario ran out of people.
 var errCustomers = errors.New("no customer is left who has not paid; seed more with --customers")
 
-// single measures one node through its doors.
-type single struct {
-	bench
+// oneNode is the scenario single under way.
+type oneNode struct {
+	*bench
 	m      *people.Maker
 	people []people.Person
 	free   []people.Order // created, not yet given to a customer
 	next   int            // the next customer
-	number int64          // of the next create
-	told   []audit.Told
-	ids    []string // of every payment created
+	ids    []string       // of every payment created
 }
 
-// Single measures one node that has no payments yet: creates, status reads, confirmations with sessions open in a closed and an open loop, and the full
-// flow. It fills the phases, profiles, audit and verdicts of a result; the caller adds machine and setting.
-func Single(ctx context.Context, target *Target, o Options) (*report.Result, error) {
-	if err := o.Check(); err != nil {
-		return nil, err
+// singleScenario measures every door of one node, beside a hello world.
+func singleScenario() *Scenario {
+	return &Scenario{
+		Name:     "single",
+		Help:     "one node, every door, beside a hello world",
+		Defaults: Options{Seconds: 5, Customers: 200_000},
+		Short:    Options{Seconds: 2.5, Customers: 120_000},
+		run:      single,
 	}
-	if o.Say == nil {
-		o.Say = func(string, ...any) {}
+}
+
+func single(ctx context.Context, b *bench) error {
+	b.result.Asked = "How fast one node is at each thing that it does, and what part of a bare web server's speed is left when every answer is a payment that was written to disk: " +
+		"each door is measured between two measurements of a server that answers the same requests with a greeting."
+	b.Plan(18*(b.measure()+b.warmUp()) + 35*time.Second)
+	b.Do("starting a bank")
+	if err := b.raise(ctx, Bank{PasswordHash: "cheap"}); err != nil {
+		return err
 	}
-	s := &single{bench: bench{target: target, Options: o}}
-	s.result = &report.Result{
-		Version: report.Version, Scenario: "single", Started: time.Now().UTC(), Seed: o.Seed,
-		Phases: []report.Phase{}, Profiles: []report.Profile{}, Void: []string{}, Failures: []string{}, Notes: []string{},
+	defer b.lower()
+	return (&oneNode{bench: b}).all(ctx)
+}
+
+// all measures creates, status reads, confirmations with sessions open in a closed and an open loop, and the full flow of a node that
+// has no payments yet.
+func (s *oneNode) all(ctx context.Context) (err error) {
+	if s.people, err = people.Of(s.target.Demo); err != nil {
+		return err
 	}
-	var err error
-	if s.people, err = people.Of(target.Demo); err != nil {
-		return nil, err
-	}
-	if s.doors, err = target.open(ctx, o.Connections); err != nil {
-		return nil, err
+	if s.doors, err = s.target.open(ctx, s.Connections); err != nil {
+		return err
 	}
 	defer s.doors.close()
 	s.m = &people.Maker{
 		// The bank is new, so that keys of the seed are too; the same seed then offers the same requests, to the byte.
-		Seed: o.Seed, Run: "b" + strconv.FormatUint(o.Seed, 36) + "-", CustomerHost: s.doors.customerHost,
-		PartnerHost: s.doors.partnerHost, Redirect: target.Demo.Partner.RedirectURI, Cookie: s.doors.cookie,
+		Seed: s.Seed, Run: "b" + strconv.FormatUint(s.Seed, 36) + "-", CustomerHost: s.doors.customerHost,
+		PartnerHost: s.doors.partnerHost, Redirect: s.target.Demo.Partner.RedirectURI, Cookie: s.doors.cookie,
 	}
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
 	}{
-		{"creates", s.creates}, {"status reads", s.statuses}, {"confirmations", s.confirmations}, {"the full flow", s.flows}, {"audit", s.audit},
+		{"creates", s.creates}, {"status reads", s.statuses}, {"confirmations", s.confirmations}, {"the full flow", s.flows},
 	} {
-		o.Say("%s", part.name)
+		s.Do(part.name)
 		if err := part.do(ctx); err != nil {
-			return nil, fmt.Errorf("scenario: %s: %w", part.name, err)
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	s.result.TookSeconds = time.Since(s.result.Started).Seconds()
-	return s.result, nil
+	for _, h := range []struct{ phase, name, text string }{
+		{"status", "status reads", "What partners ask most often, answered from memory over mutual TLS."},
+		{"create", "payments created", "Each is on disk before it is answered."},
+		{"confirm", "payments confirmed", "The code is checked, the payment written to disk, the core debited, and its answer written to disk, before the customer is led to the result."},
+	} {
+		if p := s.result.Phase(h.phase); p != nil && p.Baseline != nil {
+			s.headline(report.Headline{Name: h.name, Value: p.PerSecond, Unit: p.Unit + "/s", Against: "a hello world with the same requests, right before and after", Baseline: p.Baseline.PerSecond, Text: h.text})
+		}
+	}
+	s.leftOut("Webhooks, password hashes as strong as the product's, the network, think times, style sheets.")
+	return s.audit(ctx, "")
 }
 
 // creating makes work that creates payments, and the function that takes up what was created.
-func (s *single) creating(clients int) (load.Work, func()) {
+func (s *oneNode) creating(clients int) (load.Work, func()) {
 	made, said := make([][]people.Order, clients), people.NewWords(clients)
 	work := func(c *load.Client, n int64) load.Verdict {
 		o, v := s.m.Place(c, n)
@@ -113,7 +129,7 @@ func (s *single) creating(clients int) (load.Work, func()) {
 	}
 }
 
-func (s *single) creates(ctx context.Context) error {
+func (s *oneNode) creates(ctx context.Context) error {
 	work, take := s.creating(s.Connections)
 	r, err := s.beside(ctx, report.Phase{
 		Name: "create", What: "payments created over the partner API", Server: "bank", TLS: true, Unit: "payments", RequestsEach: 1,
@@ -130,7 +146,7 @@ func (s *single) creates(ctx context.Context) error {
 }
 
 // stock creates payments until that many are free.
-func (s *single) stock(ctx context.Context, want int) error {
+func (s *oneNode) stock(ctx context.Context, want int) error {
 	missing := want - len(s.free)
 	if missing <= 0 {
 		return nil
@@ -145,7 +161,7 @@ func (s *single) stock(ctx context.Context, want int) error {
 	return nil
 }
 
-func (s *single) statuses(ctx context.Context) error {
+func (s *oneNode) statuses(ctx context.Context) error {
 	ids := s.ids
 	pick := func(n int64) string { return ids[load.Mix(s.Seed, uint64(n))%uint64(len(ids))] }
 	work := func(c *load.Client, n int64) load.Verdict {
@@ -160,7 +176,7 @@ func (s *single) statuses(ctx context.Context) error {
 
 // arrivals signs customers in, each with a payment of his own, until want of them are at the code page or the time is over.
 // With a name it is a phase of the report.
-func (s *single) arrivals(ctx context.Context, name string, want int) ([]people.Checkout, error) {
+func (s *oneNode) arrivals(ctx context.Context, name string, want int) ([]people.Checkout, error) {
 	want = min(want, len(s.people)-s.next)
 	if err := s.stock(ctx, want); err != nil {
 		return nil, err
@@ -210,16 +226,16 @@ func (s *single) arrivals(ctx context.Context, name string, want int) ([]people.
 }
 
 // share is a part of the customers who are left.
-func (s *single) share(part float64) int { return int(part * float64(len(s.people)-s.next)) }
+func (s *oneNode) share(part float64) int { return int(part * float64(len(s.people)-s.next)) }
 
 // paying makes work that sends the codes of visits.
-func (s *single) paying(visits []people.Checkout) load.Work {
+func (s *oneNode) paying(visits []people.Checkout) load.Work {
 	return func(c *load.Client, n int64) load.Verdict {
 		return people.Browser{Maker: s.m, Client: c}.Pay(&visits[n])
 	}
 }
 
-func (s *single) confirmations(ctx context.Context) error {
+func (s *oneNode) confirmations(ctx context.Context) error {
 	first, err := s.arrivals(ctx, "", min(calibration, s.share(.1)))
 	if err != nil {
 		return err
@@ -242,7 +258,7 @@ func (s *single) confirmations(ctx context.Context) error {
 }
 
 // ceiling measures how many confirmations a second a closed loop gets through.
-func (s *single) ceiling(ctx context.Context, rough float64) (float64, error) {
+func (s *oneNode) ceiling(ctx context.Context, rough float64) (float64, error) {
 	span := (s.warmUp() + s.measure()).Seconds()
 	visits, err := s.arrivals(ctx, "sign-in", min(int(rough*span*reserve), s.share(closedShare)))
 	if err != nil {
@@ -272,7 +288,7 @@ func (s *single) ceiling(ctx context.Context, rough float64) (float64, error) {
 }
 
 // steady measures the latency of confirmations that come at a rate which the bank can bear.
-func (s *single) steady(ctx context.Context, perSecond float64) error {
+func (s *oneNode) steady(ctx context.Context, perSecond float64) error {
 	span := s.warmUp() + s.measure()
 	visits, err := s.arrivals(ctx, "", min(int(perSecond*span.Seconds()*scheduleRoom)+100, s.share(openShare)))
 	if err != nil {
@@ -304,7 +320,7 @@ func (s *single) steady(ctx context.Context, perSecond float64) error {
 
 // verify asks the partner API about every payment whose confirmation led to the result, and keeps the answers for the
 // audit. What is not settled was not confirmed, whatever the page said.
-func (s *single) verify(ctx context.Context, visits []people.Checkout) error {
+func (s *oneNode) verify(ctx context.Context, visits []people.Checkout) error {
 	var led []int
 	for i := range visits {
 		if visits[i].Led {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -18,7 +17,7 @@ import (
 )
 
 // against makes a run whose doors lead to a server that answers as it is told.
-func against(t *testing.T, answer func(r *http.Request, body string) string) *single {
+func against(t *testing.T, answer func(r *http.Request, body string) string) *oneNode {
 	t.Helper()
 	dialer := load.Dialer{Dial: func(context.Context) (net.Conn, error) {
 		client, server := net.Pipe()
@@ -42,8 +41,8 @@ func against(t *testing.T, answer func(r *http.Request, body string) string) *si
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	s := &single{m: &people.Maker{Seed: 7, Run: "b1-", CustomerHost: "bank.example:8080", PartnerHost: "api.bank.example:8443", Cookie: "netbank"}}
-	s.target, s.Connections, s.Say = &Target{}, 4, func(string, ...any) {}
+	s := &oneNode{bench: &bench{Progress: silent{}}, m: &people.Maker{Seed: 7, Run: "b1-", CustomerHost: "bank.example:8080", PartnerHost: "api.bank.example:8443", Cookie: "netbank"}}
+	s.target, s.Connections = &Target{}, 4
 	s.result = &report.Result{}
 	s.doors = &doors{customer: pool, partner: pool}
 	return s
@@ -90,21 +89,4 @@ func TestConfirmationsThatCannotBeAskedAboutFailTheRun(t *testing.T) {
 	if len(s.result.Failures) != 1 || !strings.HasPrefix(s.result.Failures[0], "2 of 2") {
 		t.Errorf("failures %q", s.result.Failures)
 	}
-}
-
-func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
-	f := func(o Options, ok bool) {
-		t.Helper()
-		if err := o.Check(); (err == nil) != ok {
-			t.Errorf("%+v: %v", o, err)
-		}
-	}
-	f(Options{Seconds: 5, Connections: 128, OpenShare: .6}, true)
-	f(Options{Connections: 128, OpenShare: .6}, false)
-	f(Options{Seconds: math.NaN(), Connections: 128, OpenShare: .6}, false)
-	f(Options{Seconds: 1e6, Connections: 128, OpenShare: .6}, false)
-	f(Options{Seconds: 5, OpenShare: .6}, false)
-	f(Options{Seconds: 5, Connections: load.ConnectionsMax + 1, OpenShare: .6}, false)
-	f(Options{Seconds: 5, Connections: 128, OpenShare: 1}, false)
-	f(Options{Seconds: 5, Connections: 128}, false)
 }

@@ -2,17 +2,14 @@ package scenario
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
 	"time"
 
 	"netbank/bench/demo"
 	"netbank/bench/load"
+	"netbank/bench/people"
 )
 
 // Target is what is put under load.
@@ -24,41 +21,6 @@ type Target struct {
 	Processes map[string]int
 }
 
-// Options of a run.
-type Options struct {
-	Seconds     float64 // measured in each phase
-	Connections int     // to each door
-	Seed        uint64  // of schedules and choices
-	OpenShare   float64 // of the closed loop's rate that the open loop offers, such as 0.6
-	ProfileDir  string  // where profiles of the bank go; empty: none are taken
-	// Say is told what is being done, for people who wait; nil: nobody does.
-	Say func(format string, args ...any)
-}
-
-// Bounds of options.
-const (
-	SecondsMin = 0.2
-	SecondsMax = 3600
-)
-
-// Check says which option is out of bounds.
-func (o *Options) Check() error {
-	switch {
-	case !(o.Seconds >= SecondsMin && o.Seconds <= SecondsMax):
-		return fmt.Errorf("scenario: %v seconds; a phase takes %v to %v", o.Seconds, SecondsMin, SecondsMax)
-	case o.Connections < 1 || o.Connections > load.ConnectionsMax:
-		return fmt.Errorf("scenario: %d connections; 1 to %d can be opened", o.Connections, load.ConnectionsMax)
-	case !(o.OpenShare > 0 && o.OpenShare < 1):
-		return fmt.Errorf("scenario: an open loop at %v of the ceiling; it belongs between 0 and 1", o.OpenShare)
-	}
-	return nil
-}
-
-func (o *Options) measure() time.Duration { return time.Duration(o.Seconds * float64(time.Second)) }
-
-// warmUp is a fifth of what is measured, at least 200 ms: connections, caches and the journal's batches settle in that time.
-func (o *Options) warmUp() time.Duration { return max(o.measure()/5, 200*time.Millisecond) }
-
 // doors are the connections of a run, kept alive throughout.
 type doors struct {
 	customer, partner, hello, helloTLS *load.Pool
@@ -66,54 +28,20 @@ type doors struct {
 	cookie                             string
 }
 
-// TLS is how the demo partner speaks to the bank.
-func (t *Target) TLS() (*tls.Config, error) {
-	p := &t.Demo.Partner
-	text, err := os.ReadFile(t.Demo.Path(p.CA))
-	if err != nil {
-		return nil, fmt.Errorf("scenario: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("scenario: %s holds no certificate", p.CA)
-	}
-	pair, err := tls.LoadX509KeyPair(t.Demo.Path(p.Cert), t.Demo.Path(p.Key))
-	if err != nil {
-		return nil, fmt.Errorf("scenario: %w", err)
-	}
-	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}}, nil
-}
-
 func (t *Target) open(ctx context.Context, connections int) (*doors, error) {
-	secured, err := t.TLS()
+	bank, err := people.DoorsOf(t.Demo)
 	if err != nil {
 		return nil, err
 	}
-	customer, err := url.Parse(t.Demo.Customer.URL)
-	if err != nil {
-		return nil, fmt.Errorf("scenario: the customer door: %w", err)
-	}
-	partner, err := url.Parse(t.Demo.Partner.URL)
-	if err != nil {
-		return nil, fmt.Errorf("scenario: the partner door: %w", err)
-	}
-	if customer.Scheme != "http" || partner.Scheme != "https" {
-		return nil, fmt.Errorf("scenario: the doors %s and %s; customers are expected over http and partners over https", customer, partner)
-	}
-	d := &doors{customerHost: customer.Host, partnerHost: partner.Host, cookie: "netbank"}
-	to := func(addr, name string) *tls.Config {
-		config := secured.Clone()
-		config.ServerName = name
-		return config
-	}
+	d := &doors{customerHost: bank.CustomerHost, partnerHost: bank.PartnerHost, cookie: people.SessionCookie}
 	for _, door := range []struct {
 		pool **load.Pool
 		load.Dialer
 	}{
-		{&d.customer, load.Dialer{Addr: customer.Host}},
-		{&d.partner, load.Dialer{Addr: partner.Host, TLS: to(partner.Host, partner.Hostname())}},
+		{&d.customer, bank.Customer},
+		{&d.partner, bank.Partner},
 		{&d.hello, load.Dialer{Addr: t.Hello}},
-		{&d.helloTLS, load.Dialer{Addr: t.HelloTLS, TLS: to(t.HelloTLS, partner.Hostname())}},
+		{&d.helloTLS, load.Dialer{Addr: t.HelloTLS, TLS: bank.Partner.TLS}},
 	} {
 		if *door.pool, err = load.NewPool(ctx, door.Dialer, connections); err != nil {
 			d.close()

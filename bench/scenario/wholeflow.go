@@ -2,10 +2,8 @@ package scenario
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"netbank/bench/audit"
 	"netbank/bench/load"
 	"netbank/bench/people"
 	"netbank/bench/report"
@@ -43,7 +41,7 @@ func (s *steps) report() []report.Step {
 	return all
 }
 
-func (s *single) flows(ctx context.Context) error {
+func (s *oneNode) flows(ctx context.Context) error {
 	left := s.people[s.next:]
 	if len(left) == 0 {
 		return errCustomers
@@ -66,26 +64,5 @@ func (s *single) flows(ctx context.Context) error {
 	phase.Steps = times.report()
 	s.number, s.next = r.Next, s.next+int(r.Next-from)
 	s.told = append(s.told, said.All()...)
-	return nil
-}
-
-// audit holds what clients were told against the journal and the core's ledger.
-func (s *single) audit(ctx context.Context) error {
-	auditor, err := audit.NewBank(s.target.Demo)
-	if err != nil {
-		return err
-	}
-	waiting, cancel := context.WithTimeout(ctx, auditWait)
-	defer cancel()
-	if err := auditor.Await(waiting, false); err != nil {
-		s.fail("%v after %v", err, auditWait)
-	}
-	if s.result.Audit, err = auditor.Collect(ctx, s.told, false); err != nil {
-		return err
-	}
-	s.Say("  %s", s.result.Audit)
-	if !s.result.Audit.OK() {
-		s.fail("the audit has %d findings: %s", s.result.Audit.FindingsCount, fmt.Sprint(s.result.Audit.FindingsByRule))
-	}
 	return nil
 }

@@ -34,13 +34,14 @@ Examples:
   netbank-lab bench single --seconds 5                a report in results/`
 
 type program struct {
-	Dev     lab.Dev           `cmd:"" help:"Run a whole bank on this machine: core, bank, shop and a phone that shows codes."`
-	Core    core              `cmd:"" help:"Run the simulated core host, or audit its ledger."`
-	Bank    labBank           `cmd:"" help:"Run a bank with what only the lab allows." hidden:""`
-	Bench   benchmark.Command `cmd:"" help:"Measure a bank of its own through its doors, beside a hello world."`
-	Hello   benchmark.Hello   `cmd:"" help:"Run the hello world that bench measures beside." hidden:""`
-	Reset   reset             `cmd:"" help:"Remove the demo bank's data."`
-	Version version           `cmd:"" help:"Print the version."`
+	Dev      lab.Dev            `cmd:"" help:"Run a whole bank on this machine: core, bank, shop and a phone that shows codes."`
+	Core     core               `cmd:"" help:"Run the simulated core host, or audit its ledger."`
+	Bank     labBank            `cmd:"" help:"Run a bank with what only the lab allows." hidden:""`
+	Bench    benchmark.Command  `cmd:"" help:"Measure a bank of its own through its doors, beside a hello world."`
+	Generate benchmark.Generate `cmd:"" help:"Make a share of a load." hidden:""`
+	Hello    benchmark.Hello    `cmd:"" help:"Run the hello world that bench measures beside." hidden:""`
+	Reset    reset              `cmd:"" help:"Remove the demo bank's data."`
+	Version  version            `cmd:"" help:"Print the version."`
 }
 
 type core struct {
@@ -133,7 +134,7 @@ func (version) Run() error {
 
 func main() {
 	var p program
-	parser := kong.Must(&p, kong.Name("netbank-lab"), kong.Description(description), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser := kong.Must(&p, kong.Name("netbank-lab"), kong.Description(description), kong.Vars{"scenarios": benchmark.Scenarios()}, kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	ctx, err := parser.Parse(os.Args[1:])
 	if err != nil {
 		os.Exit(cli.Exit("netbank-lab", &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("%w; `netbank-lab --help` has examples", err)}, os.Stderr))

@@ -85,13 +85,83 @@ func TestSingleMeasuresARealBank(t *testing.T) {
 	for _, f := range files {
 		names = append(names, filepath.Base(f))
 	}
-	for _, want := range []string{report.JSONName, report.BenchstatName, report.MarkdownName, report.RatesName, report.LatencyName, "confirm-cpu.pprof"} {
+	for _, want := range []string{report.JSONName, report.BenchstatName, report.MarkdownName, report.HTMLName, report.RatesName, report.LatencyName, "confirm-cpu.pprof"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is missing among %v", want, names)
 		}
 	}
 	if left, _ := os.ReadDir(filepath.Join(dir, "data")); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// measured runs a scenario as short as it goes, and gives its result when it counts.
+func measured(t *testing.T, args ...string) *report.Result {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command(program, append([]string{"bench"}, append(args, "--seed", "9", "--out", filepath.Join(dir, "results"), "--data-dir", filepath.Join(dir, "data"), "--json")...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, stderr.String())
+	}
+	valid(t, stdout.Bytes())
+	r := new(report.Result)
+	if err := json.Unmarshal(stdout.Bytes(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	return r
+}
+
+// The scenarios beside single, with the real programs and two processes that share the load. What is looked at is what was counted, never how
+// fast it was.
+func TestScenariosMeasureARealBank(t *testing.T) {
+	f := func(phases []string, args ...string) {
+		t.Helper()
+		r := measured(t, append(args, "--generators", "2", "--connections", "16")...)
+		for _, name := range phases {
+			if p := r.Phase(name); p == nil || p.Completed == 0 || p.Failed > 0 {
+				t.Errorf("%v: phase %s: %+v", args, name, p)
+			}
+		}
+		if a := r.Audit; a == nil || a.Settled == 0 || a.Debited != a.Settled || a.FindingsCount != 0 {
+			t.Errorf("%v: audit %+v", args, a)
+		}
+		if r.Generators != 2 || len(r.Headlines) == 0 || r.Asked == "" {
+			t.Errorf("%v: %d generators, headlines %v, asked %q", args, r.Generators, r.Headlines, r.Asked)
+		}
+	}
+	f([]string{"returning", "flow", "flow-open"}, "throughput-confirm", "--seconds", "0.5", "--customers", "12000", "--pace", "0.01", "--open-share", "0.2")
+	f([]string{"confirm-quiet-before", "confirm-flood", "status-flood", "confirm-quiet-after"}, "status-flood", "--seconds", "0.5", "--customers", "3000")
+	f([]string{"confirm-quiet-before", "confirm-storm", "sign-in-storm", "confirm-quiet-after"}, "sign-in-storm", "--seconds", "0.5", "--customers", "8000")
+	f([]string{"ceiling", "soak-1"}, "soak", "--seconds", "1", "--customers", "12000", "--pace", "0.01")
+}
+
+// With admission control no more is inside the core than there are seats; without, more.
+func TestOverloadMeasuresTwoBanks(t *testing.T) {
+	const seats, resolver = 8, 2
+	r := measured(t, "overload", "--seconds", "1", "--multiples", "4", "--customers", "4000", "--pace", "0.01")
+	on, off := r.Phase("overload-on-4x"), r.Phase("overload-off-4x")
+	if on == nil || off == nil || len(r.Audits) != 2 {
+		t.Fatalf("phases %v, %v, audits %v", on, off, r.Audits)
+	}
+	if on.Inside > seats+resolver || off.Inside <= seats+resolver || on.Refused == 0 {
+		t.Errorf("inside the core: %d with admission control, %d without; %d were refused", on.Inside, off.Inside, on.Refused)
+	}
+	for _, a := range r.Audits {
+		if a.Report == nil || a.Report.FindingsCount != 0 || a.Report.Debited != a.Report.Settled || a.Report.Settled == 0 {
+			t.Errorf("audit of %s: %+v", a.Of, a.Report)
+		}
+	}
+}
+
+func TestTheGeneratorMeasuresItself(t *testing.T) {
+	r := measured(t, "generator", "--seconds", "0.3")
+	if p := r.Phase("generator-16-1"); p == nil || p.Completed == 0 || p.Failed > 0 {
+		t.Errorf("%+v", p)
 	}
 }
 
@@ -167,8 +237,11 @@ func TestWhatCannotBeMeasuredIsToldWithAnExitCode(t *testing.T) {
 	}
 	f(64, "no-such-scenario")
 	f(64, "single", "--customers", "3")
-	f(64, "single", "--seconds", "0")
-	f(64, "single", "--connections", "0")
+	f(64, "single", "--seconds", "-1")
+	f(64, "single", "--connections", "-1")
+	f(64, "single", "--generators", "0")
+	f(64, "overload", "--multiples", "1000")
+	f(64, "overload", "--admission", "perhaps")
 	f(73, "single", "--out", filepath.Join(file, "results"))
 	f(73, "single", "--out", t.TempDir(), "--data-dir", filepath.Join(file, "data"))
 }

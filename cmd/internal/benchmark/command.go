@@ -13,7 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"netbank/bench/demo"
+	"golang.org/x/term"
+
+	"netbank/bench/generator"
 	"netbank/bench/machine"
 	"netbank/bench/report"
 	"netbank/bench/scenario"
@@ -24,45 +26,132 @@ import (
 
 // Command is `netbank-lab bench`.
 type Command struct {
-	Scenario    string  `arg:"" help:"single: one node, every door, beside a hello world." enum:"single" default:"single"`
-	Seconds     float64 `help:"How long each phase is measured." default:"5"`
-	Seed        uint64  `help:"Of schedules and choices: the same seed offers the same load." default:"1"`
-	Connections int     `help:"Connections to each door." default:"128"`
-	Customers   int     `help:"Customers to seed; each pays once." default:"200000"`
-	OpenShare   float64 `help:"What the open loop offers, as a share of the closed loop's rate." default:"0.6"`
-	CoreModel   string  `help:"How the simulated core behaves: fixed:LATENCY, ps or servers:K." default:"fixed:0"`
-	CoreSync    bool    `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
-	CoreSeats   int     `help:"Payments inside the core at once." default:"256"`
-	Out         string  `help:"Where results go, each run in a folder of its own." default:"results" type:"path"`
-	DataDir     string  `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
-	JSON        bool    `name:"json" help:"Print the result's JSON on standard output."`
-	Keep        bool    `help:"Keep the bank's data and logs."`
-	Commit      string  `help:"What was built, where the build does not say so itself; a suffix -dirty tells of changes."`
-	Quiet       bool    `help:"No progress on standard error."`
+	Scenario    string    `arg:"" help:"What is measured: ${scenarios}; or all of them, in their short forms."`
+	Short       bool      `help:"The scenario's short form, of a minute or two."`
+	Seconds     float64   `help:"How long each phase is measured. 0: as the scenario has it."`
+	Seed        uint64    `help:"Of schedules and choices: the same seed offers the same load, to the request." default:"1"`
+	Connections int       `help:"Connections to each door. 0: as the scenario has it."`
+	Customers   int       `help:"Customers to seed. 0: as the scenario has it."`
+	Generators  int       `help:"Processes that make the load; they share it." default:"1"`
+	OpenShare   float64   `help:"What an open loop below the ceiling offers, as a share of it. 0: 0.6."`
+	Admission   string    `help:"overload: admission control on, off, or both, one after the other." enum:"both,on,off" default:"both"`
+	Multiples   []float64 `help:"overload: the multiples of the core's peak that are offered."`
+	Habits      string    `help:"overload: customers are patient or impatient." enum:"patient,impatient," default:""`
+	Pace        float64   `help:"By what customers' times of reading and typing are multiplied. 0: as the scenario has it."`
+	CoreModel   string    `help:"How the simulated core behaves: fixed:LATENCY, ps[:SIGMA,KAPPA] or servers:K. Empty: as the scenario has it."`
+	CoreSync    bool      `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
+	CoreSeats   int       `help:"Payments inside the core at once. 0: as the scenario has it."`
+	Out         string    `help:"Where results go, each run in a folder of its own." default:"results" type:"path"`
+	DataDir     string    `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
+	JSON        bool      `name:"json" help:"Print the result's JSON on standard output."`
+	Keep        bool      `help:"Keep the bank's data and logs."`
+	Commit      string    `help:"What was built, where the build does not say so itself; a suffix -dirty tells of changes."`
+	Quiet       bool      `help:"No progress on standard error."`
 }
 
-// customersMin leaves a few for each part of a scenario.
-const customersMin = 100
+// Everything is what Command.Scenario names all scenarios by.
+const Everything = "all"
 
-// Run runs the scenario and writes its report. A failed audit, and a void run, are errors.
-func (c *Command) Run() error {
-	options := scenario.Options{Seconds: c.Seconds, Connections: c.Connections, Seed: c.Seed, OpenShare: c.OpenShare, Say: c.say}
-	if err := options.Check(); err != nil {
-		return &bank.Error{Code: bank.ExitUsage, Err: err}
+// Scenarios names them for the help.
+func Scenarios() string {
+	var names []string
+	for _, s := range scenario.Scenarios() {
+		names = append(names, s.Name)
 	}
-	if c.Customers < customersMin || c.Customers > lab.CustomersMax {
-		return &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("--customers is %d; it may be %d to %d", c.Customers, customersMin, lab.CustomersMax)}
+	return strings.Join(names, ", ")
+}
+
+// Help lists the scenarios, and how each is begun.
+func (Command) Help() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  netbank-lab bench %-20s every scenario, in its short form, within ten minutes\n", Everything)
+	for _, s := range scenario.Scenarios() {
+		fmt.Fprintf(&b, "  netbank-lab bench %-20s %s\n", s.Name, s.Help)
+	}
+	b.WriteString("  netbank-lab bench overload --admission off --multiples 2 --seconds 30\n")
+	return b.String()
+}
+
+// Run runs the scenario, or all, and writes a report of each. A failed audit, and a void run, are errors.
+func (c *Command) Run() error {
+	scenarios, short := scenario.Scenarios(), true
+	if c.Scenario != Everything {
+		s, err := scenario.Find(c.Scenario)
+		if err != nil {
+			return usage(fmt.Errorf("%w, and %s", err, Everything))
+		}
+		scenarios, short = []*scenario.Scenario{s}, c.Short
+	}
+	if c.Generators < 1 || c.Generators > generator.ProcessesMax {
+		return usage(fmt.Errorf("--generators is %d; it may be 1 to %d", c.Generators, generator.ProcessesMax))
+	}
+	for _, s := range scenarios {
+		o := s.With(c.options(), short)
+		if err := o.Check(); err != nil {
+			return usage(err)
+		}
+		if o.Customers > lab.CustomersMax {
+			return usage(fmt.Errorf("--customers is %d; it may be %d to %d", o.Customers, scenario.CustomersMin, lab.CustomersMax))
+		}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	out := filepath.Join(c.Out, time.Now().UTC().Format("20060102T150405Z")+"-"+c.Scenario)
+	var (
+		errs []error
+		all  []report.Entry
+	)
+	for _, s := range scenarios {
+		folder := out
+		if c.Scenario == Everything {
+			folder = filepath.Join(out, s.Name)
+		}
+		result, err := c.one(ctx, s, short, folder)
+		if ctx.Err() != nil {
+			return errors.New("benchmark: interrupted")
+		}
+		if err != nil {
+			return err
+		}
+		errs = append(errs, result.Err())
+		all = append(all, report.Entry{Folder: s.Name, Result: result})
+	}
+	if c.Scenario == Everything {
+		if err := report.WriteIndex(out, all); err != nil {
+			return err
+		}
+		c.say("%s", filepath.Join(out, report.IndexName))
+	}
+	return errors.Join(errs...)
+}
+
+func usage(err error) error { return &bank.Error{Code: bank.ExitUsage, Err: err} }
+
+// options are those that were given.
+func (c *Command) options() scenario.Options {
+	o := scenario.Options{
+		Seconds: c.Seconds, Connections: c.Connections, Customers: c.Customers, Seed: c.Seed, OpenShare: c.OpenShare, CoreModel: c.CoreModel, CoreSeats: c.CoreSeats,
+		CoreSync: c.CoreSync, Multiples: c.Multiples, Habits: c.Habits, Pace: c.Pace,
+	}
+	switch c.Admission {
+	case "on":
+		o.Arms = []string{report.ArmOn}
+	case "off":
+		o.Arms = []string{report.ArmOff}
+	}
+	return o
+}
+
+// one runs one scenario and writes its report into a folder.
+func (c *Command) one(ctx context.Context, s *scenario.Scenario, short bool, out string) (*report.Result, error) {
 	began := time.Now()
-	out := filepath.Join(c.Out, began.UTC().Format("20060102T150405Z")+"-"+c.Scenario)
 	dir, err := c.folders(out)
 	if err != nil {
-		return &bank.Error{Code: bank.ExitDirectory, Err: err}
+		return nil, &bank.Error{Code: bank.ExitDirectory, Err: err}
 	}
+	options := s.With(c.options(), short)
 	options.ProfileDir = out
-	result, err := c.measure(ctx, dir, options)
+	result, err := c.measure(ctx, s, dir, options)
 	if !c.Keep && (err == nil || ctx.Err() != nil) {
 		os.RemoveAll(dir)
 	} else {
@@ -70,35 +159,25 @@ func (c *Command) Run() error {
 	}
 	if err != nil {
 		os.RemoveAll(out) // profiles without a report
-		if ctx.Err() != nil {
-			return errors.New("benchmark: interrupted; nothing is left behind")
-		}
-		return err
+		return nil, err
 	}
 	if err := result.Write(out); err != nil {
-		return err
+		return nil, err
 	}
-	c.say("%s: %s took %.0f s", filepath.Join(out, report.MarkdownName), c.Scenario, time.Since(began).Seconds())
-	if err := c.print(result, os.Stdout); err != nil {
-		return err
-	}
-	return result.Err()
+	c.say("%s: %s took %.0f s", filepath.Join(out, report.HTMLName), s.Name, time.Since(began).Seconds())
+	return result, c.print(result, os.Stdout)
 }
 
-// folders makes the folder of the results and one for the bank's data.
+// folders makes the folder of the results and one for the banks' data.
 func (c *Command) folders(out string) (data string, err error) {
-	if err := os.MkdirAll(c.Out, 0o755); err != nil {
-		return "", fmt.Errorf("cannot write results to %s: %w; choose another folder with --out", c.Out, err)
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", fmt.Errorf("cannot write results to %s: %w; choose another folder with --out", out, err)
 	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return "", fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", c.DataDir, err)
 	}
 	if data, err = os.MkdirTemp(c.DataDir, "run-"); err != nil {
 		return "", fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", c.DataDir, err)
-	}
-	if err := os.Mkdir(out, 0o755); err != nil {
-		os.Remove(data)
-		return "", fmt.Errorf("cannot write results to %s: %w; choose another folder with --out", out, err)
 	}
 	return data, nil
 }
@@ -122,7 +201,7 @@ func (c *Command) print(result *report.Result, w io.Writer) error {
 }
 
 // measure starts what is needed, runs the scenario, and stops it all.
-func (c *Command) measure(ctx context.Context, dir string, options scenario.Options) (*report.Result, error) {
+func (c *Command) measure(ctx context.Context, s *scenario.Scenario, dir string, o scenario.Options) (*report.Result, error) {
 	m, err := machine.Look(dir)
 	if err != nil {
 		return nil, err
@@ -130,120 +209,72 @@ func (c *Command) measure(ctx context.Context, dir string, options scenario.Opti
 	if m.Commit == "" {
 		m.Commit, m.Modified = strings.CutSuffix(c.Commit, "-dirty")
 	}
-	c.say("seeding %d customers", c.Customers)
-	rig, err := c.raise(ctx, dir)
+	r, err := newRig(dir, c.Generators)
 	if err != nil {
 		return nil, err
 	}
-	defer rig.lower()
-	result, err := scenario.Single(ctx, rig.target, options)
-	if gone := rig.alive(); gone != nil {
+	defer r.close()
+	var shown scenario.Progress
+	if !c.Quiet {
+		c.say("%s: %s", s.Name, s.Help)
+		p := newProgress(os.Stderr, term.IsTerminal(int(os.Stderr.Fd())))
+		defer p.end()
+		shown = p
+	}
+	result, err := s.Run(ctx, r, o, shown)
+	if gone := r.Alive(); gone != nil {
 		err = errors.Join(gone, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	p := session.Cheap
-	result.Machine = m
+	result.Machine, result.Command = m, c.line(s, o)
 	result.Setting = report.Setting{
-		Nodes: 1, Connections: c.Connections, Seconds: c.Seconds, Customers: c.Customers, PartnerTLS: "mutual, version 1.3, kept-alive connections",
-		PasswordHash: fmt.Sprintf("argon2id m=%d,t=%d,p=%d (cheap; the product refuses it)", p.MemoryKiB, p.Passes, p.Lanes),
-		CoreModel:    c.CoreModel, CoreSync: c.CoreSync, CoreSeats: c.CoreSeats, JournalSync: true, GeneratorShares: true,
+		Nodes: 1, Connections: o.Connections, Seconds: o.Seconds, Customers: o.Customers, PartnerTLS: "mutual, version 1.3, kept-alive connections",
+		PasswordHash: r.hashes(), CoreModel: o.CoreModel, CoreSync: o.CoreSync, CoreSeats: o.CoreSeats, JournalSync: true, GeneratorShares: true,
+		Processes: []string{"bank", "core", "hello world", fmt.Sprintf("generator ×%d", c.Generators)},
 	}
 	result.Notes = append(result.Notes,
 		"Bank, core, hello world and generator share one machine: the bank has what the generator and the core leave it. Processor time by process is in the table above.",
-		"Password hashes are cheap, so that signing in does not hide everything else. With the product's hashes a sign-in costs about 20 ms of one core more.",
 		"The customer door is plain HTTP, as it is behind a balancer that ends TLS. The partner door is mutual TLS 1.3.",
-		"Payments have no notification address: webhooks are not part of these figures.",
-		"Profiles of the bank were taken while its phases were measured, and cost it a few per cent.",
-		"Loopback has no latency to speak of and no loss. Customers here do not think, and their browsers fetch no style sheet.",
+		"Loopback has no latency to speak of and no loss.",
 	)
+	if slices.Contains(r.raisedWith, "cheap") {
+		result.Notes = append(result.Notes, "Password hashes are cheap, so that signing in does not hide everything else. With the product's hashes a sign-in costs about 20 ms of one core more.")
+	}
+	if len(result.Profiles) > 0 {
+		result.Notes = append(result.Notes, "Profiles of the bank were taken while its phases were measured, and cost it a few per cent.")
+	}
 	return result, nil
 }
 
-// rig is a bank with its core and a hello world, each in a process.
-type rig struct {
-	processes []*process // in the order of their start
-	target    *scenario.Target
-}
-
-func (r *rig) lower() {
-	for _, p := range slices.Backward(r.processes) {
-		p.stop()
+// hashes describes the password hashes of the banks that were raised.
+func (r *rig) hashes() string {
+	describe := func(p session.Params, note string) string {
+		return fmt.Sprintf("argon2id m=%d,t=%d,p=%d%s", p.MemoryKiB, p.Passes, p.Lanes, note)
+	}
+	switch {
+	case slices.Contains(r.raisedWith, "cheap"):
+		return describe(session.Cheap, " (cheap; the product refuses it)")
+	default:
+		return describe(session.Standard, "")
 	}
 }
 
-func (r *rig) alive() error {
-	var errs []error
-	for _, p := range r.processes {
-		errs = append(errs, p.alive())
+// line is the command that repeats a run.
+func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "bin/netbank-lab bench %s --seed %d --seconds %v --connections %d --customers %d --generators %d --core-model %s --core-seats %d --open-share %v --pace %v",
+		s.Name, o.Seed, o.Seconds, o.Connections, o.Customers, c.Generators, o.CoreModel, o.CoreSeats, o.OpenShare, o.Pace)
+	if o.CoreSync {
+		b.WriteString(" --core-sync")
 	}
-	return errors.Join(errs...)
-}
-
-// raise starts core, bank and hello world and seeds them.
-func (c *Command) raise(ctx context.Context, dir string) (_ *rig, err error) {
-	addrs, err := freeAddrs(9)
-	if err != nil {
-		return nil, err
-	}
-	d := &lab.Dev{
-		DataDir: dir, CustomerAddr: addrs[0], PartnerAddr: addrs[1], OperatorAddr: addrs[2], ShopAddr: addrs[3], NotifyAddr: addrs[4],
-		CoreAddr: addrs[5], CoreAdmin: addrs[6], CoreModel: c.CoreModel, CoreSeats: c.CoreSeats, Customers: c.Customers, PasswordHash: "cheap",
-	}
-	if err := d.Prepare(); err != nil {
-		return nil, &bank.Error{Code: bank.ExitDirectory, Err: err}
-	}
-	r := &rig{}
-	defer func() {
-		if err != nil {
-			r.lower()
+	if len(o.Multiples) > 0 {
+		var multiples []string
+		for _, m := range o.Multiples {
+			multiples = append(multiples, fmt.Sprint(m))
 		}
-	}()
-	run := func(name, ready string, args ...string) error {
-		p, err := start(dir, name, args...)
-		if err != nil {
-			return err
-		}
-		r.processes = append(r.processes, p)
-		return p.await(ctx, ready)
+		fmt.Fprintf(&b, " --admission %s --habits %s --multiples %s", c.Admission, o.Habits, strings.Join(multiples, ","))
 	}
-	coreArgs := d.CoreArgs()
-	if !c.CoreSync {
-		coreArgs = append(coreArgs, "--no-sync")
-	}
-	if err := run("core", "http://"+d.CoreAdmin+"/status", coreArgs...); err != nil {
-		return nil, err
-	}
-	if err := run("bank", "http://"+d.OperatorAddr+"/readyz", withoutPhone(d.BankArgs())...); err != nil {
-		return nil, err
-	}
-	cert, key, ca := d.ServerFiles()
-	err = run("hello", "http://"+addrs[7]+"/", "hello", "--addr", addrs[7], "--tls-addr", addrs[8], "--cert", cert, "--key", key, "--ca", ca)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.Seed(ctx); err != nil {
-		return nil, err
-	}
-	if _, err := d.WriteDemo(); err != nil {
-		return nil, err
-	}
-	who, err := demo.Load(dir)
-	if err != nil {
-		return nil, err
-	}
-	r.target = &scenario.Target{Demo: who, Hello: addrs[7], HelloTLS: addrs[8], Processes: map[string]int{"generator": os.Getpid()}}
-	for _, p := range r.processes {
-		r.target.Processes[p.name] = p.pid()
-	}
-	return r, nil
-}
-
-// withoutPhone leaves the demo phone out, which would hold every customer in the bank's memory.
-func withoutPhone(args []string) []string {
-	if i := slices.Index(args, "--demo-file"); i >= 0 && i+1 < len(args) {
-		return slices.Delete(slices.Clone(args), i, i+2)
-	}
-	return args
+	return b.String()
 }

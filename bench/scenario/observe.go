@@ -1,0 +1,128 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"netbank/bench/report"
+)
+
+// observed is what the bank's metrics say at one moment.
+type observed struct {
+	resident, goroutines, files float64
+	seats, queued               float64 // of the gate, all classes
+	admitted                    float64 // confirmations that were given a seat, since the bank's start
+}
+
+// metricsTimeout bounds one look at the metrics: a bank under load may be slow to answer.
+const metricsTimeout = 5 * time.Second
+
+// observe reads the bank's metrics, as any collector does.
+func (t *Target) observe(ctx context.Context) (o observed, err error) {
+	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Demo.Operator.URL+"/metrics", nil)
+	if err != nil {
+		return o, fmt.Errorf("scenario: %w", err)
+	}
+	req.Header.Set("Accept", "text/plain;version=0.0.4")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return o, fmt.Errorf("scenario: the bank's metrics: %w", err)
+	}
+	defer resp.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(io.LimitReader(resp.Body, profileMax))
+	if err != nil {
+		return o, fmt.Errorf("scenario: the bank's metrics: %w", err)
+	}
+	for _, f := range []struct {
+		name string
+		into *float64
+	}{
+		{"process_resident_memory_bytes", &o.resident}, {"go_goroutines", &o.goroutines}, {"process_open_fds", &o.files},
+		{"netbank_gate_seats", &o.seats}, {"netbank_gate_queued", &o.queued}, {"netbank_gate_wait_seconds", &o.admitted},
+	} {
+		for _, m := range families[f.name].GetMetric() {
+			*f.into += m.GetGauge().GetValue()
+			for _, label := range m.GetLabel() {
+				if label.GetName() == "class" && label.GetValue() == "confirm" {
+					*f.into += float64(m.GetHistogram().GetSampleCount())
+				}
+			}
+		}
+	}
+	return o, nil
+}
+
+// watch looks at the bank now and then until it is ended.
+type watch struct {
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+	first   observed
+	last    observed
+	queued  float64 // most at once
+	seats   float64 // most at once
+	samples []report.Sample
+	missed  int
+}
+
+// watching begins to look at the bank, once in every period; samples says whether each look is kept for the report.
+func (b *bench) watching(ctx context.Context, every time.Duration, samples bool) *watch {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &watch{stop: cancel}
+	look := func() {
+		o, err := b.target.observe(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				w.missed++
+			}
+			return
+		}
+		if w.first == (observed{}) {
+			w.first = o
+		}
+		w.last, w.queued, w.seats = o, max(w.queued, o.queued), max(w.seats, o.seats)
+		if samples && len(w.samples) < samplesMax {
+			w.samples = append(w.samples, report.Sample{
+				Second: time.Since(b.result.Started).Seconds(), ResidentMB: int64(o.resident) >> 20, Goroutines: int64(o.goroutines), Files: int64(o.files),
+			})
+		}
+	}
+	look()
+	w.done.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				look()
+			}
+		}
+	})
+	return w
+}
+
+// samplesMax bounds the samples of a run: one a second for a day.
+const samplesMax = 24 * 3600
+
+// end ends the looking, with a last look.
+func (w *watch) end(ctx context.Context, t *Target) {
+	w.stop()
+	w.done.Wait()
+	if o, err := t.observe(ctx); err == nil {
+		w.last, w.queued, w.seats = o, max(w.queued, o.queued), max(w.seats, o.seats)
+	}
+}
+
+// admitted is how many confirmations were given a seat since the first look.
+func (w *watch) admitted() int64 { return int64(w.last.admitted - w.first.admitted) }

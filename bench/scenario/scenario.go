@@ -1,0 +1,223 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"netbank/bench/demo"
+	"netbank/bench/load"
+	"netbank/bench/people"
+	"netbank/bench/report"
+)
+
+// Scenario is one way of measuring netbank.
+type Scenario struct {
+	Name string
+	Help string // a line
+	// Defaults are used where an option is zero; Short is laid over them for a run that has to be quick.
+	Defaults, Short Options
+	run             func(ctx context.Context, b *bench) error
+}
+
+// Scenarios are all there are, in the order in which they are best read.
+func Scenarios() []*Scenario {
+	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), soak(), generatorScenario()}
+}
+
+// Find finds a scenario by its name.
+func Find(name string) (*Scenario, error) {
+	var names []string
+	for _, s := range Scenarios() {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, fmt.Errorf("scenario: %q is none; there are %s", name, strings.Join(names, ", "))
+}
+
+// Bank is what a scenario asks a rig to raise.
+type Bank struct {
+	AdmissionOff bool
+	PasswordHash string // standard or cheap
+	CoreModel    string // of netbank-lab core --model
+	CoreSeats    int
+	CoreSync     bool
+	Customers    int
+}
+
+// Rig raises banks, each new and empty but for its customers.
+type Rig interface {
+	// Raise starts a bank, its core and a hello world in processes of their own, and ends what was raised before.
+	Raise(ctx context.Context, b Bank) (*Target, error)
+	// Alive says which of the processes has ended, and why.
+	Alive() error
+	// Generators are the processes that make load.
+	Generators() Generators
+}
+
+// Generators carry out jobs at the same time, each job shared among as many processes as there are.
+type Generators interface {
+	// Run returns one outcome for each job, in their order. ready is called when all is prepared, right before the load begins.
+	Run(ctx context.Context, d *demo.Demo, jobs []people.Job, ready func()) ([]*people.Outcome, error)
+	// Number is how many processes there are.
+	Number() int
+}
+
+// Progress is told how a run goes on.
+type Progress interface {
+	// Plan says how long the run will take from now on, as far as can be known.
+	Plan(d time.Duration)
+	// Do says what is being done from now on.
+	Do(what string)
+	// Say gives a line to be kept.
+	Say(format string, args ...any)
+}
+
+type silent struct{}
+
+func (silent) Plan(time.Duration) {}
+func (silent) Do(string)          {}
+func (silent) Say(string, ...any) {}
+
+// Options of a run. What is zero is the scenario's default.
+type Options struct {
+	Seconds     float64 // measured in each phase
+	Connections int     // to each door
+	Customers   int
+	Seed        uint64    // of schedules and choices
+	OpenShare   float64   // of a closed loop's rate that an open loop offers, such as 0.6
+	CoreModel   string    // of netbank-lab core --model
+	CoreSeats   int       // payments inside the core at once
+	CoreSync    bool      // the core's answers wait for its disk
+	Multiples   []float64 // of the core's peak, for overload
+	Arms        []string  // of overload: report.ArmOn, report.ArmOff
+	Habits      string    // of overload's customers: patient or impatient
+	Pace        float64   // by which customers' times of reading and typing are multiplied
+	ProfileDir  string    // where profiles of the bank go; empty: none are taken
+}
+
+// Bounds of options.
+const (
+	SecondsMin   = 0.2
+	SecondsMax   = 24 * 3600
+	CustomersMin = 100
+	MultipleMax  = 100
+	MultiplesMax = 32
+	PaceMin      = 0.001
+	PaceMax      = 10
+)
+
+// over lays the options that are set over others.
+func (o Options) over(under Options) Options {
+	number := func(at *float64, under float64) {
+		if *at == 0 {
+			*at = under
+		}
+	}
+	whole := func(at *int, under int) {
+		if *at == 0 {
+			*at = under
+		}
+	}
+	text := func(at *string, under string) {
+		if *at == "" {
+			*at = under
+		}
+	}
+	number(&o.Seconds, under.Seconds)
+	number(&o.OpenShare, under.OpenShare)
+	number(&o.Pace, under.Pace)
+	whole(&o.Connections, under.Connections)
+	whole(&o.Customers, under.Customers)
+	whole(&o.CoreSeats, under.CoreSeats)
+	text(&o.CoreModel, under.CoreModel)
+	text(&o.Habits, under.Habits)
+	text(&o.ProfileDir, under.ProfileDir)
+	if o.Seed == 0 {
+		o.Seed = under.Seed
+	}
+	if len(o.Multiples) == 0 {
+		o.Multiples = under.Multiples
+	}
+	if len(o.Arms) == 0 {
+		o.Arms = under.Arms
+	}
+	o.CoreSync = o.CoreSync || under.CoreSync
+	return o
+}
+
+// common are defaults of every scenario.
+var common = Options{Seconds: 10, Connections: 128, Customers: 50_000, Seed: 1, OpenShare: .6, CoreModel: "fixed:0", CoreSeats: 256, Pace: 1}
+
+// With gives the options of a run of this scenario: the given ones, and defaults for the rest.
+func (s *Scenario) With(o Options, short bool) Options {
+	if short {
+		o = o.over(s.Short)
+	}
+	return o.over(s.Defaults).over(common)
+}
+
+// Check says which option is out of bounds.
+func (o *Options) Check() error {
+	switch {
+	case !(o.Seconds >= SecondsMin && o.Seconds <= SecondsMax):
+		return fmt.Errorf("scenario: %v seconds; a phase takes %v to %v", o.Seconds, SecondsMin, SecondsMax)
+	case o.Connections < 1 || o.Connections > load.ConnectionsMax:
+		return fmt.Errorf("scenario: %d connections; 1 to %d can be opened", o.Connections, load.ConnectionsMax)
+	case o.Customers < CustomersMin:
+		return fmt.Errorf("scenario: %d customers; %d or more are needed", o.Customers, CustomersMin)
+	case !(o.OpenShare > 0 && o.OpenShare < 1):
+		return fmt.Errorf("scenario: an open loop at %v of the ceiling; it belongs between 0 and 1", o.OpenShare)
+	case !(o.Pace >= PaceMin && o.Pace <= PaceMax):
+		return fmt.Errorf("scenario: a pace of %v; %v to %v are possible", o.Pace, PaceMin, PaceMax)
+	case len(o.Multiples) > MultiplesMax:
+		return fmt.Errorf("scenario: %d multiples of the core's peak; up to %d in one run", len(o.Multiples), MultiplesMax)
+	}
+	for _, m := range o.Multiples {
+		if !(m > 0 && m <= MultipleMax) {
+			return fmt.Errorf("scenario: %v times the core's peak; more than 0 and up to %d are possible", m, MultipleMax)
+		}
+	}
+	for _, arm := range o.Arms {
+		if arm != report.ArmOn && arm != report.ArmOff {
+			return fmt.Errorf("scenario: arm %q; there are %q and %q", arm, report.ArmOn, report.ArmOff)
+		}
+	}
+	if h := o.Habits; h != "" && !slices.Contains([]string{"patient", "impatient"}, h) {
+		return fmt.Errorf("scenario: habits %q; customers are patient or impatient", h)
+	}
+	return nil
+}
+
+func (o *Options) measure() time.Duration {
+	return time.Duration(math.Round(o.Seconds*1e3)) * time.Millisecond
+}
+
+// warmUp is a fifth of what is measured, at least 200 ms: connections, caches and the journal's batches settle in that time.
+func (o *Options) warmUp() time.Duration { return max(o.measure()/5, 200*time.Millisecond) }
+
+// Run runs the scenario with options of With. It fills all of a result but machine, setting and command, which the caller knows.
+func (s *Scenario) Run(ctx context.Context, rig Rig, o Options, progress Progress) (*report.Result, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	if progress == nil {
+		progress = silent{}
+	}
+	b := &bench{Options: o, Progress: progress, rig: rig}
+	b.result = &report.Result{
+		Version: report.Version, Scenario: s.Name, Started: time.Now().UTC(), Seed: o.Seed, Generators: rig.Generators().Number(),
+		Headlines: []report.Headline{}, Phases: []report.Phase{}, Samples: []report.Sample{}, Profiles: []report.Profile{}, Audits: []report.Audited{},
+		Void: []string{}, Failures: []string{}, Notes: []string{}, LeftOut: []string{},
+	}
+	if err := s.run(ctx, b); err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", s.Name, err)
+	}
+	b.result.TookSeconds = time.Since(b.result.Started).Seconds()
+	return b.result, nil
+}
