@@ -179,6 +179,7 @@ func TestTheWarmUpIsNotMeasured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		addsUp(t, r)
 		if r.WarmUp != int64(inWarmUp) || r.Offered != int64(len(all)-inWarmUp) || r.Completed != r.Offered || r.Next != int64(len(all)) {
 			t.Errorf("%d in the warm-up, %d offered, %d completed, next %d; the schedule has %d, of them %d in the warm-up", r.WarmUp, r.Offered, r.Completed, r.Next, len(all), inWarmUp)
 		}
@@ -205,6 +206,7 @@ func TestArrivalsBeyondTheBacklogAreDroppedAndTheRunIsVoid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		addsUp(t, r)
 		if r.Offered != r.Completed+r.Dropped || r.Completed < BacklogMax || r.Completed > BacklogMax+1 || r.Void() == nil {
 			t.Errorf("%d offered, %d completed, %d dropped, void: %v", r.Offered, r.Completed, r.Dropped, r.Void())
 		}
@@ -223,6 +225,7 @@ func TestClosedKeepsEveryConnectionBusy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		addsUp(t, r)
 		// 8 connections, 100 requests a second each; those that finish at the very edges belong to one side.
 		if r.WarmUp < 8*98 || r.WarmUp > 8*100 || r.Completed < 8*199 || r.Completed > 8*201 {
 			t.Errorf("%d in the warm-up, %d measured", r.WarmUp, r.Completed)
@@ -302,6 +305,7 @@ func TestFailuresAndRefusalsAreCountedApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		addsUp(t, r)
 		if r.Completed != 100 || r.Refused != 100 || r.Failed != 200 || r.Reasons["503"] != 100 || r.Reasons["malformed answer"] != 100 || r.Reasons["connection ended"] != 100 {
 			t.Errorf("%d completed, %d refused, %d failed: %v", r.Completed, r.Refused, r.Failed, r.Reasons)
 		}
@@ -363,5 +367,101 @@ func BenchmarkExchange(b *testing.B) {
 		if _, err := c.Do(request); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// oversleeps is a pacer that is late by the same time whenever it had to wait.
+type oversleeps struct {
+	timers
+	by time.Duration
+}
+
+func (o oversleeps) sleep(d time.Duration) { time.Sleep(d + o.by) }
+
+// What the generator is late by is told as its lag, and is part of the latency all the same: it does not make the server look
+// better, and does not hide that it made it look worse.
+func TestAPacerThatIsLateSaysSo(t *testing.T) {
+	const late = 50 * time.Millisecond
+	f := func(name string, run func(t *testing.T, s *stalls, schedule *Schedule) (*Result, error)) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			// Two arrivals a second: none is due while the pacer oversleeps for another.
+			r, err := run(t, &stalls{start: time.Now(), service: time.Millisecond}, scheduled(t, 5, 2, 20*time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			addsUp(t, r)
+			if lag, latency := time.Duration(r.Lag.Max()), time.Duration(r.Latency.Max()); lag < late || lag > late+late/500 || latency < late+time.Millisecond || latency > late+2*time.Millisecond {
+				t.Errorf("%s: a lag of %v and a latency of %v", name, lag, latency)
+			}
+		})
+	}
+	f("open", func(t *testing.T, s *stalls, schedule *Schedule) (*Result, error) {
+		pool, err := NewPool(t.Context(), pipes(s.serve), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		return Open(t.Context(), Run{Pool: pool, Work: plain, Measure: 20 * time.Second, pace: oversleeps{by: late}}, schedule)
+	})
+	f("crowd", func(t *testing.T, s *stalls, schedule *Schedule) (*Result, error) {
+		lines := flows(t, s, 5)
+		defer lines.Close()
+		flow := func(v *Visit) Verdict {
+			c, err := lines.Take(v.Context())
+			if err != nil {
+				return Verdict{Outcome: Failed, Reason: Reason(err)}
+			}
+			defer lines.Give(c)
+			return plain(c, v.N)
+		}
+		return Crowd(t.Context(), CrowdRun{Flow: flow, Measure: 20 * time.Second, Grace: time.Second, pace: oversleeps{by: late}}, schedule)
+	})
+}
+
+// A connection is idle from its last answer on; a server that takes long over one does not cost a handshake.
+func TestALongAnswerIsNoIdleTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stalls{start: time.Now(), service: idleMax + time.Second}
+		d := pipes(s.serve)
+		c := newClient(&d, 0)
+		defer c.Close()
+		f := func(pause time.Duration, opened int64) {
+			t.Helper()
+			time.Sleep(pause)
+			if _, err := c.Do(request); err != nil {
+				t.Fatal(err)
+			}
+			if n := c.opened.Load(); n != opened {
+				t.Errorf("after a pause of %v %d connections were opened, expected %d", pause, n, opened)
+			}
+		}
+		f(0, 1)
+		f(time.Second, 1)
+		f(idleMax, 1)
+		f(idleMax+time.Second, 2)
+	})
+}
+
+func TestTheCeilingIsMeasuredAgainstAnyPlainServer(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go (&fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) { ctx.Response.SetBodyString("ok") }}).Serve(ln)
+	r, err := Ceiling(t.Context(), ln.Addr().String(), 8, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addsUp(t, r)
+	if r.Completed == 0 || r.Failed != 0 || r.PerSecond() <= 0 || r.InSLO != r.Completed {
+		t.Errorf("%d completed, %d failed: %v", r.Completed, r.Failed, r.Reasons)
+	}
+	if _, err := Ceiling(t.Context(), "127.0.0.1:1", 1, time.Second); !errors.Is(err, ErrUnreached) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	if _, err := Ceiling(t.Context(), ln.Addr().String(), 0, time.Second); err == nil {
+		t.Error("no connection at all was taken")
 	}
 }
