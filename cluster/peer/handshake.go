@@ -78,6 +78,9 @@ func (p *Port) receive(raw net.Conn, g *guest) (handle func(), err error) {
 	if k == kindJoin {
 		return p.receiveJoin(s, g)
 	}
+	if len(state.PeerCertificates) == 0 { // which VerifyConnection has refused
+		return nil, fmt.Errorf("%w: %w", ErrCertificate, errNoCertificate)
+	}
 	return p.receiveMember(s, g, k, state.PeerCertificates[0])
 }
 
