@@ -2,10 +2,10 @@ package replica
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -386,11 +386,11 @@ func (l *link) Close() error {
 
 // nodeOf gives the number in Raft's id of a member.
 func nodeOf(id raft.ServerID) (journal.NodeID, error) {
-	var node journal.NodeID
-	digits, ok := strings.CutPrefix(string(id), "node-")
-	if !ok {
-		return 0, errors.New("replica: not the id of a node: " + string(id))
+	digits, _ := strings.CutPrefix(string(id), "node-")
+	number, err := strconv.ParseUint(digits, 10, 32)
+	node := journal.NodeID(number)
+	if err != nil || node == 0 || serverID(node) != id {
+		return 0, fmt.Errorf("replica: %.80q is not the id of a node", id)
 	}
-	_, err := fmt.Sscanf(digits, "%d", &node)
-	return node, err
+	return node, nil
 }
