@@ -283,14 +283,20 @@ func TestADeclinedPaymentIsAWordAndNoSuccess(t *testing.T) {
 }
 
 func TestAnErrorPageSaysNothingOfThePayment(t *testing.T) {
-	b := newBank(t)
-	b.script = func(name string, o *scripted, _ int) *event {
-		if name == "POST code" {
-			return &event{answer: b.page(500, "", b.back(o, "not-completed"))}
+	f := func(back string) {
+		t.Helper()
+		b := newBank(t)
+		b.script = func(name string, o *scripted, _ int) *event {
+			if name == "POST code" {
+				return &event{answer: b.page(500, "", b.back(o, back))}
+			}
+			return nil
 		}
-		return nil
+		one(t, b, Job{Kind: Flow}, load.Failed, "status 500 of /code", "RCVD", "PDNG")
 	}
-	one(t, b, Job{Kind: Flow}, load.Failed, "", "RCVD", "PDNG")
+	f("not-completed")
+	f("rejected")
+	f("")
 }
 
 func TestAnswersThatLeadToAnotherSiteAreNotFollowed(t *testing.T) {
