@@ -55,16 +55,15 @@ fuzz: go-version ## every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-SCENARIO ?= all
+SCENARIO ?=
 BENCHFLAGS ?=
 bench: build ## measure everything in short, within ten minutes; the reports go to results/
-	bin/netbank-lab bench $(SCENARIO) --commit "$$(git describe --always --dirty --exclude='*' --abbrev=40 2>/dev/null)" $(BENCHFLAGS)
+	bin/netbank-lab bench $(or $(SCENARIO),all) --commit "$$(git describe --always --dirty --exclude='*' --abbrev=40 2>/dev/null)" $(BENCHFLAGS)
 
-SCENARIO ?= single
-RUNS ?= 3
+RUNS ?= 4
 SECONDS ?=
-bench-compare: go-version ## two commits side by side: BASE=HEAD~1 SCENARIO=single RUNS=3 SECONDS=5 BENCHFLAGS=...
-	bench/compare --scenario '$(SCENARIO)' --runs '$(RUNS)' $(if $(SECONDS),--seconds '$(SECONDS)') '$(BASE)' -- $(BENCHFLAGS)
+bench-compare: go-version ## two commits side by side: BASE=HEAD~1 SCENARIO=single RUNS=4 SECONDS=5 BENCHFLAGS=...
+	bench/compare --scenario '$(or $(SCENARIO),single)' --runs '$(RUNS)' $(if $(SECONDS),--seconds '$(SECONDS)') '$(BASE)' -- $(BENCHFLAGS)
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results
