@@ -154,7 +154,8 @@ func (o *Outcome) Void() error {
 	return nil
 }
 
-// Merge adds another process's share of the same job.
+// Merge adds another process's share of the same job. What both were told of a payment is put into an order in which one client could have
+// heard it, if there is one.
 func (o *Outcome) Merge(p *Outcome) error {
 	if o.Load == nil || p.Load == nil {
 		return fmt.Errorf("people: %s: an outcome without a result cannot be merged", o.Name)
@@ -162,7 +163,7 @@ func (o *Outcome) Merge(p *Outcome) error {
 	if err := o.Load.Merge(p.Load); err != nil {
 		return fmt.Errorf("people: %s: %w", o.Name, err)
 	}
-	o.Told = append(o.Told, p.Told...)
+	o.Told = merged(o.Told, p.Told)
 	o.Unsettled = append(o.Unsettled, p.Unsettled...)
 	o.NextNumber = max(o.NextNumber, p.NextNumber)
 	o.UsedCustomers += p.UsedCustomers

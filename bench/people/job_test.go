@@ -249,3 +249,29 @@ func TestWordsKeepTheOrderOfTheirFlow(t *testing.T) {
 		}
 	}
 }
+
+func TestWordsOfTwoProcessesMakeOneOrder(t *testing.T) {
+	f := func(a, b, want string) {
+		t.Helper()
+		told := func(text string) []audit.Told {
+			var all []audit.Told
+			for word := range strings.FieldsSeq(text) {
+				all = append(all, audit.Told{Payment: word[:1], Version: uint32(word[1] - '0')})
+			}
+			return all
+		}
+		var got []string
+		for _, w := range merged(told(a), told(b)) {
+			got = append(got, w.Payment+string(rune('0'+w.Version)))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s and %s make %s, expected %s", a, b, strings.Join(got, " "), want)
+		}
+	}
+	f("x1 y1 x2", "z1 z2", "x1 y1 x2 z1 z2")
+	f("x1 x3 y1", "x1 x2 x3", "y1 x1 x1 x2 x3 x3")
+	f("x1 x3 x1", "x2", "x1 x2 x3 x1") // what went back still does
+	f("x2", "x3 x1", "x2 x3 x1")
+	f("", "x1", "x1")
+	f("x1", "", "x1")
+}

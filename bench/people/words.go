@@ -25,6 +25,41 @@ func (w Words) All() []audit.Told {
 	return all
 }
 
+// merged puts the words of two clients together. Of a payment that both know, those of lower versions come first, but neither's own order
+// is changed: where one of them heard of a version that went back, the sum tells of it too.
+func merged(a, b []audit.Told) []audit.Told {
+	both := make(map[string][2][]audit.Told)
+	for i := range b {
+		both[b[i].Payment] = [2][]audit.Told{}
+	}
+	var all []audit.Told
+	for i, list := range [2][]audit.Told{a, b} {
+		for _, t := range list {
+			if words, ok := both[t.Payment]; ok {
+				words[i] = append(words[i], t)
+				both[t.Payment] = words
+			} else {
+				all = append(all, t)
+			}
+		}
+	}
+	for _, t := range b {
+		words, ok := both[t.Payment]
+		if !ok {
+			continue // it came before
+		}
+		delete(both, t.Payment)
+		for x, y := words[0], words[1]; len(x)+len(y) > 0; {
+			if len(y) == 0 || len(x) > 0 && x[0].Version <= y[0].Version {
+				all, x = append(all, x[0]), x[1:]
+			} else {
+				all, y = append(all, y[0]), y[1:]
+			}
+		}
+	}
+	return all
+}
+
 // notes are lists that many goroutines write to. What one flow writes stays in the order in which it was written.
 type notes[T any] struct {
 	shard [16]struct {
