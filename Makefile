@@ -63,7 +63,7 @@ bench: build ## measure everything in short, within ten minutes; the reports go 
 RUNS ?= 4
 SECONDS ?=
 bench-compare: go-version ## two commits side by side: BASE=HEAD~1 SCENARIO=single RUNS=4 SECONDS=5 BENCHFLAGS=...
-	bench/compare --scenario '$(or $(SCENARIO),single)' --runs '$(RUNS)' $(if $(SECONDS),--seconds '$(SECONDS)') '$(BASE)' -- $(BENCHFLAGS)
+	@bench/compare --scenario '$(or $(SCENARIO),single)' --runs '$(RUNS)' $(if $(SECONDS),--seconds '$(SECONDS)') '$(BASE)' -- $(BENCHFLAGS)
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results
