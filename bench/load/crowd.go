@@ -176,6 +176,7 @@ func (c *crowd) visit(n int64, intended time.Duration) {
 
 func (c *crowd) result() *Result {
 	r := c.tally.result(c.Measure)
+	r.Lag = mergeHistograms(NewHistogram(), r.Lag)
 	r.AtOnce = c.most.Load()
 	return r
 }

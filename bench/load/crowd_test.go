@@ -411,6 +411,19 @@ func TestBusyKeepsFlowsGoing(t *testing.T) {
 		if r.WarmUp < 8*98 || r.WarmUp > 8*100 || r.Completed < 8*199 || r.Completed > 8*201 || r.Steps[0].Completed != r.Completed || r.AtOnce != 8 {
 			t.Errorf("%d in the warm-up, %d measured, %d steps, %d at once", r.WarmUp, r.Completed, r.Steps[0].Completed, r.AtOnce)
 		}
+		slow := func(v *Visit) Verdict {
+			v.Wait(700 * time.Millisecond)
+			v.Step(0, Completed)
+			return Verdict{}
+		}
+		r, err = Busy(t.Context(), CrowdRun{Flow: slow, Steps: shopping[:1], Measure: time.Second, Grace: time.Minute}, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addsUp(t, r)
+		if r.WarmUp != 0 || r.Completed != 4 || r.Steps[0].Completed != 4 || r.Next != 8 || len(r.Timeline) != 2 || r.Timeline[0].UnderWay != 4 || r.Timeline[1].UnderWay != 0 {
+			t.Errorf("of 4 flows that ended in time and 4 that ended in the grace %d were counted: %+v", r.Completed, r.Timeline)
+		}
 	})
 }
 

@@ -108,7 +108,42 @@ func TestWhoNeedsALineWaitsInTurn_AndItIsCounted(t *testing.T) {
 	})
 }
 
-// A line that is given to one who leaves at the same moment must not be lost.
+func TestALineGivenToOneWhoLeavesIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lines := flows(t, &stalls{}, 1)
+		defer lines.Close()
+		f := func(leavesFirst bool) {
+			t.Helper()
+			held, err := lines.Take(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			left := false
+			go func() {
+				c, err := lines.Take(ctx)
+				if left = err != nil; !left {
+					lines.Give(c)
+				}
+			}()
+			synctest.Wait()
+			if leavesFirst {
+				cancel()
+				lines.Give(held)
+			} else {
+				lines.Give(held)
+				cancel()
+			}
+			synctest.Wait()
+			if n := lines.Count(); n.Taken != 0 || left != leavesFirst {
+				t.Fatalf("%+v, and nobody holds one; left: %v, before it was given: %v", n, left, leavesFirst)
+			}
+		}
+		f(true)
+		f(false)
+	})
+}
+
 func TestNoLineIsLostOrSharedByTwo(t *testing.T) {
 	const most, users, turns = 5, 40, 200
 	lines, err := NewLines(Dialer{}, most)

@@ -60,6 +60,7 @@ func Open(ctx context.Context, run Run, schedule *Schedule) (*Result, error) {
 	})
 	wait.Wait()
 	r := t.result(run.Measure)
+	r.Lag = mergeHistograms(NewHistogram(), r.Lag)
 	r.Next = run.From + schedule.drawn
 	return r, ctx.Err()
 }

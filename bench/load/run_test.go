@@ -334,6 +334,9 @@ func TestAnswersOfAllSizesAreRead(t *testing.T) {
 			if len(r.Body) != n || n > 0 && (r.Body[0] != 'a'+byte(n%26) || r.Body[n-1] != r.Body[0]) || string(r.Header("Content-Length")) != fmt.Sprint(n) {
 				t.Errorf("%d bytes came of %d, lean: %v", len(r.Body), n, lean)
 			}
+			if clear(c.in); r.Header("Content-Length") != nil {
+				t.Errorf("headers before a body of %d bytes are in a buffer that others use, lean: %v", n, lean)
+			}
 		}
 		c.Close()
 	}

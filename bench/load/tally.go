@@ -173,6 +173,9 @@ func (t *tally) step(writer, i int, outcome Outcome, latency time.Duration) {
 // result sums the shards up. The timeline has at least the seconds of the measured time.
 func (t *tally) result(measure time.Duration) *Result {
 	r := &Result{Reasons: map[string]int64{}, Latency: NewHistogram(), Elapsed: measure}
+	if t.service {
+		r.Service = NewHistogram()
+	}
 	for _, step := range t.steps {
 		r.Steps = append(r.Steps, StepResult{Name: step.Name, SLO: step.SLO, Latency: NewHistogram()})
 	}
