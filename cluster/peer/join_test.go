@@ -187,6 +187,45 @@ func TestAJoinGoesOnUntilACoordinatorCanDecide(t *testing.T) {
 	}
 }
 
+// One coordinator takes the request and never answers; the new node waits for a bounded time and asks the next.
+func TestAJoinWaitsForAnAnswerForABoundedTime(t *testing.T) {
+	r := newRig(t)
+	one := r.port(1, Coordinator)
+	cfg := r.config(2, Coordinator)
+	cfg.Limits.ExchangeTimeout = time.Minute
+	mute := make(chan struct{})
+	cfg.Enrol = func(ctx context.Context, _ Enrolment) (Granted, error) {
+		<-mute
+		return Granted{}, ctx.Err()
+	}
+	two := r.listen(2, cfg)
+	defer close(mute)
+	token := r.newToken(TokenTerms{Addrs: []string{two.Addr().String(), one.Addr().String()}, Role: Worker})
+	limits := Limits{HandshakeTimeout: time.Second, ExchangeTimeout: 20 * time.Millisecond}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, _, err := Join(ctx, JoinConfig{Token: token, Now: r.clock, Limits: limits, Logger: slog.New(slog.NewTextHandler(r.log, nil))}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(r.log.String(), "gave no answer") {
+		t.Fatalf("the log does not say that there was no answer: %s", r.log)
+	}
+	// A member's renewal is bounded by its own port's limits.
+	own := r.config(3, Worker)
+	own.Limits = limits
+	three := r.listen(3, own)
+	renewing := r.config(4, Coordinator)
+	renewing.Limits.ExchangeTimeout = time.Minute
+	renewing.Renew = func(context.Context, Peer, []byte) (Granted, error) {
+		<-mute
+		return Granted{}, ErrUnavailable
+	}
+	r.listen(4, renewing)
+	if err := three.Renew(t.Context(), 4, nil); !errors.Is(err, ErrUnreachable) {
+		t.Fatalf("Renew = %v", err)
+	}
+}
+
 // The first answer is lost after the decision; the node asks again and is the same node.
 func TestALostAnswerCostsNeitherTokenNorNumber(t *testing.T) {
 	r := newRig(t)

@@ -425,6 +425,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	r := newRig(t)
 	started := make(chan struct{})
 	cfg := r.config(1, Coordinator)
+	cfg.Limits.HandshakeTimeout = time.Minute // so that it is not this that ends the silent one
 	cfg.Stream = func(p Peer, c net.Conn) {
 		close(started)
 		echo(p, c)
