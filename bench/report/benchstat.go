@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -42,12 +41,15 @@ func (r *Result) Benchstat() string {
 // benchLine writes one phase. Arm and multiple stand in the name as keys, so that benchstat can put them into rows and columns
 // ("-col /arm"). A phase in which nothing was completed has no time for each, and says so by its goodput of 0.
 func (r *Result) benchLine(b *strings.Builder, p *Phase) {
-	fmt.Fprintf(b, "Benchmark%s/%s", camel(r.Scenario), benchName(p.Name))
+	fmt.Fprintf(b, "Benchmark%s", camel(r.Scenario))
+	if name := p.plain(); name != r.Scenario {
+		fmt.Fprintf(b, "/%s", benchName(name))
+	}
 	if p.Arm != "" {
-		fmt.Fprintf(b, "/arm=%s", benchName(strings.TrimPrefix(p.Arm, "admission ")))
+		fmt.Fprintf(b, "/arm=%s", benchName(p.shortArm()))
 	}
 	if p.Multiple != 0 {
-		fmt.Fprintf(b, "/load=%sx", strconv.FormatFloat(p.Multiple, 'g', 4, 64))
+		fmt.Fprintf(b, "/load=%s", p.load())
 	}
 	fmt.Fprintf(b, "-%d\t%d", r.Machine.GOMAXPROCS, p.Completed)
 	if p.Completed > 0 {

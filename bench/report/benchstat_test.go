@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func overloaded() *Result {
 	r := &Result{
 		Version: Version, Scenario: "overload", Started: time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC), TookSeconds: 90, Seed: 7, Generators: 2,
 		Command: "bin/netbank-lab bench overload --seed 7", Asked: "What becomes of a bank of which more is asked than its core can do?",
-		Machine: machine.Machine{Commit: "0123456789abcdef", Go: "go1.26.8", OS: "linux", Arch: "amd64", Kernel: "6.18", CPU: "a processor", CPUs: 2, GOMAXPROCS: 2, MemoryMB: 24_000},
+		Machine: machine.Machine{Commit: "0123456789abcdef", Go: "go1.26.8", OS: "linux", Arch: "amd64", Kernel: "6.18", CPU: "a processor", CPUs: 2, GOMAXPROCS: 2, MemoryMB: 24_000, Sync: machine.Sync{Samples: 500, P50: 151_000, P99: 217_000, Max: 3_000_000}},
 		Setting: Setting{Nodes: 1, Connections: 2000, Seconds: 10, Customers: 1000, PartnerTLS: "mutual, 1.3", PasswordHash: "argon2id m=64,t=1,p=1", CoreModel: "ps", CoreSpeed: 2, CoreSeats: 64, JournalSync: true, GeneratorShares: true},
 	}
 	for _, of := range []struct {
@@ -40,7 +41,7 @@ func overloaded() *Result {
 			_ = h.RecordValue(int64(of.multiple * 1e8))
 		}
 		p := Phase{
-			Name: "confirm", What: "payments confirmed", Server: "bank", Loop: "open", Connections: 2000, Unit: "payments", Arm: of.arm, Multiple: of.multiple, PeakPerSecond: 1000, SLOSeconds: 2,
+			Name: "overload-" + strings.TrimPrefix(of.arm, "admission ") + "-" + strconv.FormatFloat(of.multiple, 'g', -1, 64) + "x", What: "payments confirmed", Server: "bank", Loop: "open", Connections: 2000, Unit: "payments", Arm: of.arm, Multiple: of.multiple, PeakPerSecond: 1000, SLOSeconds: 2,
 			OfferedPerSecond: 1000 * of.multiple, RequestsEach: 1, People: "patient",
 		}
 		p.Count(&load.Result{

@@ -2,23 +2,32 @@ package report
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"fmt"
 	"html/template"
 	"strings"
 )
 
-//go:embed page.html
-var pageSource string
+//go:embed page.html index.html
+var sources embed.FS
+
+// pages are the templates of the report and of the index.
+func pages() (*template.Template, error) {
+	set := template.New("").Funcs(template.FuncMap{"inline": inlined, "marked": marked, "daylight": daylight, "night": night, "small": sized})
+	if _, err := set.ParseFS(sources, "*.html"); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return set, nil
+}
 
 // HTML writes the report as one page that needs nothing beside itself: no script, no other file, no network.
 func (r *Result) HTML() ([]byte, error) {
-	page, err := template.New("page").Funcs(template.FuncMap{"inline": inlined, "marked": marked, "daylight": daylight, "night": night, "small": sized}).Parse(pageSource)
+	set, err := pages()
 	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, err
 	}
 	var b bytes.Buffer
-	if err := page.Execute(&b, r.view()); err != nil {
+	if err := set.ExecuteTemplate(&b, "page.html", r.view()); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	return legible(b.Bytes()), nil

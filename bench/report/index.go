@@ -1,8 +1,8 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
-	"html/template"
 	"os"
 	"path/filepath"
 )
@@ -16,44 +16,38 @@ type Entry struct {
 	Result *Result
 }
 
-var indexPage = template.Must(template.New("index").Funcs(template.FuncMap{
-	"verdict": func(r *Result) verdict { return r.verdict() }, "report": func() string { return HTMLName }, "figure": figure,
-}).Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>netbank: measured</title>
-<style>
-:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h2 { margin: 2rem 0 .25rem; font-size: 1.15rem; }
-p { margin: .25rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .2rem 1.2rem .2rem 0; vertical-align: top; font-weight: normal; }
-td.n { text-align: right; white-space: nowrap; }
-.scroll { overflow-x: auto; }
-</style>
-<h1>netbank: measured</h1>
-<p>One report for each scenario. Each says first whether its run counts.</p>
-{{range .}}<h2><a href="{{.Folder}}/{{report}}">{{.Result.Scenario}}</a></h2>
-{{with verdict .Result}}<p><strong>{{.Word}}.</strong> {{.Says}}{{range .Reasons}} {{.}}{{end}}</p>{{end}}
-<p>{{.Result.Asked}}</p>
-{{with .Result.Headlines}}<div class="scroll"><table>
-{{range .}}<tr><th scope="row">{{.Name}}</th><td class="n">{{figure .Value}} {{.Unit}}</td><td>{{with .Against}}{{.}}:{{end}}</td><td class="n">{{if .Against}}{{figure .Baseline}} {{.Unit}}{{end}}</td></tr>
-{{end}}</table></div>{{end}}
-{{end}}`))
+// indexed is an entry as the page shows it.
+type indexed struct {
+	Folder, File, Title, Asked string
+	Verdict                    verdict
+	Headlines                  []headline
+}
 
-// WriteIndex writes the page that leads to reports in folders beside it.
-func WriteIndex(dir string, entries []Entry) error {
-	f, err := os.Create(filepath.Join(dir, IndexName))
+// Index is the page that leads to reports in folders beside it, and says of each what it says first.
+func Index(entries []Entry) ([]byte, error) {
+	all := make([]indexed, len(entries))
+	for i, e := range entries {
+		r := e.Result
+		all[i] = indexed{e.Folder, HTMLName, r.Scenario, r.Asked, r.verdict(), r.headlineSection().Headlines}
+	}
+	set, err := pages()
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return nil, err
 	}
-	if err := indexPage.Execute(f, entries); err != nil {
-		f.Close()
-		return fmt.Errorf("report: %w", err)
+	var b bytes.Buffer
+	if err := set.ExecuteTemplate(&b, IndexName, all); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
 	}
-	if err := f.Close(); err != nil {
+	return legible(b.Bytes()), nil
+}
+
+// WriteIndex writes the Index into the folder that holds the reports' folders.
+func WriteIndex(dir string, entries []Entry) error {
+	text, err := Index(entries)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, IndexName), text, 0o644); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

@@ -273,7 +273,7 @@ func (numberTicks) Ticks(low, high float64) []plot.Tick {
 	if high <= low {
 		return nil
 	}
-	const most = 5
+	const most = 5.5 // steps
 	step := math.Pow(10, math.Floor(math.Log10((high-low)/most)))
 	for _, coarser := range []float64{2, 2.5, 2} { // 2, 5 and 10 of that power
 		if (high-low)/step <= most {
@@ -283,7 +283,7 @@ func (numberTicks) Ticks(low, high float64) []plot.Tick {
 	}
 	first := math.Ceil(low/step - 1e-9)
 	var ticks []plot.Tick
-	for i := range most + 2 {
+	for i := range 7 {
 		v := (first + float64(i)) * step
 		if !(v <= high+1e-9*step) {
 			break

@@ -173,9 +173,10 @@ func (b bestPossible) Plot(c draw.Canvas, p *plot.Plot) {
 	muted.YAlign = draw.YBottom
 	if p.X.Min < 1 && p.X.Max > 1 {
 		c.StrokeLine2(draw.LineStyle{Color: hues()[grey].fill, Width: .75, Dashes: []vg.Length{2, 3}}, x(1), y(0), x(1), y(100))
-		middle := muted
-		middle.XAlign, middle.YAlign = draw.XCenter, draw.YCenter
-		c.FillText(middle, vg.Point{X: (x(1) + c.Max.X) / 2, Y: y(b.free())}, "more is asked than the core can do")
+		right := muted
+		right.XAlign, right.YAlign = draw.XRight, draw.YCenter
+		c.FillText(right, vg.Point{X: c.Max.X, Y: y(b.free()) + lineRoom/2}, "more is asked for")
+		c.FillText(right, vg.Point{X: c.Max.X, Y: y(b.free()) - lineRoom/2}, "than the core can do")
 	}
 	c.FillText(muted, vg.Point{X: x(max(1, p.X.Min)) + 5, Y: y(100) + 3}, "the core’s peak")
 }

@@ -239,10 +239,14 @@ func (r *Result) timelinePictures() []*picture {
 	all, uses := make([]*picture, len(phases)), map[string]int{}
 	for i, p := range phases {
 		all[i] = r.timelinePicture(p)
-		name := strings.Trim(fileName(strings.Join([]string{"timeline", p.Name, strings.TrimPrefix(p.Arm, "admission ")}, "-")), "-")
-		if p.Multiple != 0 {
-			name += "-" + strconv.FormatFloat(p.Multiple, 'g', 4, 64) + "x"
+		parts := []string{"timeline", p.plain()}
+		if p.Arm != "" {
+			parts = append(parts, p.shortArm())
 		}
+		if p.Multiple != 0 {
+			parts = append(parts, p.load())
+		}
+		name := fileName(strings.Join(parts, "-"))
 		if uses[name]++; uses[name] > 1 {
 			name += "-" + strconv.Itoa(uses[name])
 		}

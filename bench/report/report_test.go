@@ -27,12 +27,8 @@ func sample(t *testing.T) *Result {
 			t.Fatal(err)
 		}
 	}
-	m, err := machine.Look(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := &Result{
-		Version: Version, Scenario: "single", Started: time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC), TookSeconds: 90, Seed: 1, Machine: m,
+		Version: Version, Scenario: "single", Started: time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC), TookSeconds: 90, Seed: 1, Machine: overloaded().Machine,
 		Setting:  Setting{Nodes: 1, Connections: 64, Seconds: 5, Customers: 1000, PartnerTLS: "mutual, 1.3", PasswordHash: "argon2id m=64,t=1,p=1", CoreModel: "fixed:0", CoreSeats: 64, JournalSync: true, GeneratorShares: true},
 		Audit:    &audit.Report{Findings: []audit.Finding{}},
 		Profiles: []Profile{{Phase: "status", Kind: "cpu", File: "status-cpu.pprof", Unit: "nanoseconds", Total: 10, Top: []Hotspot{{"runtime.memmove", 4, 4}}, Causes: []Hotspot{{"netbank/frontend/partner.(*API).status", 1, 6}}}},
@@ -78,6 +74,20 @@ func schema(t *testing.T) *jsonschema.Schema {
 }
 
 func TestTheJSONIsAsItsSchemaSays(t *testing.T) {
+	whole := overloaded()
+	whole.Audits, whole.Setting.Processes = []Audited{{ArmOn, &audit.Report{Findings: []audit.Finding{}}}}, []string{"bank", "generator ×2"}
+	here, err := machine.Look(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole.Machine = here
+	if text, err := whole.JSON(); err != nil {
+		t.Error(err)
+	} else if value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text)); err != nil {
+		t.Error(err)
+	} else if err := schema(t).Validate(value); err != nil {
+		t.Error(err)
+	}
 	text, err := sample(t).JSON()
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -152,6 +153,24 @@ const (
 	ArmOn  = "admission on"
 	ArmOff = "admission off"
 )
+
+// shortArm is the arm as a part of a name: "on", "off", or the whole of it.
+func (p *Phase) shortArm() string { return strings.TrimPrefix(p.Arm, "admission ") }
+
+// load is the multiple as a part of a name.
+func (p *Phase) load() string { return strconv.FormatFloat(p.Multiple, 'g', 4, 64) + "x" }
+
+// plain is the name without arm and multiple at its end: names of phases are unique within a run, and these are told apart anyway.
+func (p *Phase) plain() string {
+	name := p.Name
+	if p.Multiple != 0 {
+		name = strings.TrimSuffix(name, "-"+p.load())
+	}
+	if p.Arm != "" {
+		name = strings.TrimSuffix(name, "-"+p.shortArm())
+	}
+	return name
+}
 
 // Step is one request of a flow, or one class of a mixed load. Counts that were not taken are 0.
 type Step struct {

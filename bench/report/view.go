@@ -260,7 +260,7 @@ func (r *Result) outcomesSection() section {
 			inTime = grouped(p.InSLO)
 		}
 		missing := p.Offered - p.Completed - p.Refused - p.Abandoned - p.InDoubt - p.Failed - p.Dropped
-		t.add(name, times(p.Multiple), strings.TrimPrefix(p.Arm, "admission "), grouped(p.Offered), nonzero(p.Admitted), nonzero(p.Waiting), nonzero(p.Inside), grouped(p.Refused), grouped(p.Abandoned), grouped(p.Completed),
+		t.add(name, times(p.Multiple), p.shortArm(), grouped(p.Offered), nonzero(p.Admitted), nonzero(p.Waiting), nonzero(p.Inside), grouped(p.Refused), grouped(p.Abandoned), grouped(p.Completed),
 			inTime, grouped(p.InDoubt), grouped(p.Failed), grouped(p.Dropped), nonzero(missing), reasons(p.Reasons))
 	}
 	if len(t.Rows) == 0 {
@@ -303,8 +303,11 @@ func reasons(all map[string]int64) string {
 	})
 	var said []string
 	rest := int64(0)
-	for i, name := range names {
-		if i < reasonsShown {
+	for _, name := range names {
+		if all[name] == 0 {
+			continue
+		}
+		if len(said) < reasonsShown {
 			said = append(said, grouped(all[name])+" "+name)
 		} else {
 			rest += all[name]
