@@ -33,6 +33,7 @@ type customer struct {
 	least   int64         // codes before this one are known to be spent
 	sending time.Duration // when he first meant to send the code; below 0: he has not
 	paused  time.Duration // that he waited for the bank, not for himself
+	unsure  bool          // a code was sent that nothing was heard of
 	heard   bool          // what became of the payment, or that this try did not charge him
 }
 
@@ -123,6 +124,7 @@ func (c *customer) exchange(s step, path string, fields []string) (to string, p 
 		}
 		v := c.unanswered(c.v, err)
 		c.step(s, v.Outcome)
+		c.unsure = c.unsure || s == toSend
 		if int(c.tried[s]) >= c.job.Habits.tries() {
 			return "", p, &v
 		}
@@ -263,6 +265,9 @@ func (c *customer) confirm(p *sheet) (sheet, *load.Verdict) {
 		return sheet{}, verdict(failed("a code page without its form"))
 	}
 	if int(c.tried[toSend]) >= c.job.Habits.tries() {
+		if c.counter > 0 && !c.unsure {
+			c.tell(audit.Refused) // he is asked for a code again, and every one that he sent was answered
+		}
 		return sheet{}, verdict(failed(strings.TrimSpace("led to /code " + p.why)))
 	}
 	if p.why == "code-used" {

@@ -253,19 +253,24 @@ func TestABusySignInIsTriedAgain(t *testing.T) {
 }
 
 func TestASpentCodeIsNotTypedAgain(t *testing.T) {
-	b, came := newBank(t), 0
-	b.script = func(name string, _ *scripted, _ int) *event {
-		if name == "POST code" {
-			if came++; came == 1 {
-				b.spent["user0"] = counterOf(time.Now())
+	f := func(h Habits, sent int, want load.Outcome, why string, words ...string) {
+		t.Helper()
+		b, came := newBank(t), 0
+		b.script = func(name string, _ *scripted, _ int) *event {
+			if name == "POST code" {
+				if came++; came == 1 {
+					b.spent["user0"] = counterOf(time.Now())
+				}
 			}
+			return nil
 		}
-		return nil
+		o := one(t, b, Job{Kind: Flow, Habits: h}, want, why, words...)
+		if w := word(t, o); came != sent || time.Duration(w.Latency.Max()) > codeStep+time.Second {
+			t.Errorf("%d codes, the word came after %v", came, time.Duration(w.Latency.Max()))
+		}
 	}
-	o := one(t, b, Job{Kind: Flow, Habits: Habits{Tries: 2}}, load.Completed, "", "RCVD", "ACSC")
-	if w := word(t, o); came != 2 || time.Duration(w.Latency.Max()) > codeStep+time.Second {
-		t.Errorf("%d codes, the word came after %v", came, time.Duration(w.Latency.Max()))
-	}
+	f(Habits{Tries: 2}, 2, load.Completed, "", "RCVD", "ACSC")
+	f(Machine(), 1, load.Failed, "led to /code code-used", "RCVD", audit.Refused)
 }
 
 func TestADeclinedPaymentIsAWordAndNoSuccess(t *testing.T) {
