@@ -44,12 +44,15 @@ func standing(body []byte) (status string, version uint32, ok bool) {
 }
 
 // stepOf says where an answer of the customer door leads: the step's name, and why or for what reason.
-func stepOf(location []byte) (name, why string) {
-	path, query, _ := strings.Cut(string(location), "?")
-	if parts := strings.Split(path, "/"); len(parts) > 3 {
-		name = parts[3]
+func stepOf(location string) (name, why string) {
+	path, query, _ := strings.Cut(location, "?")
+	for range 3 { // "", "pay", the payment's id
+		_, path, _ = strings.Cut(path, "/")
 	}
-	for _, field := range strings.Split(query, "&") {
+	name, _, _ = strings.Cut(path, "/")
+	for query != "" {
+		var field string
+		field, query, _ = strings.Cut(query, "&")
 		if k, v, _ := strings.Cut(field, "="); k == "why" || k == "reason" {
 			why = v
 		}

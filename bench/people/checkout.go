@@ -86,7 +86,7 @@ func (w Browser) Send(path string, cookie *string, expected string, fields ...st
 		return "", v
 	}
 	location := r.Header("Location")
-	if name, why := stepOf(location); r.Status != 303 || name != expected || why != "" {
+	if name, why := stepOf(string(location)); r.Status != 303 || name != expected || why != "" {
 		refused := w.elsewhere(r)
 		return "", &refused
 	}
@@ -98,7 +98,7 @@ func (w Browser) elsewhere(r *load.Response) load.Verdict {
 	if r.Status != 303 {
 		return failed(fmt.Sprint("status ", r.Status))
 	}
-	name, why := stepOf(r.Header("Location"))
+	name, why := stepOf(string(r.Header("Location")))
 	if name == "busy" || why == "sign-in-busy" {
 		return load.Verdict{Outcome: load.Refused, Reason: strings.TrimSpace(name + " " + why)}
 	}

@@ -34,8 +34,10 @@ func (c *client) call(build func(b []byte) []byte, read func(r *load.Response, i
 		return answer{}, err
 	}
 	defer c.shop.Give(line)
-	line.Scratch = build(line.Scratch[:0])
-	r, err := line.DoWithin(line.Scratch, patience())
+	b := c.buffer()
+	defer c.buffers.Put(b)
+	*b = build((*b)[:0])
+	r, err := line.DoWithin(*b, patience())
 	if err != nil {
 		return answer{}, err
 	}

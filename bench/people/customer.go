@@ -17,6 +17,8 @@ const (
 	redirectsMax = 8
 	// pagesMax is far more than anyone opens: who watches a page for an hour that looks again every two seconds has 1,800.
 	pagesMax = 2000
+	// requestRoom holds most requests.
+	requestRoom = 2 << 10
 )
 
 // customer is one visit of a person, from coming to leaving.
@@ -81,7 +83,7 @@ func (c *customer) navigate(s step, path string, fields ...string) (sheet, *load
 			return p, nil
 		}
 		path, fields = to, nil
-		name, _ := stepOf([]byte(to))
+		name, _ := stepOf(to)
 		s = stepTo(name)
 	}
 	return sheet{}, verdict(failed("redirects without an end"))
@@ -154,7 +156,7 @@ func (p *Prepared) unanswered(v *load.Visit, err error) load.Verdict {
 
 // answered judges an answer as a request: what it means for the payment is for who reads the page.
 func answered(to string, p *sheet) load.Outcome {
-	name, why := stepOf([]byte(to))
+	name, why := stepOf(to)
 	switch {
 	case name == "busy" || why == "sign-in-busy" || to == "" && p.step != "busy" && p.turnedAway():
 		return load.Refused
@@ -173,12 +175,14 @@ func (c *customer) request(path string, fields []string) (to string, p sheet, er
 		return "", sheet{}, err
 	}
 	defer c.customers.Give(line)
+	b := c.buffer()
+	defer c.buffers.Put(b)
 	if fields == nil {
-		line.Scratch = c.maker.page(line.Scratch[:0], path, &c.who.cookies)
+		*b = c.maker.page((*b)[:0], path, &c.who.cookies)
 	} else {
-		line.Scratch = c.maker.form(line.Scratch[:0], path, &c.who.cookies, fields)
+		*b = c.maker.form((*b)[:0], path, &c.who.cookies, fields)
 	}
-	r, err := line.DoWithin(line.Scratch, patience())
+	r, err := line.DoWithin(*b, patience())
 	if err != nil {
 		return "", sheet{}, err
 	}
@@ -197,11 +201,20 @@ func (c *customer) request(path string, fields []string) (to string, p sheet, er
 	return "", readSheet(path, r, c.maker.Redirect), nil
 }
 
+// buffer gives room to write a request in, to be put back when it is answered: who thinks holds none.
+func (p *Prepared) buffer() *[]byte {
+	if b, ok := p.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, 0, requestRoom)
+	return &b
+}
+
 // patience bounds one request of a visit, the wait for a connection included: by a context, and by what is left of it when it is asked.
 func (p *Prepared) patience(v *load.Visit) (context.Context, context.CancelFunc, func() time.Duration) {
 	d := p.job.Habits.Patience
 	if d == 0 {
-		d = load.DefaultTimeout
+		return v.Context(), func() {}, func() time.Duration { return v.Within(load.DefaultTimeout) }
 	}
 	end := v.Now() + v.Within(d)
 	ctx, cancel := context.WithTimeout(v.Context(), end-v.Now())
@@ -348,13 +361,13 @@ func (c *customer) watched(next time.Duration) bool {
 // goOn follows a page that tells to where it leads: by itself when it does, else by its main link.
 func (c *customer) goOn(p *sheet) (sheet, *load.Verdict) {
 	if p.follows == "" {
-		name, _ := stepOf([]byte(p.again))
+		name, _ := stepOf(p.again)
 		return c.navigate(stepTo(name), p.again)
 	}
 	if !c.pause(p.wait) {
 		return sheet{}, verdict(c.v.Ended())
 	}
-	name, _ := stepOf([]byte(p.follows))
+	name, _ := stepOf(p.follows)
 	return c.navigate(stepTo(name), p.follows)
 }
 

@@ -1,6 +1,9 @@
 package people
 
 import (
+	"context"
+	"net"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -433,4 +436,52 @@ func TestWhoIsUnderWayWhenTheRunEndsIsAbandoned(t *testing.T) {
 			t.Error("a job ran twice")
 		}
 	})
+}
+
+// BenchmarkConfirmation is the generator's own cost of a customer who sends his code and reads the result: two requests, with a server
+// of nothing.
+func BenchmarkConfirmation(b *testing.B) {
+	settledPage, err := os.ReadFile("testdata/pages/settled.http")
+	if err != nil {
+		b.Fatal(err)
+	}
+	led := []byte("HTTP/1.1 303 See Other\r\nLocation: /pay/1/result?s=2\r\nContent-Length: 0\r\n\r\n")
+	dialer := load.Dialer{Dial: func(context.Context) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			request := make([]byte, 4096)
+			for {
+				n, err := server.Read(request)
+				if err != nil {
+					return
+				}
+				answer := settledPage
+				if request[0] == 'P' {
+					answer = led
+				}
+				if _, err := server.Write(answer); err != nil || n == 0 {
+					return
+				}
+			}
+		}()
+		return client, nil
+	}}
+	p := &Prepared{job: Job{Kind: Confirm, AtOnce: 1, Measure: time.Hour, Connections: 1, SLO: time.Second}}
+	if err := p.open(&Doors{Customer: dialer, Partner: dialer, Redirect: "http://127.0.0.1:18081/return"}); err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	who := &member{Person: Person{Seed: []byte("12345678901234567890")}}
+	run := p.crowd()
+	run.Limit, run.Of = int64(b.N), 1
+	run.Flow = func(v *load.Visit) load.Verdict {
+		c := &customer{Prepared: p, v: v, who: who, last: toEntry, sending: v.Intended, order: Order{ID: "1"}}
+		return c.leave(c.browse(c.send("/pay/1/code?s=2&c=3", "token")))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	r, err := load.Busy(b.Context(), run, 1)
+	if err != nil || r.Completed != int64(b.N) {
+		b.Fatal(err, r.Reasons)
+	}
 }

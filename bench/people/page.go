@@ -66,7 +66,7 @@ func readSheet(at string, r *load.Response, shop string) sheet {
 
 func readPage(at string, status int, body []byte, shop string) sheet {
 	p := sheet{at: at, status: status}
-	p.step, p.why = stepOf([]byte(at))
+	p.step, p.why = stepOf(at)
 	for rest := body; p.kind == tells; {
 		_, after, _ := bytes.Cut(rest, []byte("<form "))
 		form, after, ended := bytes.Cut(after, []byte("</form>"))

@@ -51,6 +51,7 @@ type Prepared struct {
 	took            time.Duration
 	ran             bool
 
+	buffers   sync.Pool // of *[]byte, to write requests in
 	words     notes[audit.Told]
 	unsettled notes[string]
 	retries   atomic.Int64

@@ -125,7 +125,7 @@ func TestAnswersAreReadStrictly(t *testing.T) {
 	g(`{"transactionStatus":"ACSC","version":99999999999}`, "", 0, false)
 	h := func(location, name, why string) {
 		t.Helper()
-		if gotName, gotWhy := stepOf([]byte(location)); gotName != name || gotWhy != why {
+		if gotName, gotWhy := stepOf(location); gotName != name || gotWhy != why {
 			t.Errorf("%s leads to %q, %q", location, gotName, gotWhy)
 		}
 	}
@@ -168,7 +168,7 @@ func FuzzAnswers(f *testing.F) {
 		if status, _, ok := standing(b); ok && len(status) != 4 {
 			t.Fatalf("%q", status)
 		}
-		stepOf(b)
+		stepOf(string(b))
 	})
 }
 
