@@ -214,17 +214,34 @@ func TestNewLinesBounds(t *testing.T) {
 	}
 }
 
+// taking is a server that takes as long as it is told at the moment.
+func taking(service *atomic.Int64) func(net.Conn) {
+	return func(c net.Conn) {
+		defer c.Close()
+		in := bufio.NewReader(c)
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			time.Sleep(time.Duration(service.Load()))
+			if _, err := io.WriteString(c, answerOK); err != nil {
+				return
+			}
+		}
+	}
+}
+
 // A customer's patience is his own: it ends when it says, whatever deadline a request before it left on the connection.
 func TestPatienceIsKeptExactly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stalls{start: time.Now(), service: time.Millisecond}
-		d := pipes(s.serve)
+		var takes atomic.Int64
+		d := pipes(taking(&takes))
 		d.Timeout = 8 * time.Second
 		c := newClient(&d, 0)
 		defer c.Close()
 		f := func(patience, service, took time.Duration, want string) {
 			t.Helper()
-			s.service = service
+			takes.Store(int64(service))
 			began := time.Now()
 			var err error
 			if patience > 0 {
@@ -261,22 +278,22 @@ func TestPatienceIsKeptExactly(t *testing.T) {
 // The dialer's timeout may be cut by as much as it costs to keep it to the nanosecond, and by no more.
 func TestTheTimeoutIsKeptToAnEighth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stalls{start: time.Now(), service: 10 * time.Millisecond}
-		d := pipes(s.serve)
+		var takes atomic.Int64
+		d := pipes(taking(&takes))
 		d.Timeout = 400 * time.Millisecond
 		c := newClient(&d, 0)
 		defer c.Close()
 		for range 100 {
-			s.service = 340 * time.Millisecond
+			takes.Store(int64(340 * time.Millisecond))
 			if _, err := c.Do(request); err != nil {
-				t.Fatalf("a request of %v within %v: %v", s.service, d.Timeout, err)
+				t.Fatalf("a request of 340 ms within %v: %v", d.Timeout, err)
 			}
-			s.service = 7 * time.Millisecond
+			takes.Store(int64(7 * time.Millisecond))
 			if _, err := c.Do(request); err != nil {
 				t.Fatal(err)
 			}
 		}
-		s.service = time.Second
+		takes.Store(int64(time.Second))
 		began := time.Now()
 		if _, err := c.Do(request); Reason(err) != "timeout" || time.Since(began) > 400*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(began))
@@ -309,9 +326,10 @@ func TestALineAtRestHoldsNothing(t *testing.T) {
 func TestFileHandlesThatRunOutAreFailuresWithAReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stalls{service: time.Millisecond, start: time.Now()}
-		good, tries := pipes(s.serve), 0
+		good := pipes(s.serve)
+		var tries atomic.Int64
 		lines, err := NewLines(Dialer{Dial: func(ctx context.Context) (net.Conn, error) {
-			if tries++; tries > 3 {
+			if tries.Add(1) > 3 {
 				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", syscall.EMFILE)}
 			}
 			return good.Dial(ctx)
