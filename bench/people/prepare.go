@@ -22,8 +22,6 @@ const (
 	SignInsAtOnce = 64
 	// createsAtOnce is how many payments are created at a time in preparation, over all processes.
 	createsAtOnce = 64
-	// openedFirst is how many connections to a door are open when the run begins, over all processes; more come as they are needed.
-	openedFirst = 64
 	// prepareTries is how often each part of it is tried.
 	prepareTries = 50
 	// prepareWait is how long the second try waits, the third twice as long, and so on up to prepareWaitMax.
@@ -59,8 +57,11 @@ type Prepared struct {
 	last      atomic.Int64 // when the last customer left, in nanoseconds of the run
 }
 
-// Prepare opens connections and does all that a job's requests take for granted: creates payments and signs customers in. The
-// caller runs or closes what it gives.
+// Prepare does all that a job's requests take for granted: creates payments and signs customers in. The caller runs or closes what
+// it gives.
+//
+// The run's connections are opened when they are first needed, in its warm-up. A bank closes a connection on which no first request comes
+// within a few seconds, so those that were opened ahead would fail the requests that meet them.
 func Prepare(ctx context.Context, d *demo.Demo, j Job) (*Prepared, error) {
 	doors, err := DoorsOf(d)
 	if err != nil {
@@ -91,9 +92,6 @@ func prepareAt(ctx context.Context, d *demo.Demo, doors *Doors, j Job) (_ *Prepa
 	if err := p.prepare(ctx, doors); err != nil {
 		return nil, err
 	}
-	if err := p.openSome(ctx); err != nil {
-		return nil, err
-	}
 	p.took = time.Since(began)
 	return p, nil
 }
@@ -115,20 +113,6 @@ func (p *Prepared) open(doors *Doors) (err error) {
 	}
 	p.shop, err = load.NewLines(doors.Partner, mine)
 	return err
-}
-
-// openSome opens some connections, so that the first requests of the run are not held up by all of the handshakes.
-func (p *Prepared) openSome(ctx context.Context) error {
-	some := max(1, p.job.share(min(p.job.Connections, openedFirst)))
-	if p.job.people() {
-		if err := p.customers.Open(ctx, some); err != nil {
-			return err
-		}
-	}
-	if p.job.Kind == Confirm || p.job.Kind == SignIn {
-		return nil
-	}
-	return p.shop.Open(ctx, some)
 }
 
 // prepare does what the job's kind needs. The numbers of what it creates come before those of the run, but for Confirm, whose payments
