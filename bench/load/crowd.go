@@ -89,6 +89,7 @@ type crowd struct {
 	wait  sync.WaitGroup
 
 	underWay, most atomic.Int64
+	last           atomic.Int64 // when the last flow of Busy that counts ended
 }
 
 // begin waits for the start, and gives the crowd with the function that ends it.
@@ -128,13 +129,25 @@ func Crowd(ctx context.Context, run CrowdRun, schedule *Schedule) (*Result, erro
 		return nil, err
 	}
 	defer cancel()
+	// Goroutines that have ended a flow wait for the next one, as their stacks have grown already. They are as many as flows were
+	// under way at once.
+	free := make(chan arrival)
 	c.wait.Go(func() {
+		defer close(free)
 		release(ctx, c.tally, schedule, pacing, func(a arrival, _ time.Duration) bool {
 			if c.underWay.Load() >= int64(run.AtOnce) {
 				return false
 			}
 			c.enter(a.intended)
-			c.wait.Go(func() { c.visit(run.From+a.n, a.intended) })
+			select {
+			case free <- a:
+			default:
+				c.wait.Go(func() {
+					for ok := true; ok; a, ok = <-free {
+						c.visit(run.From+a.n, a.intended)
+					}
+				})
+			}
 			return true
 		})
 	})
@@ -168,8 +181,12 @@ func (c *crowd) visit(n int64, intended time.Duration) {
 	if done >= c.cut && verdict.Outcome == Failed {
 		verdict = v.Ended() // it did not fail by itself
 	}
-	if c.busy && done >= c.WarmUp+c.Measure {
-		return
+	if c.busy {
+		if done >= c.WarmUp+c.Measure {
+			return
+		}
+		for last := c.last.Load(); last < int64(done) && !c.last.CompareAndSwap(last, int64(done)); last = c.last.Load() {
+		}
 	}
 	t.end(v.writer, ended{measured: v.measured(done), closed: c.busy, at: done, latency: own(&verdict, done-intended)}, &verdict)
 }
@@ -182,7 +199,8 @@ func (c *crowd) result() *Result {
 }
 
 // Busy keeps n customers at their flows: each begins its next when the last has ended. Like Closed, it asks how much a server can do,
-// and counts a flow where it ended: in the measured time, in the warm-up, or after the end and then nowhere.
+// and counts a flow where it ended: in the measured time, in the warm-up, or after the end and then nowhere. What CrowdRun.Limit
+// ends is measured until its last flow.
 func Busy(ctx context.Context, run CrowdRun, n int) (*Result, error) {
 	if err := run.check(); err != nil {
 		return nil, err
@@ -196,7 +214,7 @@ func Busy(ctx context.Context, run CrowdRun, n int) (*Result, error) {
 	}
 	defer cancel()
 	c.busy = true
-	var next atomic.Int64
+	var next, stopped atomic.Int64
 	c.most.Store(int64(n))
 	for range n {
 		c.wait.Go(func() {
@@ -207,6 +225,7 @@ func Busy(ctx context.Context, run CrowdRun, n int) (*Result, error) {
 				}
 				i := (next.Add(1)-1)*int64(run.Of) + int64(run.Share)
 				if run.Limit > 0 && i >= run.Limit {
+					stopped.Store(1)
 					return
 				}
 				c.visit(run.From+i, now)
@@ -215,6 +234,10 @@ func Busy(ctx context.Context, run CrowdRun, n int) (*Result, error) {
 	}
 	c.wait.Wait()
 	r := c.result()
+	if stopped.Load() != 0 {
+		// The flows ran out: the time ends with the last of them.
+		r.Elapsed = max(0, time.Duration(c.last.Load())-run.WarmUp)
+	}
 	r.Next = run.From + next.Load()*int64(run.Of)
 	if run.Limit > 0 {
 		r.Next = min(r.Next, run.From+run.Limit)
