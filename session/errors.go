@@ -26,7 +26,8 @@ var (
 	ErrLocked = errors.New("session: locked after too many wrong attempts in a row")
 	// ErrUsed: the one-time code was right, but it, or a later one, was used before. Wait for the next one.
 	ErrUsed = errors.New("session: this one-time code was used before; wait for the next one")
-	// ErrBusy: the queue for checking passwords is full, or too long for the deadline. No attempt was counted.
+	// ErrBusy: the queue for checking passwords is full, or too long. No attempt was counted. The error is a *BusyError, which says
+	// when to try again.
 	ErrBusy = errors.New("session: too many sign-ins are waiting; no attempt was counted, try again")
 	// ErrUnavailable: the journal took no decision in time. No factor was checked, or no session was begun.
 	ErrUnavailable = errors.New("session: the journal could not record the attempt; try again")

@@ -7,37 +7,53 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// hasher checks passwords, a bounded number at once and with a bounded queue. It has no goroutine of its own: a sign-in waits and
-// hashes in the goroutine of its request.
+// hasher decides who may have a password checked, and when: a bounded number at once, and a queue that is bounded by time. It has
+// no goroutine of its own: a sign-in waits in the goroutine of its request.
 //
-// A place is reserved before the attempt is committed, and once it is committed the password is checked whatever the
-// deadline: otherwise an overload would use up customers' attempts without looking at their passwords, and lock them out.
+//	reserve ── waits for a turn ── commits the attempt ── waits for a worker ── password checked
+//	   │ measured times say: too late       │ a turn for each worker, and three that have it next
+//	   └─ refused at once                   └─ refused after Limits.SignInWait
+//
+// Whoever is refused has no attempt counted. Once an attempt is committed the password is checked whatever the deadline: otherwise an
+// overload would use up customers' attempts without looking at their passwords, and lock them out.
 type hasher struct {
 	places   int64
 	workers  int64
+	wait     time.Duration // Limits.SignInWait
+	turns    chan struct{} // holds a token for each turn taken; waiters are served in order
 	free     chan struct{} // holds a token for each worker at work; waiters are served in order
 	reserved atomic.Int64
 	running  atomic.Int64
 	mean     atomic.Int64            // ns of one hash, smoothed
-	matches  func(Hash, string) bool // Hash.matches; another in tests
+	matches  func(Hash, string) bool // see matchesBy
 
-	wait    prometheus.Histogram
-	hash    prometheus.Histogram
-	refused *prometheus.CounterVec
+	waited   prometheus.Histogram
+	hash     prometheus.Histogram
+	refused  *prometheus.CounterVec
+	fallback prometheus.Counter
 }
 
-// meanAtFirst is taken for a hash's time before one was measured.
-const meanAtFirst = 20 * time.Millisecond
+const (
+	// meanAtFirst is taken for a hash's time before one was measured.
+	meanAtFirst = 20 * time.Millisecond
+	// meanOfMax bounds what one measurement counts for. A machine that slept is not slow.
+	meanOfMax = time.Second
+	// turnsPerWorker: the attempts of those who are next are committed while others are hashed, so that no worker waits for the
+	// journal unless a commit takes three times as long as a hash.
+	turnsPerWorker = 4
+)
 
 // newHasher makes a pool of workers with queue waiting places.
-func newHasher(workers, queue int) *hasher {
+func newHasher(workers, queue int, wait time.Duration) *hasher {
 	h := &hasher{
 		matches: Hash.matches,
 		places:  int64(workers + queue),
 		workers: int64(workers),
+		wait:    wait,
+		turns:   make(chan struct{}, turnsPerWorker*workers),
 		free:    make(chan struct{}, workers),
-		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "netbank_signin_hash_wait_seconds", Help: "Time that a sign-in waited for a worker of the password pool.",
+		waited: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "netbank_signin_hash_wait_seconds", Help: "Time that a sign-in waited for its turn and for a worker of the password pool.",
 			Buckets: []float64{.001, .01, .05, .1, .25, .5, 1, 2, 4}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160,
 		}),
 		hash: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -45,30 +61,60 @@ func newHasher(workers, queue int) *hasher {
 			Buckets: []float64{.001, .005, .01, .02, .03, .05, .1, .25, 1}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160,
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "netbank_signin_hash_refused_total", Help: "Sign-ins refused by the password pool, by reason: queue-full, or too-late for their deadline.",
+			Name: "netbank_signin_hash_refused_total",
+			Help: "Sign-ins refused by the password pool, by reason: queue-full; too-late, by measured times; waited, because hashes became slower meanwhile.",
 		}, []string{"reason"}),
+		fallback: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "netbank_signin_hash_fallback_total", Help: "Passwords that the bank hashed itself, because there was no hashing process that answered.",
+		}),
 	}
 	h.mean.Store(int64(meanAtFirst))
 	return h
 }
 
-// place is a reserved place in the pool. Leave it exactly once.
-type place struct{ pool *hasher }
+// matchesBy lets hashes be computed elsewhere, and in this process when that fails: the attempt has been counted.
+func (h *hasher) matchesBy(d Deriver) {
+	h.matches = func(against Hash, password string) bool {
+		key, err := d.Key(against.request(password))
+		if err != nil {
+			h.fallback.Inc()
+			return against.matches(password)
+		}
+		return against.is(key)
+	}
+}
 
-// reserve takes a place, or fails with ErrBusy if all are taken or the hash would probably not be done by the deadline.
-func (h *hasher) reserve(deadline time.Time) (place, error) {
+// place is a reserved place in the pool. Leave it at the end, whatever came of it.
+type place struct {
+	pool     *hasher
+	reserved time.Time
+	waited   time.Duration
+	turn     bool
+	left     bool
+}
+
+// reserve takes a place, or refuses at once: with a *BusyError if all are taken or the turn would, by measured times, come too late.
+// Whoever finds a worker free is let in, however long hashes took before: or a pool that was slow once would never find out that it
+// no longer is.
+func (h *hasher) reserve(deadline time.Time) (*place, error) {
+	now := time.Now()
 	ahead := h.reserved.Add(1) - 1
-	if ahead >= h.places {
-		h.reserved.Add(-1)
-		h.refused.WithLabelValues("queue-full").Inc()
-		return place{}, ErrBusy
+	// A quarter of the wait is kept for hashes that become slower meanwhile.
+	left := min(deadline.Sub(now), h.wait-h.wait/4)
+	switch {
+	case ahead >= h.places:
+		return nil, h.refuse("queue-full")
+	case left <= 0, ahead >= h.workers && h.expected(ahead) > left:
+		return nil, h.refuse("too-late")
 	}
-	if h.expected(ahead) > time.Until(deadline) {
-		h.reserved.Add(-1)
-		h.refused.WithLabelValues("too-late").Inc()
-		return place{}, ErrBusy
-	}
-	return place{h}, nil
+	return &place{pool: h, reserved: now}, nil
+}
+
+// refuse gives a place back, or one that was never there.
+func (h *hasher) refuse(reason string) error {
+	waiting := h.reserved.Add(-1)
+	h.refused.WithLabelValues(reason).Inc()
+	return &BusyError{RetryAfter: h.expected(waiting)}
 }
 
 // expected estimates when a hash would be done that has so many others ahead.
@@ -82,10 +128,37 @@ func (h *hasher) rate() float64 { return float64(h.workers) * 1e9 / float64(h.me
 // queued is the number of places held by sign-ins that are not being hashed.
 func (h *hasher) queued() int64 { return max(0, h.reserved.Load()-h.running.Load()) }
 
-func (p place) leave() { p.pool.reserved.Add(-1) }
+// await waits for the place's turn, until the deadline or Limits.SignInWait at most; then it gives the place up with a *BusyError.
+func (p *place) await(deadline time.Time) error {
+	h := p.pool
+	limit := time.NewTimer(min(time.Until(deadline), h.wait))
+	defer limit.Stop()
+	select {
+	case h.turns <- struct{}{}:
+		p.turn = true
+		p.waited = time.Since(p.reserved)
+		return nil
+	case <-limit.C:
+		p.left = true
+		return h.refuse("waited")
+	}
+}
 
-// check waits for a worker and checks the password. The wait is bounded by the number of places.
-func (p place) check(password string, against Hash) bool {
+// leave gives the place back, once.
+func (p *place) leave() {
+	if p.left {
+		return
+	}
+	p.left = true
+	if p.turn {
+		<-p.pool.turns
+	}
+	p.pool.reserved.Add(-1)
+}
+
+// check waits for a worker, checks the password and leaves the place. The wait is bounded by the number of turns.
+func (p *place) check(password string, against Hash) bool {
+	defer p.leave()
 	h := p.pool
 	came := time.Now()
 	h.free <- struct{}{}
@@ -95,10 +168,10 @@ func (p place) check(password string, against Hash) bool {
 	took := time.Since(began)
 	h.running.Add(-1)
 	<-h.free
-	h.wait.Observe(began.Sub(came).Seconds())
+	h.waited.Observe((p.waited + began.Sub(came)).Seconds())
 	h.hash.Observe(took.Seconds())
 	// A lost update between two workers only delays the mean a little.
 	mean := h.mean.Load()
-	h.mean.Store(mean + (int64(took)-mean)/16)
+	h.mean.Store(mean + (int64(min(took, meanOfMax))-mean)/16)
 	return ok
 }

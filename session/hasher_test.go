@@ -14,7 +14,7 @@ import (
 
 func TestPoolHashesABoundedNumberAtOnceAndRefusesBeyondItsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher(2, 3)
+		h := newHasher(2, 3, time.Minute)
 		var atOnce, most int
 		var mu sync.Mutex
 		h.matches = func(Hash, string) bool {
@@ -40,8 +40,11 @@ func TestPoolHashesABoundedNumberAtOnceAndRefusesBeyondItsQueue(t *testing.T) {
 				continue
 			}
 			all.Go(func() {
-				defer p.leave()
+				if err := p.await(time.Now().Add(time.Minute)); err != nil {
+					t.Error(err)
+				}
 				p.check("", Hash{})
+				p.leave()
 			})
 		}
 		synctest.Wait()
@@ -63,7 +66,7 @@ func TestPoolHashesABoundedNumberAtOnceAndRefusesBeyondItsQueue(t *testing.T) {
 
 func TestPoolRefusesWhatWouldBeTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher(1, 100)
+		h := newHasher(1, 100, time.Minute)
 		now := time.Now()
 		f := func(budget time.Duration, want error) {
 			t.Helper()
@@ -113,7 +116,7 @@ func TestOverloadUsesUpNobodysAttempts(t *testing.T) {
 
 func TestMeanFollowsTheMeasuredTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher(1, 1)
+		h := newHasher(1, 1, time.Minute)
 		h.matches = func(Hash, string) bool { time.Sleep(100 * time.Millisecond); return true }
 		for range 100 {
 			p, err := h.reserve(time.Now().Add(time.Minute))
@@ -121,7 +124,6 @@ func TestMeanFollowsTheMeasuredTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.check("", Hash{})
-			p.leave()
 		}
 		if mean := time.Duration(h.mean.Load()); mean < 99*time.Millisecond || mean > 100*time.Millisecond {
 			t.Fatalf("mean %s", mean)

@@ -68,7 +68,7 @@ func newMetrics(s *Store) *metrics {
 	m.openOK = m.opens.WithLabelValues("ok")
 	m.hits, m.misses = m.cache.WithLabelValues("hit"), m.cache.WithLabelValues("miss")
 	m.all = []prometheus.Collector{
-		m.opens, m.cache, m.signIns, m.codes, s.hasher.wait, s.hasher.hash, s.hasher.refused,
+		m.opens, m.cache, m.signIns, m.codes, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
 		gauge("netbank_session_keys", "Root keys in the ring.", func() float64 { return float64(len(*s.generations.Load())) }),
 		gauge("netbank_signin_hash_queue", "Sign-ins that hold a place in the password pool and are not being hashed.", func() float64 { return float64(s.hasher.queued()) }),
 		gauge("netbank_signin_hash_running", "Passwords being hashed now.", func() float64 { return float64(s.hasher.running.Load()) }),

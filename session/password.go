@@ -10,8 +10,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
+
+	"netbank/session/derive"
 )
 
 // Bounds of what a person types, in bytes of UTF-8 after normalisation.
@@ -126,15 +127,27 @@ func (h Hash) String() string {
 	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", h.MemoryKiB, h.Passes, h.Lanes, phcEncoding.EncodeToString(h.Salt), phcEncoding.EncodeToString(h.Digest))
 }
 
-// matches computes the hash of a password and compares in constant time.
-func (h Hash) matches(password string) bool {
-	digest := argon2.IDKey([]byte(password), h.Salt, h.Passes, h.MemoryKiB, h.Lanes, uint32(len(h.Digest)))
-	return subtle.ConstantTimeCompare(digest, h.Digest) == 1
+// request asks for the hash of a password with h's parameters and salt.
+func (h Hash) request(password string) *derive.Request {
+	return &derive.Request{
+		Password: []byte(password), Salt: h.Salt, MemoryKiB: h.MemoryKiB, Passes: h.Passes, Lanes: h.Lanes, KeySize: uint8(len(h.Digest)),
+	}
 }
+
+// is compares in constant time.
+func (h Hash) is(key []byte) bool { return subtle.ConstantTimeCompare(key, h.Digest) == 1 }
+
+// matches computes the hash of a password in this process and compares.
+func (h Hash) matches(password string) bool { return h.is(h.request(password).Key()) }
 
 // HashPassword gives the PHC string for a customer's record, with a salt of its own. It is for importers, which seal it under
 // PasswordPurpose. It fails on a password that could not be typed at sign-in, and on parameters out of bounds.
 func HashPassword(password string, p Params) (string, error) {
+	return HashPasswordBy(nil, password, p)
+}
+
+// HashPasswordBy is HashPassword with the hash computed by d. If d is nil or cannot, this process computes it.
+func HashPasswordBy(d Deriver, password string, p Params) (string, error) {
 	password, err := normalPassword(password)
 	if err != nil {
 		return "", err
@@ -144,7 +157,14 @@ func HashPassword(password string, p Params) (string, error) {
 	}
 	h := Hash{Params: p, Salt: make([]byte, 16)}
 	rand.Read(h.Salt)
-	h.Digest = argon2.IDKey([]byte(password), h.Salt, p.Passes, p.MemoryKiB, p.Lanes, 32)
+	h.Digest = make([]byte, 32)
+	if d != nil {
+		if key, err := d.Key(h.request(password)); err == nil {
+			h.Digest = key
+			return h.String(), nil
+		}
+	}
+	h.Digest = h.request(password).Key()
 	return h.String(), nil
 }
 

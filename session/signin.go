@@ -37,6 +37,16 @@ func (e *LockedError) Error() string {
 // Is makes the error one of ErrLocked.
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
+// BusyError says when the sign-ins that are waiting will have been answered, from measured times. errors.Is finds ErrBusy in it.
+type BusyError struct {
+	RetryAfter time.Duration
+}
+
+func (e *BusyError) Error() string { return ErrBusy.Error() + " in " + e.RetryAfter.String() }
+
+// Is makes the error one of ErrBusy.
+func (e *BusyError) Is(target error) bool { return target == ErrBusy }
+
 // SignedIn is the outcome of a sign-in.
 type SignedIn struct {
 	Session *Session
@@ -76,7 +86,10 @@ func (s *Store) signIn(username, password string, device []byte, deadline time.T
 	who, against, broken := s.claimed(username)
 	owner, _, ok := s.openDevice(device, now)
 	a := attempt{username: username, customer: who, known: ok && who != nobody && owner == who}
-	// Rule 9: the attempt is committed before the password is looked at.
+	// Rule 9: the attempt is committed before the password is looked at. Who waits too long for a turn has none.
+	if err := place.await(deadline); err != nil {
+		return SignedIn{}, err
+	}
 	result, err := s.submit(attemptPassword(who, a.known), deadline)
 	if err != nil {
 		return SignedIn{}, err

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"netbank/cluster/journal"
+	"netbank/session/derive"
 )
 
 // Directory is what the sessions need of a node: the customers, the keys and the sessions in force as the journal has them, and a
@@ -21,6 +22,12 @@ type Directory interface {
 	Access(journal.CustomerID) (journal.Access, bool)
 	Keys() []journal.Key
 	Now() journal.Millis
+}
+
+// Deriver computes password hashes.
+type Deriver interface {
+	// Key gives the derived key, or an error if it cannot be computed there.
+	Key(*derive.Request) ([]byte, error)
 }
 
 // Config is what New needs.
@@ -39,31 +46,46 @@ type Config struct {
 	AllowCheapHash bool
 	// Registerer takes the metrics netbank_session_* and netbank_signin_*; nil: they are not exported.
 	Registerer prometheus.Registerer
-	Limits     Limits // zero fields take their defaults
+	// Deriver computes the hashes of passwords; nil: this process, where all else waits for them. *derive.Process is one.
+	Deriver Deriver
+	Limits  Limits // zero fields take their defaults
 }
 
 // Limits bounds what the package holds. A zero field takes its default.
 type Limits struct {
 	// CacheEntries is the number of profiles kept; default 100,000 (about 600 bytes each).
 	CacheEntries int64
-	// HashWorkers is the number of passwords checked at once, each with the memory of its hash (19 MiB); default GOMAXPROCS.
+	// HashWorkers is the number of passwords checked at once, each with the memory of its hash (19 MiB); default GOMAXPROCS, or
+	// one less if hashes are computed in this process.
 	HashWorkers int
-	// HashQueue is the number of sign-ins that wait for a worker; default 64 for each worker.
+	// HashQueue is the number of sign-ins that wait for a worker; default 128 for each worker.
 	HashQueue int
+	// SignInWait is how long a sign-in waits for its turn; default 2s. Who would wait longer than three quarters of it is refused at
+	// once. It leaves a third of SignInObjective for the hash and two commits.
+	SignInWait time.Duration
 	// Guesses is the number of user names of which wrong attempts from unknown devices are remembered; default 65,536.
 	Guesses int
 }
 
-// withDefaults fills in the zero fields.
-func (l Limits) withDefaults() Limits {
+// SignInObjective is how long a customer waits at most for the page behind the sign-in form who is not told that the bank is busy.
+const SignInObjective = 3 * time.Second
+
+// withDefaults fills in the zero fields. apart says that hashes are computed in another process.
+func (l Limits) withDefaults(apart bool) Limits {
 	if l.CacheEntries < 1 {
 		l.CacheEntries = 100_000
 	}
 	if l.HashWorkers < 1 {
 		l.HashWorkers = runtime.GOMAXPROCS(0)
+		if !apart {
+			l.HashWorkers = max(1, l.HashWorkers-1)
+		}
 	}
 	if l.HashQueue < 1 {
-		l.HashQueue = 64 * l.HashWorkers
+		l.HashQueue = 128 * l.HashWorkers
+	}
+	if l.SignInWait <= 0 {
+		l.SignInWait = 2 * time.Second
 	}
 	if l.Guesses < 1 {
 		l.Guesses = 65_536
@@ -110,7 +132,7 @@ func New(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Limits = c.Limits.withDefaults()
+	c.Limits = c.Limits.withDefaults(c.Deriver != nil)
 	cached, err := newCachedProfiles(c.Limits.CacheEntries)
 	if err != nil {
 		return nil, err
@@ -123,10 +145,13 @@ func New(c Config) (*Store, error) {
 		wall:      wall,
 		right:     newRightCodes(),
 		profiles:  cached,
-		hasher:    newHasher(c.Limits.HashWorkers, c.Limits.HashQueue),
+		hasher:    newHasher(c.Limits.HashWorkers, c.Limits.HashQueue, c.Limits.SignInWait),
 		dummy:     dummyHash(c.Params),
 		cheap:     c.AllowCheapHash,
 		guesses:   newGuesses(c.Limits.Guesses),
+	}
+	if c.Deriver != nil {
+		s.hasher.matchesBy(c.Deriver)
 	}
 	s.metrics = newMetrics(s)
 	if c.Registerer != nil {

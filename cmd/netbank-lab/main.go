@@ -40,6 +40,7 @@ type program struct {
 	Bench    benchmark.Command  `cmd:"" help:"Measure a bank of its own through its doors, beside a hello world."`
 	Generate benchmark.Generate `cmd:"" help:"Make a share of a load." hidden:""`
 	Hello    benchmark.Hello    `cmd:"" help:"Run the hello world that bench measures beside." hidden:""`
+	Derive   bank.Derive        `cmd:"" help:"Hash passwords for the bank that started this process." hidden:""`
 	Reset    reset              `cmd:"" help:"Remove the demo bank's data."`
 	Version  version            `cmd:"" help:"Print the version."`
 }

@@ -40,6 +40,8 @@ type program struct {
 	Partners  partners  `cmd:"" help:"Payment platforms."`
 	Customers customers `cmd:"" help:"The bank's customers."`
 	Version   version   `cmd:"" help:"Print the version."`
+
+	Derive bank.Derive `cmd:"" help:"Hash passwords for the node that started this process." hidden:""`
 }
 
 type serve struct {

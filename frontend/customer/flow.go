@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,6 +92,7 @@ func (c *Pages) signIn(q *request) {
 	signed, err := c.Sessions.SignIn(string(q.PostArgs().Peek("username")), string(q.PostArgs().Peek("password")),
 		q.Request.Header.Cookie(c.device), time.Now().Add(SignInBudget))
 	var locked *session.LockedError
+	var busy *session.BusyError
 	switch {
 	case err == nil:
 		c.setCookie(q.RequestCtx, c.cookie, signed.Cookie, 0)
@@ -99,7 +101,8 @@ func (c *Pages) signIn(q *request) {
 		c.lockedUntil(q, "sign-in", locked.Until)
 	case errors.Is(err, session.ErrMalformed):
 		c.lead(q, "", "malformed")
-	case errors.Is(err, session.ErrBusy):
+	case errors.As(err, &busy):
+		q.Response.Header.Set("Retry-After", strconv.Itoa(min(max(int(math.Ceil(busy.RetryAfter.Seconds())), 1), WaitMax)))
 		edge.SetOutcome(q.RequestCtx, edge.Refused)
 		c.lead(q, "", "sign-in-busy")
 	case errors.Is(err, session.ErrWrong):

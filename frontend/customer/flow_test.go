@@ -16,6 +16,7 @@ import (
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 	"netbank/frontend/web"
+	"netbank/session"
 )
 
 func TestFlow_FromTheShopToThePaidOrderAndBack(t *testing.T) {
@@ -660,6 +661,40 @@ func TestSignInWithoutALeader_SaysThatNothingWasCharged(t *testing.T) {
 	p := v.open(link)
 	h.bank.before = func(*journal.Command) error { return cluster.ErrNoLeader }
 	v.follow(v.submit(p, "sign-in", "username", "anna", "password", password)).want(t, 503, h.says("unavailable-title"), "Nothing was charged")
+}
+
+func TestSignIn_WhoFindsTooManyWaitingIsToldWhenToComeBack(t *testing.T) {
+	h := newHouse(t)
+	_, link := h.pay()
+	v := h.visitor()
+	p := v.open(link)
+	sessions, err := session.New(session.Config{
+		Directory: h.bank, Opener: h.bank.kek, Params: session.Cheap, AllowCheapHash: true, Limits: session.Limits{HashWorkers: 1, HashQueue: 1, CacheEntries: 100},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sessions.Close()
+	h.pages.Sessions = sessions
+	inside, release := make(chan struct{}), make(chan struct{})
+	h.bank.before = func(*journal.Command) error {
+		inside <- struct{}{}
+		<-release
+		return cluster.ErrNoLeader
+	}
+	var others sync.WaitGroup
+	for range 2 {
+		others.Go(func() { _, _ = sessions.SignIn("nobody", password, nil, time.Now().Add(time.Minute)) })
+		<-inside
+	}
+	refused := v.submit(p, "sign-in", "username", "anna", "password", password)
+	close(release)
+	others.Wait()
+	if wait := string(refused.header.Peek("Retry-After")); refused.status != 303 || wait != "1" {
+		t.Errorf("status %d, Retry-After %q", refused.status, wait)
+	}
+	h.bank.before = nil
+	v.follow(refused).want(t, 200, h.says("alert-sign-in-busy"))
 }
 
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }

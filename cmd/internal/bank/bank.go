@@ -30,6 +30,7 @@ import (
 	"netbank/frontend/partner"
 	"netbank/frontend/partner/webhook"
 	"netbank/session"
+	"netbank/session/derive"
 )
 
 // Waits of a start and a stop.
@@ -48,6 +49,7 @@ type Bank struct {
 	link     *corelink.Link
 	node     *cluster.Node
 	sessions *session.Store
+	hashing  *derive.Process // nil: passwords are hashed in this process
 	api      *partner.API
 	hooks    *webhook.Dispatcher
 	signer   *signer
@@ -232,7 +234,12 @@ func waitForLeader(ctx context.Context, leading func() bool, applied func() uint
 
 func (b *Bank) openSessions() (err error) {
 	lab := b.config.Lab
-	b.sessions, err = session.New(session.Config{Directory: b.node, Opener: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry})
+	c := session.Config{Directory: b.node, Opener: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry}
+	if b.config.Deriving != nil {
+		b.hashing = derive.New(b.config.Deriving, b.logger)
+		c.Deriver = b.hashing
+	}
+	b.sessions, err = session.New(c)
 	return err
 }
 
@@ -243,6 +250,9 @@ func (b *Bank) close() {
 	}
 	if b.sessions != nil {
 		b.sessions.Close()
+	}
+	if b.hashing != nil {
+		b.hashing.Close()
 	}
 	if b.node != nil {
 		if err := b.node.Close(); err != nil {
@@ -321,8 +331,12 @@ func (b *Bank) operator() (http.Handler, error) {
 	if params == (session.Params{}) {
 		params = session.Standard
 	}
+	var deriver session.Deriver
+	if b.hashing != nil {
+		deriver = b.hashing
+	}
 	return ops.New(ops.Config{
-		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash), Gatherer: b.registry, Token: token,
+		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Token: token,
 		Checks: b.checks(), BankName: c.BankName, Logger: b.logger, Extra: c.Lab.Operator,
 	})
 }

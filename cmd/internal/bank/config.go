@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
 	"netbank/cluster/replica"
 	"netbank/session"
+	"netbank/session/derive"
 )
 
 // Exit codes of a bank, beside 0 and 1: those of sysexits.h. Code 2 is the Go runtime's own, of a panic.
@@ -54,6 +56,9 @@ type Config struct {
 	AcceptClock   bool          `help:"Go on although this machine's clock is far from the journal's last stamp. Look at the clock first."`
 	SnapshotBytes int64         `help:"Bytes of log between two snapshots." default:"67108864"`
 
+	// Deriving makes the command that runs the program's Derive; nil: passwords are hashed in the bank's own process, and whatever else
+	// it does waits for them.
+	Deriving func() *exec.Cmd `kong:"-"`
 	// Lab is what only netbank-lab may ask for.
 	Lab Lab `kong:"-"`
 }
@@ -67,6 +72,12 @@ type Lab struct {
 	Wall         func() time.Time        // a clock that may be wrong; nil: time.Now
 	Operator     map[string]http.Handler // further pages of the operator's port
 }
+
+// Derive is the hidden command of the process that hashes passwords for the bank that started it.
+type Derive struct{}
+
+// Run hashes until standard input ends.
+func (Derive) Run() error { return derive.Serve(os.Stdin, os.Stdout) }
 
 // Error is an error with the exit code that it asks for.
 type Error struct {

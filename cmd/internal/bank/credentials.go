@@ -19,18 +19,19 @@ type credentials struct {
 	key        *kek.Key
 	params     session.Params
 	allowCheap bool
+	deriver    session.Deriver
 	places     chan struct{} // of passwords that are hashed at once
 }
 
 // newCredentials lets half of the cores hash what is imported, each hash with its memory: signing in needs the others.
-func newCredentials(key *kek.Key, params session.Params, allowCheap bool) credentials {
-	return credentials{key: key, params: params, allowCheap: allowCheap, places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+func newCredentials(key *kek.Key, params session.Params, allowCheap bool, deriver session.Deriver) credentials {
+	return credentials{key: key, params: params, allowCheap: allowCheap, deriver: deriver, places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 }
 
 func (c credentials) Password(id journal.CustomerID, plain string) ([]byte, error) {
 	c.places <- struct{}{}
 	defer func() { <-c.places }()
-	phc, err := session.HashPassword(plain, c.params)
+	phc, err := session.HashPasswordBy(c.deriver, plain, c.params)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func TestPasswordsOfAnImportAreHashedAFewAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCredentials(key, session.Standard, false)
+	c := newCredentials(key, session.Standard, false, nil)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var wait sync.WaitGroup

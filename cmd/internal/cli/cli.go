@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
@@ -53,11 +54,23 @@ func Logger(verbose bool) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// RunBank runs a bank until it is interrupted or asked to end.
+// derive is the hidden command of both programs that runs bank.Derive.
+const derive = "derive"
+
+// RunBank runs a bank until it is interrupted or asked to end. Passwords are hashed by another process of the same program.
 func RunBank(c bank.Config, logger *slog.Logger) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cli: %w", err)
+	}
+	c.Deriving = func() *exec.Cmd {
+		cmd := exec.Command(self, derive)
+		cmd.Stderr = os.Stderr
+		return cmd
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	err := bank.Run(ctx, c, logger, func() {
+	err = bank.Run(ctx, c, logger, func() {
 		logger.Info("the bank is open", "customers", c.CustomerURL, "partners", c.PartnerAddr, "operator", c.OperatorAddr, "core", c.CoreAddr, "data", c.DataDir)
 	})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
