@@ -70,6 +70,8 @@ type Config struct {
 	Gatherer    prometheus.Gatherer
 	Token       string // at least 32 characters
 	Checks      []Check
+	Cluster     Cluster // nil: a node alone
+	Version     string  // of the program, as `netbank version` prints it
 	BankName    string
 	Logger      *slog.Logger
 	// Extra handlers by pattern, such as the demo phone of netbank-lab; a hint on the page leads to each.
