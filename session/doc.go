@@ -14,11 +14,15 @@
 //
 // # Signing in
 //
-//	SignIn: look up ── reserve a place in the pool ── commit Attempt ── argon2id ── commit SignIn ── seal
+//	SignIn: reserve a place ── look up ── wait for a turn ── commit Attempt ── argon2id ── commit SignIn ── seal
+//	           │ too late: ErrBusy            │ ErrBusy
 //
 // The attempt is committed before the password is checked (rule 9), so that guesses at several nodes at once are counted
-// together. The place in the pool is reserved before the attempt, so that an overload refuses with ErrBusy and never uses up
+// together. Place and turn come before the attempt, so that an overload refuses with ErrBusy and never uses up
 // a customer's attempts.
+//
+// The queue is bounded by time: who would, by measured times, be answered too late for SignInObjective is refused at once. The
+// hashes are computed by Config.Deriver; package derive has one that holds up nothing in this process.
 //
 // # Locks, and the guard against locking others out
 //

@@ -47,8 +47,12 @@ func (t *Target) observe(ctx context.Context) (o observed, err error) {
 		name string
 		into *float64
 	}{
-		{"process_resident_memory_bytes", &o.resident}, {"go_goroutines", &o.goroutines}, {"process_open_fds", &o.files},
-		{"netbank_gate_seats", &o.seats}, {"netbank_gate_queued", &o.queued}, {"netbank_gate_wait_seconds", &o.admitted},
+		{"process_resident_memory_bytes", &o.resident},
+		{"go_goroutines", &o.goroutines},
+		{"process_open_fds", &o.files},
+		{"netbank_gate_seats", &o.seats},
+		{"netbank_gate_queued", &o.queued},
+		{"netbank_gate_wait_seconds", &o.admitted},
 	} {
 		for _, m := range families[f.name].GetMetric() {
 			*f.into += m.GetGauge().GetValue()

@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"testing"
 	"time"
@@ -177,17 +176,6 @@ func TestAForcedRemovalThatLosesTheMajorityIsToldAsUnknown(t *testing.T) {
 	// The node that was down comes back, and all is decided one way or the other.
 	c.open(others[0].cfg.Node)
 	c.acknowledge(1)
-}
-
-// gated holds back what passes until it is opened.
-type gated struct {
-	from io.Reader
-	gate <-chan struct{}
-}
-
-func (g gated) Read(p []byte) (int, error) {
-	<-g.gate
-	return g.from.Read(p)
 }
 
 func TestPromoteWaitsForANodeThatIsBehindAndSaysHowFar(t *testing.T) {
