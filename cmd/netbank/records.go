@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"netbank/cmd/internal/bank"
+)
+
+type partners struct {
+	Import importing `cmd:"" help:"Add or replace partners: one JSON object a line."`
+}
+
+type customers struct {
+	Import importing `cmd:"" help:"Add or replace customers: one JSON object a line."`
+	Unlock unlock    `cmd:"" help:"Open what too many wrong attempts have locked."`
+}
+
+type importing struct {
+	operator
+	File   string `arg:"" help:"NDJSON file; - is standard input." type:"existingfile"`
+	DryRun bool   `help:"Read the file and count, change nothing."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+func (i *importing) Run(ctx *kong.Context) error {
+	file := os.Stdin
+	if i.File != "-" {
+		var err error
+		if file, err = os.Open(i.File); err != nil {
+			return &bank.Error{Code: bank.ExitUsage, Err: err}
+		}
+		defer file.Close()
+	}
+	path := "/api/v1/" + strings.Fields(ctx.Command())[0]
+	if i.DryRun {
+		path += "?dryRun=1"
+	}
+	text, err := i.call(http.MethodPost, path, file)
+	if err != nil {
+		return err
+	}
+	if i.JSON {
+		_, err = os.Stdout.Write(text)
+		return err
+	}
+	var v struct{ Imported int }
+	if err := json.Unmarshal(text, &v); err != nil {
+		return fmt.Errorf("the node's answer: %w", err)
+	}
+	if i.DryRun {
+		fmt.Printf("%d lines can be imported; nothing was changed\n", v.Imported)
+		return nil
+	}
+	fmt.Printf("imported %d\n", v.Imported)
+	return nil
+}
+
+type unlock struct {
+	operator
+	Username string `arg:"" help:"The customer's user name."`
+	DryRun   bool   `help:"Say what would be done, change nothing."`
+}
+
+func (u *unlock) Run() error {
+	if u.DryRun {
+		fmt.Printf("would open every lock of %s; nothing was changed\n", u.Username)
+		return nil
+	}
+	if _, err := u.call(http.MethodPost, "/api/v1/customers/"+url.PathEscape(u.Username)+"/unlock", nil); err != nil {
+		return err
+	}
+	fmt.Printf("unlocked %s\n", u.Username)
+	return nil
+}

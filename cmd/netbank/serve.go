@@ -1,0 +1,28 @@
+package main
+
+import (
+	"fmt"
+
+	"netbank/cluster/kek"
+	"netbank/cmd/internal/bank"
+	"netbank/cmd/internal/cli"
+)
+
+type serve struct {
+	bank.Config
+	Verbose bool `help:"Log more."`
+}
+
+func (s *serve) Run() error { return cli.RunBank(s.Config, cli.Logger(s.Verbose)) }
+
+type keygen struct {
+	KEKFile string `name:"kek-file" help:"The file to make; it must not exist." required:"" type:"path"`
+}
+
+func (k *keygen) Run() error {
+	if err := kek.Generate(k.KEKFile); err != nil {
+		return &bank.Error{Code: bank.ExitUsage, Err: err}
+	}
+	fmt.Printf("made %s; keep a copy where the backups are not: without it the journal's secrets cannot be opened\n", k.KEKFile)
+	return nil
+}
