@@ -224,7 +224,7 @@ func (m *Machine) command(termHolds bool, c *Command, out *Result) {
 	case *command.Command_Contradiction:
 		m.contradiction(body.Contradiction, out)
 	case *command.Command_BumpEpoch:
-		m.bumpEpoch(out)
+		m.bumpEpoch(body.BumpEpoch, out)
 	default:
 		out.Verdict = BadCommand
 	}
@@ -379,11 +379,16 @@ func (m *Machine) Err() error {
 func (m *Machine) Now() Millis { return m.now }
 
 // bumpEpoch makes the references given from here on differ from all earlier ones, also from those that were given
-// after the backup from which the journal was restored.
-func (m *Machine) bumpEpoch(out *Result) {
+// after the backup from which the journal was restored, or after an earlier restore of the same backup.
+func (m *Machine) bumpEpoch(c *command.BumpEpoch, out *Result) {
+	if c.GetReferencesAbove() > referenceMax {
+		out.Verdict = BadCommand
+		return
+	}
 	if m.epoch >= rrnEpochMax {
 		out.Verdict = TooMany
 		return
 	}
 	m.epoch++
+	m.references = max(m.references, c.GetReferencesAbove())
 }

@@ -110,7 +110,7 @@ type Counts struct {
 	Contradictions        int
 	ContradictionsDropped uint64 // that did not fit the list
 	ReferenceEpoch        uint16 // the first two characters of every reference given now
-	References            uint64 // ever given
+	References            uint64 // the last one given, within its epoch
 }
 
 // PartnerCounts tells how much of its limits a partner uses.

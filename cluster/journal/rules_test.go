@@ -98,6 +98,29 @@ func TestRule5_ReferencesComeFromTheJournalAndAreNeverGivenTwice(t *testing.T) {
 	}
 }
 
+// Two restores of one backup are at the same epoch. The later one begins above whatever the earlier one gave.
+func TestRule5_TwoRestoresOfOneBackupShareNoReference(t *testing.T) {
+	f := func(above uint64, want string) {
+		t.Helper()
+		b := newBank(t, DefaultLimits())
+		b.must(Done, b.consent(b.create(1), 1)) // in the backup
+		b.must(Done, &command.BumpEpoch{ReferencesAbove: above})
+		if rrn := b.must(Done, b.consent(b.create(2), 2)).Payment.Wire.RRN; rrn != want {
+			t.Errorf("above %d the reference is %s, want %s", above, rrn, want)
+		}
+	}
+	f(0, "010000000002")
+	f(1, "010000000002")
+	f(35, "010000000010")
+	f(36*36, "010000000101")
+	f(referenceMax-1, "01ZZZZZZZZZZ")
+	b := newBank(t, DefaultLimits())
+	b.must(BadCommand, &command.BumpEpoch{ReferencesAbove: referenceMax + 1})
+	if c := b.m.Counts(); c.ReferenceEpoch != 0 || c.References != 0 {
+		t.Errorf("a refused bump changed %+v", c)
+	}
+}
+
 func TestRule5_TheEpochEnds(t *testing.T) {
 	b := newBank(t, DefaultLimits())
 	b.m.epoch = rrnEpochMax

@@ -2162,9 +2162,12 @@ func (x *Contradiction) GetResponseCode() string {
 
 // BumpEpoch: the journal was restored from a backup; references given from here on cannot repeat earlier ones.
 type BumpEpoch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next reference is larger than this. Two restores of one backup reach the same epoch; numbers that grow with the
+	// time of the restore keep them apart. 0, or less than the last one: they go on from the last one.
+	ReferencesAbove uint64 `protobuf:"varint,1,opt,name=references_above,json=referencesAbove,proto3" json:"references_above,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *BumpEpoch) Reset() {
@@ -2195,6 +2198,13 @@ func (x *BumpEpoch) ProtoReflect() protoreflect.Message {
 // Deprecated: Use BumpEpoch.ProtoReflect.Descriptor instead.
 func (*BumpEpoch) Descriptor() ([]byte, []int) {
 	return file_journal_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BumpEpoch) GetReferencesAbove() uint64 {
+	if x != nil {
+		return x.ReferencesAbove
+	}
+	return 0
 }
 
 var File_journal_proto protoreflect.FileDescriptor
@@ -2364,8 +2374,9 @@ const file_journal_proto_rawDesc = "" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\fR\tpaymentId\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.netbank.journal.OutcomeR\aoutcome\x12#\n" +
-	"\rresponse_code\x18\x03 \x01(\tR\fresponseCode\"\v\n" +
-	"\tBumpEpoch*F\n" +
+	"\rresponse_code\x18\x03 \x01(\tR\fresponseCode\"6\n" +
+	"\tBumpEpoch\x12)\n" +
+	"\x10references_above\x18\x01 \x01(\x04R\x0freferencesAbove*F\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +

@@ -1829,6 +1829,11 @@ func (m *BumpEpoch) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ReferencesAbove != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ReferencesAbove))
+		i--
+		dAtA[i] = 0x8
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -2658,6 +2663,9 @@ func (m *BumpEpoch) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
+	if m.ReferencesAbove != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ReferencesAbove))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -7147,6 +7155,25 @@ func (m *BumpEpoch) UnmarshalVT(dAtA []byte) error {
 			return fmt.Errorf("proto: BumpEpoch: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ReferencesAbove", wireType)
+			}
+			m.ReferencesAbove = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ReferencesAbove |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
