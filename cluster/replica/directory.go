@@ -129,7 +129,7 @@ func checkVersion(path string, cfg Config) (identity, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, part := range []string{logName, snapshotsName} {
 			if _, err := os.Lstat(filepath.Join(path, part)); err == nil {
-				return identity{}, fmt.Errorf("%w: %s holds %s/ but no version file; restore the directory as a whole from a backup", ErrDamaged, path, part)
+				return identity{}, fmt.Errorf("%w: %s holds %s/ but no version file; %s", ErrDamaged, path, part, remedy)
 			}
 		}
 		return writeVersion(path, cfg)
@@ -139,7 +139,7 @@ func checkVersion(path string, cfg Config) (identity, error) {
 	}
 	format, id, err := parseVersion(string(text))
 	if err != nil {
-		return identity{}, fmt.Errorf("%w: %s: %w; restore the directory as a whole from a backup", ErrDamaged, name, err)
+		return identity{}, fmt.Errorf("%w: %s: %w; %s", ErrDamaged, name, err, remedy)
 	}
 	if format > Format {
 		return identity{}, fmt.Errorf("%w: %s has format %d, this program knows up to %d; run the version of netbank that wrote it, or a later one", ErrNewer, path, format, Format)

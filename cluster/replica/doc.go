@@ -27,11 +27,37 @@
 //
 // While the process is stopped, state/, snapshots/*.tmp and snapshots/damaged-* may be deleted; they are made anew or not
 // needed. Never delete or edit log/, version, or a finished snapshot, and never copy single files from one
-// directory to another: what the log acknowledged is nowhere else on this node. A backup is a copy of the whole
-// directory, made while the process is stopped; hard links inside it may become copies. Whoever starts from an older
-// copy commits BumpEpoch before anything else, or the core would meet references that it has seen.
+// directory to another: what the log acknowledged is nowhere else on this node.
+//
+// A copy of a directory is not a backup. It holds the node's votes and what the node acknowledged up to the copy, and has
+// forgotten the rest. Started in the original's place, or beside it, it votes a second time in the same term, and can
+// elect a leader that lacks acknowledged payments: its disk number is the original's, so that nobody can tell. A directory
+// may be moved, never doubled. A backup is the state alone, without log, vote and disk number; restored, it is the
+// first node of a new cluster with a disk number of its own, which commits BumpEpoch before anything else, or
+// the core would meet references that it has seen.
 //
 // Several things of one node may share the directory; names other than those above are left alone.
+//
+// # Clusters
+//
+// A node with a Config.Cluster can have others beside it. Beginning says what it does while it has no journal; once it has
+// one, it goes on with that and nothing else.
+//
+//	Alone     a cluster of this node; others may be added
+//	Founding  the founder with the lowest number asks all the others; when each waits with an empty directory for the same
+//	          founders, it writes the first configuration, and the others get it as an entry. Nobody else ever writes one
+//	Joining   waits until the leader adds it: AddNonvoter (it gets every entry, and has no vote), then Promote (it
+//	          has caught up, and votes)
+//
+// Every data directory draws a random number, its disk, and Raft knows a member as address#disk. Each message of Raft names
+// the disk that it is meant for, and a node takes only what is meant for its own (link, greeting.go). So a directory that
+// was lost and made anew under the same number and address is not taken for the member that it was: that one promised
+// not to vote twice and to keep what it acknowledged, and this one has forgotten both. It comes back with a new number.
+// Waiting tells what a node waits for, or that it stays out.
+//
+// Members are changed one at a time, by the leader, behind a barrier of its own term. Remove looks first whether a majority
+// of those who would be left answers. TransferLeadership holds new proposals back and waits for those under way, so
+// that none of them ends as ErrUnknown; it is what a node does before it stops.
 //
 // # What Open makes of a crash
 //

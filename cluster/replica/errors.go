@@ -17,6 +17,9 @@ var (
 	ErrOtherNode = errors.New("replica: the data directory belongs to another node")
 )
 
+// remedy is what to do about a directory that is damaged. A copy of a directory is no remedy: see doc.go.
+const remedy = "restore a backup into an empty directory; or, if the cluster has other members, remove this node and let it join anew with an empty directory and a new number"
+
 // Errors of a proposal. The first four are certain: the entry was never appended and never will be. ErrUnknown is
 // not: the entry may be applied now, later or never; repeat its commands with the same ids, or look.
 var (

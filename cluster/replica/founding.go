@@ -67,7 +67,7 @@ func bootstrap(conf *raft.Config, g *guard, transport raft.Transport) error {
 	}
 	// The first election makes term 2, before anything can be acknowledged.
 	if term > 1 {
-		return fmt.Errorf("%w: term %d was reached, but there is neither log nor snapshot under %s; restore the directory as a whole from a backup", ErrDamaged, term, filepath.Dir(g.path))
+		return fmt.Errorf("%w: term %d was reached, but there is neither log nor snapshot under %s; %s", ErrDamaged, term, filepath.Dir(g.path), remedy)
 	}
 	members := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: conf.LocalID, Address: transport.LocalAddr()}}}
 	if err := g.SetUint64(keyCurrentTerm, 1); err != nil {

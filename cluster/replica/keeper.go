@@ -46,8 +46,8 @@ func (r *Replica) openSnapshots() error {
 	for _, d := range damaged {
 		// What a damaged snapshot covered must be in the log, from the snapshot that is left to the damaged one's end.
 		if d.Meta.Index > from && (last < d.Meta.Index || first > from+1) {
-			return fmt.Errorf("%w: snapshot %s under %s is damaged, and without it entries %d to %d are missing; restore the directory as a whole from a backup, or in a cluster remove this node and let it join anew",
-				ErrDamaged, d.Meta.ID, path, from+1, missingEnd(first, last, d.Meta.Index))
+			return fmt.Errorf("%w: snapshot %s under %s is damaged, and without it entries %d to %d are missing; %s",
+				ErrDamaged, d.Meta.ID, path, from+1, missingEnd(first, last, d.Meta.Index), remedy)
 		}
 	}
 	for _, d := range damaged {
@@ -70,7 +70,7 @@ func missingEnd(first, last, covered uint64) uint64 {
 // ever.
 func (r *Replica) joinLog(first, last, from uint64) error {
 	if last > 0 && first > from+1 {
-		return fmt.Errorf("%w: the newest snapshot under %s ends at entry %d, but the log begins at entry %d; restore the directory as a whole from a backup", ErrDamaged, r.directory.path, from, first)
+		return fmt.Errorf("%w: the newest snapshot under %s ends at entry %d, but the log begins at entry %d; %s", ErrDamaged, r.directory.path, from, first, remedy)
 	}
 	if last == 0 || last >= from {
 		return nil

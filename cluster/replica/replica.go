@@ -88,7 +88,7 @@ func (r *Replica) openParts(seams seams) error {
 		return unwritable(path, err)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %s cannot be opened: %w; restore the directory as a whole from a backup", ErrDamaged, path, err)
+		return fmt.Errorf("%w: %s cannot be opened: %w; %s", ErrDamaged, path, err, remedy)
 	}
 	r.disk, r.closeDisk = log, log.Close
 	if seams.wrap != nil {
@@ -156,7 +156,7 @@ func (r *Replica) startRaft() error {
 func newRaft(conf *raft.Config, machine raft.FSM, log raft.LogStore, stable raft.StableStore, snapshots raft.SnapshotStore, transport raft.Transport) (r *raft.Raft, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: Raft cannot start: %v; restore the directory as a whole from a backup", ErrDamaged, p)
+			err = fmt.Errorf("%w: Raft cannot start: %v; %s", ErrDamaged, p, remedy)
 		}
 	}()
 	r, err = raft.NewRaft(conf, machine, log, stable, snapshots, transport)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,15 @@ type wire struct {
 	*raft.InmemTransport
 	// snapshot stands between a snapshot's stream and its receiver. nil: nothing does.
 	snapshot func(io.Reader) io.Reader
+	// entries is asked before entries are sent to a node, and may hold them up; heartbeats pass. nil: nothing is held up.
+	entries atomic.Pointer[func(to raft.ServerID)]
+}
+
+func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if ask := w.entries.Load(); ask != nil && len(args.Entries) > 0 {
+		(*ask)(id)
+	}
+	return w.InmemTransport.AppendEntries(id, target, args, resp)
 }
 
 func (w *wire) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
