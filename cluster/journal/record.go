@@ -57,12 +57,15 @@ const textBytesMax = math.MaxUint16
 
 func (r *paymentRecord) executor() Executor { return Executor{r.node, r.incarnation} }
 
+// ReferenceEpochMax is the last epoch: what two characters of 0-9A-Z hold. Each restore from a backup takes one.
+const ReferenceEpochMax = 36*36 - 1
+
 // Field lengths on the wire.
 const (
 	transmissionChars = 10
 	rrnChars          = 12
 	rrnEpochChars     = 2
-	rrnEpochMax       = 36*36 - 1
+	rrnEpochMax       = ReferenceEpochMax
 	stanMax           = 999999
 	referenceMax      = 36*36*36*36*36*36*36*36*36*36 - 1 // of an epoch: 3,000 years at 36,000 a second
 )

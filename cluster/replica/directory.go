@@ -164,14 +164,18 @@ func checkVersion(path string, cfg Config) (identity, error) {
 func writeVersion(path string, cfg Config) (identity, error) {
 	id := identity{node: cfg.Node, cluster: cfg.Cluster}
 	if id.cluster != "" {
-		var number [diskDigits / 2]byte
-		rand.Read(number[:]) // never fails
-		id.disk = hex.EncodeToString(number[:])
+		id.disk = newDisk()
 	}
 	if err := writeWhole(path, versionName, id.encode()); err != nil {
 		return identity{}, unwritable(path, err)
 	}
 	return id, nil
+}
+
+func newDisk() string {
+	var number [diskDigits / 2]byte
+	rand.Read(number[:]) // never fails
+	return hex.EncodeToString(number[:])
 }
 
 func (id identity) encode() []byte {

@@ -23,7 +23,9 @@
 //	snapshots/<name>/     a finished snapshot: manifest, live, pebble/…; the newest two are kept
 //	snapshots/*.tmp       an unfinished snapshot; removed at the next start
 //	snapshots/damaged-*   a snapshot whose checksums did not fit, set aside for a person; one is kept
+//	snapshots/backup.tmp  hard links to the snapshot that a backup is being made of
 //	state/                Pebble's working directory
+//	restoring             a restore is being made here, or was broken off; means nothing beside "version"
 //
 // While the process is stopped, state/, snapshots/*.tmp and snapshots/damaged-* may be deleted; they are made anew or not
 // needed. Never delete or edit log/, version, or a finished snapshot, and never copy single files from one
@@ -34,7 +36,8 @@
 // elect a leader that lacks acknowledged payments: its disk number is the original's, so that nobody can tell. A directory
 // may be moved, never doubled. A backup is the state alone, without log, vote and disk number; restored, it is the
 // first node of a new cluster with a disk number of its own, which commits BumpEpoch before anything else, or
-// the core would meet references that it has seen.
+// the core would meet references that it has seen. Replica.Backup writes one while the node runs (backup.go), and Restore makes
+// a data directory of it, with BumpEpoch at the head of its log.
 //
 // Several things of one node may share the directory; names other than those above are left alone.
 //

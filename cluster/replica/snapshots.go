@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -33,6 +34,8 @@ type snapshots struct {
 	sync   func(*os.File) error // (*os.File).Sync, or a faulty one in a test
 	// failed is told when the disk did not take another node's snapshot. Raft would have it sent again and again.
 	failed func(error)
+	// backingUp is true while a backup holds links to a snapshot's files.
+	backingUp atomic.Bool
 
 	mu       sync.Mutex
 	kept     []manifest // newest first

@@ -185,7 +185,46 @@ func sumOfSums(files []file) uint32 {
 // readStream writes the files of a stream into dir, each made durable by sync, and lists them. dir must be empty. On
 // an error dir is left as it is, for the caller to remove.
 func readStream(from io.Reader, dir string, sync func(*os.File) error) ([]file, error) {
-	r := &frameReader{from: bufio.NewReaderSize(from, 256<<10), sync: sync}
+	if err := os.Mkdir(filepath.Join(dir, pebbleName), 0o700); err != nil {
+		return nil, fmt.Errorf("%w: %w", errReceive, err)
+	}
+	return readFrames(bufio.NewReaderSize(from, 256<<10), func(f file) (target, error) { return newTargetFile(dir, f, sync) })
+}
+
+// target takes one file's content. keep is called when the checksum fits, and Close in any case.
+type target interface {
+	io.Writer
+	keep() error
+	Close() error
+}
+
+type targetFile struct {
+	*os.File
+	sync func(*os.File) error
+}
+
+func newTargetFile(dir string, f file, sync func(*os.File) error) (target, error) {
+	// O_EXCL: a name that comes twice is refused.
+	out, err := os.OpenFile(filepath.Join(dir, filepath.FromSlash(f.Name)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%w: %s comes twice", errStream, f.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errReceive, err)
+	}
+	return &targetFile{out, sync}, nil
+}
+
+func (t *targetFile) keep() error {
+	if err := t.sync(t.File); err != nil {
+		return fmt.Errorf("%w: %w", errReceive, err)
+	}
+	return nil
+}
+
+// readFrames reads a stream to its end, gives each file to the target that create makes, and lists the files.
+func readFrames(from *bufio.Reader, create func(file) (target, error)) ([]file, error) {
+	r := &frameReader{from: from, create: create}
 	head := make([]byte, len(streamMagic)+6)
 	if err := r.full(head); err != nil {
 		return nil, err
@@ -200,12 +239,9 @@ func readStream(from io.Reader, dir string, sync func(*os.File) error) ([]file, 
 	if count == 0 || count > SnapshotFilesMax {
 		return nil, fmt.Errorf("%w: it names %d files, the limit is %d", errStream, count, SnapshotFilesMax)
 	}
-	if err := os.Mkdir(filepath.Join(dir, pebbleName), 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", errReceive, err)
-	}
 	var files []file
 	for range count {
-		f, err := r.file(dir, len(files) == 0)
+		f, err := r.file(len(files) == 0)
 		if err != nil {
 			return nil, err
 		}
@@ -216,10 +252,10 @@ func readStream(from io.Reader, dir string, sync func(*os.File) error) ([]file, 
 
 // frameReader reads frames, and sums what it reads.
 type frameReader struct {
-	from  *bufio.Reader
-	sum   hash.Hash32
-	sync  func(*os.File) error
-	total int64
+	from   *bufio.Reader
+	sum    hash.Hash32
+	create func(file) (target, error)
+	total  int64
 }
 
 func (r *frameReader) full(p []byte) error {
@@ -229,7 +265,7 @@ func (r *frameReader) full(p []byte) error {
 	return nil
 }
 
-func (r *frameReader) file(dir string, first bool) (file, error) {
+func (r *frameReader) file(first bool) (file, error) {
 	var f file
 	r.sum = crc32.New(castagnoli)
 	head := make([]byte, 2, 2+255+8)
@@ -259,17 +295,13 @@ func (r *frameReader) file(dir string, first bool) (file, error) {
 	if r.total += f.Size; r.total > SnapshotStreamBytesMax {
 		return f, fmt.Errorf("%w: %d bytes with %s, the limit is %d", errStream, r.total, f.Name, int64(SnapshotStreamBytesMax))
 	}
-	return r.content(dir, f)
+	return r.content(f)
 }
 
-func (r *frameReader) content(dir string, f file) (file, error) {
-	// O_EXCL: a name that comes twice is refused.
-	out, err := os.OpenFile(filepath.Join(dir, filepath.FromSlash(f.Name)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return f, fmt.Errorf("%w: %s comes twice", errStream, f.Name)
-	}
+func (r *frameReader) content(f file) (file, error) {
+	out, err := r.create(f)
 	if err != nil {
-		return f, fmt.Errorf("%w: %w", errReceive, err)
+		return f, err
 	}
 	defer out.Close()
 	n, err := io.CopyN(io.MultiWriter(received{out}, r.sum), r.from, f.Size)
@@ -287,10 +319,7 @@ func (r *frameReader) content(dir string, f file) (file, error) {
 	if binary.BigEndian.Uint32(crc[:]) != f.CRC {
 		return f, fmt.Errorf("%w: the checksum of %s does not fit", errStream, f.Name)
 	}
-	if err := r.sync(out); err != nil {
-		return f, fmt.Errorf("%w: %w", errReceive, err)
-	}
-	return f, nil
+	return f, out.keep()
 }
 
 // received tells what this node's disk refuses from what the stream lacks.
