@@ -195,7 +195,13 @@ func (p *port) importLines(w http.ResponseWriter, r *http.Request, parse func([]
 	if out.Failed > 0 {
 		status = http.StatusUnprocessableEntity
 	}
-	p.Logger.Info("ops: import", "path", r.URL.Path, "imported", out.Imported, "failed", out.Failed)
+	outcome := "done"
+	if dry {
+		outcome = "dry-run"
+	} else if out.Failed > 0 {
+		outcome = "failed"
+	}
+	p.audit(r, "import", outcome, "path", r.URL.Path, "imported", out.Imported, "failed", out.Failed)
 	answer(w, status, out)
 }
 

@@ -57,79 +57,157 @@ type Credentials interface {
 	TOTP(id journal.CustomerID, seed []byte) []byte
 }
 
-// Check is one line of /readyz: a name and, when it is not well, what to do.
-type Check struct {
-	Name string
-	Ask  func() error
-}
-
 // Config of the port.
 type Config struct {
 	Bank        Bank
 	Credentials Credentials
 	Gatherer    prometheus.Gatherer
-	Token       string // at least 32 characters
-	Checks      []Check
-	Cluster     Cluster // nil: a node alone
-	Version     string  // of the program, as `netbank version` prints it
-	BankName    string
-	Logger      *slog.Logger
+	Registerer  prometheus.Registerer // of the port's own metrics; nil: none
+	// Token is what verbs are asked for: at least 32 characters, or empty on a Server with ServerTLS, where the client's certificate is
+	// enough then.
+	Token string
+	// ClientCertificates says that the Server has ServerTLS.
+	ClientCertificates bool
+	Checks             []Check
+	Cluster            Cluster // nil: a node alone
+	Version            string  // of the program, as `netbank version` prints it
+	BankName           string
+	Logger             *slog.Logger
 	// Extra handlers by pattern, such as the demo phone of netbank-lab; a hint on the page leads to each.
 	Extra map[string]http.Handler
 }
 
 type port struct {
 	Config
-	token [32]byte
+	token    [32]byte
+	checkers []*checker
+	statuses glance[Status]
+	nodes    glance[nodesAnswer]
+	opened   time.Time
+	changing chan struct{} // holds one: changes of the cluster are made one after the other
+	metrics  *metrics
+}
+
+// route is a call of the port.
+type route struct {
+	pattern string
+	handle  http.HandlerFunc
+	verb    bool // asks who calls
+	long    bool // may take as long as ReadTimeout, and answers as long as somebody reads
+}
+
+// routes are all calls of the port, but for Config.Extra. docs/operator-api.yaml describes them; a test compares.
+func (p *port) routes() []route {
+	return []route{
+		{pattern: "GET /livez", handle: live},
+		{pattern: "GET /readyz", handle: p.ready},
+		{pattern: "GET /metrics", handle: p.scrape()},
+		{pattern: "GET /{$}", handle: p.page},
+		{pattern: "GET /cluster", handle: p.clusterPage},
+		{pattern: "GET /style.css", handle: p.style},
+		{pattern: "GET /api/v1/status", handle: p.status, verb: true},
+		{pattern: "GET /api/v1/cluster", handle: p.cluster, verb: true},
+		{pattern: "POST /api/v1/cluster/tokens", handle: p.newToken, verb: true},
+		{pattern: "POST /api/v1/cluster/nodes/{node}/remove", handle: p.removeNode, verb: true},
+		{pattern: "POST /api/v1/cluster/nodes/{node}/promote", handle: p.promoteNode, verb: true},
+		{pattern: "POST /api/v1/cluster/lead", handle: p.lead, verb: true},
+		{pattern: "GET /api/v1/payments", handle: p.payments, verb: true, long: true},
+		{pattern: "POST /api/v1/partners", handle: p.importPartners, verb: true, long: true},
+		{pattern: "POST /api/v1/customers", handle: p.importCustomers, verb: true, long: true},
+		{pattern: "POST /api/v1/customers/{name}/unlock", handle: p.unlock, verb: true},
+	}
 }
 
 // New makes the handler of the port.
 func New(c Config) (http.Handler, error) {
-	if len(c.Token) < 32 {
-		return nil, fmt.Errorf("ops: the operator's token has %d characters; it must have at least 32", len(c.Token))
+	switch {
+	case c.Token == "" && !c.ClientCertificates:
+		return nil, errors.New("ops: the port needs an operator's token, or client certificates")
+	case c.Token != "" && len(c.Token) < tokenMin:
+		return nil, fmt.Errorf("ops: the operator's token has %d characters; it must have at least %d", len(c.Token), tokenMin)
 	}
-	p := &port{Config: c, token: sha256.Sum256([]byte(c.Token))}
+	p := &port{Config: c, token: sha256.Sum256([]byte(c.Token)), opened: time.Now(), changing: make(chan struct{}, 1)}
+	for _, check := range c.Checks {
+		p.checkers = append(p.checkers, &checker{Check: check})
+	}
+	var err error
+	if p.metrics, err = newMetrics(c.Registerer); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", p.live)
-	mux.HandleFunc("GET /readyz", p.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: ScrapesMax, Timeout: 5 * time.Second}))
-	mux.HandleFunc("GET /{$}", p.page)
-	mux.HandleFunc("GET /style.css", p.style)
-	mux.HandleFunc("GET /api/v1/status", p.authenticated(p.status))
-	mux.HandleFunc("GET /api/v1/payments", p.authenticated(p.payments))
-	mux.HandleFunc("POST /api/v1/partners", p.authenticated(p.importPartners))
-	mux.HandleFunc("POST /api/v1/customers", p.authenticated(p.importCustomers))
-	mux.HandleFunc("POST /api/v1/customers/{name}/unlock", p.authenticated(p.unlock))
+	for _, r := range p.routes() {
+		handle := r.handle
+		if r.verb {
+			handle = p.authenticated(handle)
+		}
+		if !r.long {
+			handle = soon(handle)
+		}
+		mux.HandleFunc(r.pattern, handle)
+	}
 	for pattern, handler := range c.Extra {
 		mux.Handle(pattern, handler)
 	}
 	return harden(mux), nil
 }
 
-// Starting is the port before the bank is open: alive, and not ready.
-func Starting() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", new(port).live)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "1")
-		fail(w, http.StatusServiceUnavailable, "starting", "the node is reading its journal; customers should not be sent here yet")
-	})
-	return harden(mux)
+// tokenMin is how many characters a token must have.
+const tokenMin = 32
+
+func (p *port) scrape() http.HandlerFunc {
+	return promhttp.HandlerFor(p.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: ScrapesMax, Timeout: 5 * time.Second}).ServeHTTP
 }
 
-// harden sets the headers that every answer bears. The port listens on loopback, so a request that names another host comes from a page
-// that had its own name point here (DNS rebinding).
+// soon bounds a call that has no reason to take long.
+func soon(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		limit := time.Now().Add(AnswerTimeout)
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(limit)
+		_ = control.SetWriteDeadline(limit)
+		next(w, r)
+		// The next request on this connection may be a long one.
+		_ = control.SetWriteDeadline(time.Now().Add(StreamTimeout))
+	}
+}
+
+// patient is the writer of a long answer: its reader may take as long as it likes, as long as it takes some.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func patiently(w http.ResponseWriter) patient {
+	return patient{w, http.NewResponseController(w)}
+}
+
+func (p patient) Write(text []byte) (int, error) {
+	_ = p.control.SetWriteDeadline(time.Now().Add(StreamTimeout))
+	return p.ResponseWriter.Write(text)
+}
+
+// harden sets the headers that every answer bears, and refuses what a hostile page would send. A port without TLS listens on loopback, so
+// a request that names another host comes from a page that had its own name point here (DNS rebinding).
 func harden(next http.Handler) http.Handler {
+	own := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopback(r.Host) {
-			fail(w, http.StatusForbidden, "forbidden", "this port answers to localhost and loopback addresses only")
-			return
-		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
+		if r.TLS == nil && !loopback(r.Host) {
+			fail(w, problem{
+				Status: http.StatusForbidden, Code: "forbidden", Detail: "this port answers to localhost and loopback addresses only",
+				Remedy: "use such an address, through an SSH tunnel if need be",
+			})
+			return
+		}
+		// A browser would show the operator's certificate for any page.
+		if err := own.Check(r); err != nil {
+			fail(w, problem{Status: http.StatusForbidden, Code: "forbidden", Detail: "this call comes from a page of another site", Remedy: "use netbank's command line"})
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -143,30 +221,60 @@ func loopback(hostPort string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// authenticated lets in who bears the token. Where there is none, the certificate that the connection was made with is enough.
 func (p *port) authenticated(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		sum := sha256.Sum256([]byte(given))
-		if !ok || subtle.ConstantTimeCompare(sum[:], p.token[:]) != 1 {
+		if !p.known(r) {
+			p.metrics.strangers.Inc()
 			w.Header().Set("WWW-Authenticate", `Bearer realm="netbank operator"`)
-			fail(w, http.StatusUnauthorized, "unauthorized", "this call needs the operator's token: send it as \"Authorization: Bearer …\"; the file's path is in the start-up lines")
+			fail(w, problem{
+				Status: http.StatusUnauthorized, Code: "unauthorized", Detail: "this call needs the operator's token",
+				Remedy: `send it as "Authorization: Bearer …"; it stands in the node's --operator-token-file`,
+			})
 			return
 		}
 		next(w, r)
 	}
 }
 
-// problem is an error of this port, in the form of RFC 9457.
-type problem struct {
-	Status int    `json:"status"`
-	Code   string `json:"code"`
-	Detail string `json:"detail"`
+func (p *port) known(r *http.Request) bool {
+	if p.Token == "" {
+		return r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+	}
+	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	sum := sha256.Sum256([]byte(given))
+	return subtle.ConstantTimeCompare(sum[:], p.token[:]) == 1 && ok
 }
 
-func fail(w http.ResponseWriter, status int, code, detail string) {
+// caller names who calls, for the audit.
+func caller(r *http.Request) string {
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		return fmt.Sprintf("certificate %.64q", r.TLS.PeerCertificates[0].Subject.CommonName)
+	}
+	return "token"
+}
+
+// audit logs that an operator has begun or ended something. No attribute may be a secret.
+func (p *port) audit(r *http.Request, verb, outcome string, attributes ...any) {
+	p.metrics.verbs.WithLabelValues(verb, outcome).Inc()
+	all := append([]any{"verb", verb, "outcome", outcome, "who", caller(r), "from", r.RemoteAddr}, attributes...)
+	p.Logger.Info("ops: audit", all...)
+}
+
+// problem is an error of this port, in the form of RFC 9457.
+type problem struct {
+	Status   int    `json:"status"`
+	Code     string `json:"code"`
+	Detail   string `json:"detail"`
+	Remedy   string `json:"remedy,omitempty"`
+	Leader   uint32 `json:"leader,omitempty"`   // the node that can do it
+	Operator string `json:"operator,omitempty"` // where that is
+}
+
+func fail(w http.ResponseWriter, p problem) {
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(problem{status, code, detail})
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -175,51 +283,31 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// live says that the process turns its wheels. It looks at nothing that can block.
-func (p *port) live(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(w, "ok")
-}
-
-// ready says whether customers should be sent here; with ?verbose, why not and what to do.
-func (p *port) ready(w http.ResponseWriter, r *http.Request) {
-	var lines strings.Builder
-	status := http.StatusOK
-	for _, c := range p.Checks {
-		if err := c.Ask(); err != nil {
-			status = http.StatusServiceUnavailable
-			fmt.Fprintf(&lines, "[-] %s: %v\n", c.Name, err)
-		} else {
-			fmt.Fprintf(&lines, "[+] %s\n", c.Name)
-		}
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	switch {
-	case r.URL.Query().Has("verbose"):
-		fmt.Fprint(w, lines.String())
-	case status == http.StatusOK:
-		fmt.Fprintln(w, "ok")
-	default:
-		fmt.Fprintln(w, "not ready; ask /readyz?verbose")
-	}
-}
-
 func (p *port) status(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, p.statusNow())
+	now, ok := p.statusNow()
+	if !ok {
+		fail(w, problem{
+			Status: http.StatusServiceUnavailable, Code: "silent", Detail: fmt.Sprintf("the node does not say within %v how it is", GlanceTimeout),
+			Remedy: "look at its disk and at its log; a node whose disk hangs ends by itself within 15 s",
+		})
+		return
+	}
+	answer(w, http.StatusOK, now)
 }
 
 func (p *port) unlock(w http.ResponseWriter, r *http.Request) {
 	customer, ok := p.Bank.Customer(r.PathValue("name"))
 	if !ok {
-		fail(w, http.StatusNotFound, "not-found", "no customer of that name")
+		fail(w, problem{Status: http.StatusNotFound, Code: "not-found", Detail: "no customer of that name", Remedy: "names are compared letter by letter"})
 		return
 	}
 	cmd := &journal.Command{Body: unlockOf(customer.ID)}
 	if _, err := p.Bank.Submit(cmd, time.Now().Add(5*time.Second)); err != nil {
-		fail(w, http.StatusServiceUnavailable, "unavailable", err.Error())
+		p.audit(r, "unlock", "failed", "customer", customer.ID, "error", err)
+		fail(w, problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: err.Error(), Remedy: "do it again; it takes effect once"})
 		return
 	}
-	p.Logger.Info("ops: a customer was unlocked", "customer", customer.ID)
+	p.audit(r, "unlock", "done", "customer", customer.ID)
 	answer(w, http.StatusOK, map[string]string{"result": "unlocked"})
 }
 

@@ -161,7 +161,7 @@ func TestReadinessNamesWhatIsNotWellAndWhatToDo(t *testing.T) {
 		t.Errorf("ready answered %d", w.Code)
 	}
 	well = false
-	if w := ask(h, "GET", "/readyz?verbose", "", ""); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "[-] core: the core cannot be reached; ask its operators") {
+	if w := ask(h, "GET", "/readyz?verbose", "", ""); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "[-]core failed: the core cannot be reached; ask its operators\nreadyz check failed\n") {
 		t.Errorf("not ready answered %d: %s", w.Code, w.Body)
 	}
 	if w := ask(h, "GET", "/livez", "", ""); w.Code != http.StatusOK {

@@ -29,7 +29,7 @@ type Payment struct {
 // payments streams the journal, line by line: neither the node nor its memory waits for a slow reader.
 func (p *port) payments(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := bufio.NewWriterSize(w, 64<<10)
+	out := bufio.NewWriterSize(patiently(w), 64<<10)
 	lines := json.NewEncoder(out)
 	p.Bank.Payments(func(q journal.Payment) bool {
 		return lines.Encode(&Payment{

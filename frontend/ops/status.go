@@ -1,14 +1,22 @@
 package ops
 
 import (
+	"strings"
 	"time"
 
+	"netbank/cluster"
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 )
 
 // Status is the answer of GET /api/v1/status, and what `netbank status` prints.
 type Status struct {
+	Ready         bool          `json:"ready"`   // customers may be sent here
+	Verdict       string        `json:"verdict"` // are payments getting through? in one sentence
+	Advice        []string      `json:"advice"`  // what to look at, and what to do
+	Checks        []Checked     `json:"checks"`
+	Version       string        `json:"version,omitempty"`
+	Cluster       *Members      `json:"cluster,omitempty"` // missing: the node does not say in time
 	Node          uint32        `json:"node"`
 	Role          string        `json:"role"` // leader, starting or follower
 	Term          uint64        `json:"term"`
@@ -49,8 +57,45 @@ type ClassStatus struct {
 	Refused string `json:"refused,omitempty"` // the reason a new offer would get
 }
 
-func (p *port) statusNow() Status {
-	s := p.Bank.Status()
+// statusNow asks the node how it is. ok is false when it does not say in time; what is known all the same is in the answer.
+func (p *port) statusNow() (now Status, ok bool) {
+	ready := p.readiness()
+	now, _, ok = p.statuses.ask(func() Status { return p.statusOf(p.Bank.Status()) })
+	now.Ready, now.Checks, now.Version = ready.Ready, ready.Checks, p.Version
+	if members, told := p.membersNow(ready); told {
+		now.Cluster = &members
+	}
+	now.judge()
+	return now, ok
+}
+
+// judge answers "are payments getting through?".
+func (s *Status) judge() {
+	s.Verdict, s.Advice = "Payments are getting through", []string{}
+	for _, c := range s.Checks {
+		if !c.OK {
+			s.Verdict = "Payments are not getting through"
+			s.Advice = append(s.Advice, c.Problem())
+		}
+	}
+	if len(s.Classes) > int(gate.Confirm) {
+		if refused := s.Classes[gate.Confirm].Refused; s.Ready && refused != "" {
+			s.Verdict = "New confirmations are being refused: " + refused
+			s.Advice = append(s.Advice, "The core takes no more than it takes now. More nodes would not help; ask the core's operators, or raise the limit if the core has room.")
+		}
+	}
+	if s.InDoubt > 0 {
+		s.Advice = append(s.Advice, "Payments in doubt are being resolved with the core by themselves; nothing is to be done as long as their number falls.")
+	}
+	if s.Disagreements > 0 {
+		s.Advice = append(s.Advice, "The core has contradicted a payment's final state. Compare the payments on the reconciliation list with the core's books.")
+	}
+}
+
+// Well says whether nothing stands in the way of payments.
+func (s *Status) Well() bool { return strings.HasPrefix(s.Verdict, "Payments are getting") }
+
+func (p *port) statusOf(s cluster.Status) Status {
 	out := Status{
 		Node: uint32(s.Node), Role: s.Role, Term: s.Replica.Term, Applied: s.Replica.AppliedIndex, Stamp: time.UnixMilli(int64(s.Stamp)).UTC(),
 		Seats: s.Gate.Taken, Limit: s.Gate.Limit, Stalled: s.Gate.Stalled, Open: s.Counts.Open,

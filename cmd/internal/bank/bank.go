@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/net/netutil"
 
 	"netbank/cluster"
 	"netbank/cluster/gate"
@@ -54,7 +52,8 @@ type Bank struct {
 	hooks    *webhook.Dispatcher
 	signer   *signer
 	draining chan struct{}
-	port     *port
+	port     *ops.Server
+	open     atomic.Bool // the doors for customers and partners are open
 }
 
 // Run opens the bank, serves until ctx is done, and closes it in order. ready is called once, when every door is open.
@@ -71,8 +70,15 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 	}
 	defer doors.close()
 	defer b.close()
-	b.startOperator(doors.operator)
+	// The operator's port is up before the journal is, whose replay may take long, and answers in full before there is a leader.
+	b.port = ops.Serve(doors.operator, doors.operatorTLS, logger)
+	if err := b.port.Watch(b.registry); err != nil {
+		return err
+	}
 	if err := b.openJournal(); err != nil {
+		return err
+	}
+	if err := b.openOperator(); err != nil {
 		return err
 	}
 	if err := waitForLeader(ctx, b.node.Leading, func() uint64 { return b.node.Status().Replica.AppliedIndex }); err != nil {
@@ -92,6 +98,8 @@ type doors struct {
 	customer *edge.Listener
 	partner  *partner.Listener
 	operator net.Listener
+
+	operatorTLS *tls.Config // nil: plain HTTP
 }
 
 func (d *doors) close() {
@@ -107,6 +115,9 @@ func (b *Bank) listen() (*doors, error) {
 		return nil, &Error{Code: ExitUsage, Err: err}
 	}
 	var d doors
+	if d.operatorTLS, err = c.operatorTLS(); err != nil {
+		return nil, &Error{Code: ExitUsage, Err: err}
+	}
 	taken := func(flag string, err error) error {
 		return &Error{Code: ExitAddress, Err: fmt.Errorf("%w; choose another with %s", err, flag)}
 	}
@@ -126,19 +137,40 @@ func (b *Bank) listen() (*doors, error) {
 }
 
 func (c *Config) partnerTLS() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.PartnerCert, c.PartnerKey)
+	pair, pool, err := readTLS("partner", c.PartnerCert, c.PartnerKey, c.PartnerCA)
 	if err != nil {
-		return nil, fmt.Errorf("bank: --partner-cert and --partner-key: %w", err)
+		return nil, err
 	}
-	text, err := os.ReadFile(c.PartnerCA)
+	return partner.ServerTLS(pair, pool)
+}
+
+// operatorTLS is nil for a port that speaks plain HTTP.
+func (c *Config) operatorTLS() (*tls.Config, error) {
+	if c.OperatorCert == "" {
+		return nil, nil
+	}
+	pair, pool, err := readTLS("operator", c.OperatorCert, c.OperatorKey, c.OperatorCA)
 	if err != nil {
-		return nil, fmt.Errorf("bank: --partner-ca: %w", err)
+		return nil, err
+	}
+	return ops.ServerTLS(pair, pool)
+}
+
+// readTLS reads the files of a door's flags: its certificate and key, and who signs those of its callers.
+func readTLS(door, cert, key, ca string) (tls.Certificate, *x509.CertPool, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return pair, nil, fmt.Errorf("bank: --%s-cert and --%s-key: %w", door, door, err)
+	}
+	text, err := os.ReadFile(ca)
+	if err != nil {
+		return pair, nil, fmt.Errorf("bank: --%s-ca: %w", door, err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("bank: --partner-ca: %s holds no certificate in PEM form", c.PartnerCA)
+		return pair, nil, fmt.Errorf("bank: --%s-ca: %s holds no certificate in PEM form", door, ca)
 	}
-	return partner.ServerTLS(pair, pool)
+	return pair, pool, nil
 }
 
 func (c *Config) corePin() (*x509.Certificate, error) {
@@ -235,8 +267,7 @@ func waitForLeader(ctx context.Context, leading func() bool, applied func() uint
 func (b *Bank) openSessions() (err error) {
 	lab := b.config.Lab
 	c := session.Config{Directory: b.node, Opener: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry}
-	if b.config.Deriving != nil {
-		b.hashing = derive.New(b.config.Deriving, b.logger)
+	if b.hashing != nil {
 		c.Deriver = b.hashing
 	}
 	b.sessions, err = session.New(c)
@@ -244,7 +275,9 @@ func (b *Bank) openSessions() (err error) {
 }
 
 func (b *Bank) close() {
-	b.port.Close()
+	if b.port != nil {
+		b.port.Close()
+	}
 	if b.api != nil {
 		b.api.Close()
 	}
@@ -270,20 +303,26 @@ func (b *Bank) checks() []ops.Check {
 		{Name: "serving", Ask: func() error {
 			select {
 			case <-b.draining:
-				return errors.New("the node is being stopped")
+				return &ops.Fault{What: "the node is being stopped", Remedy: "customers are served elsewhere; start it again when it is to come back"}
 			default:
-				return nil
 			}
+			if !b.open.Load() {
+				return &ops.Fault{What: "the doors for customers and partners are not open yet", Remedy: "wait; they open once there is a leader"}
+			}
+			return nil
 		}},
 		{Name: "leader", Ask: func() error {
 			if !b.node.Leading() {
-				return errors.New("no leader takes payments; look at the disk and at the other coordinators")
+				return &ops.Fault{What: "no leader takes payments", Remedy: "look at the disk, the clock and the log, and at the other coordinators"}
 			}
 			return nil
 		}},
 		{Name: "core", Ask: func() error {
 			if s := b.node.Status(); !s.Core.Reachable {
-				return fmt.Errorf("the core at %s cannot be reached since %s: %s", b.config.CoreAddr, s.Core.Since.UTC().Format(time.RFC3339), s.Core.LastError)
+				return &ops.Fault{
+					What:   fmt.Sprintf("the core at %s cannot be reached since %s: %s", b.config.CoreAddr, s.Core.Since.UTC().Format(time.RFC3339), s.Core.LastError),
+					Remedy: "ask the core's operators, and look at the network; it is tried again all the time",
+				}
 			}
 			return nil
 		}},
@@ -296,47 +335,36 @@ func (b *Bank) checks() []ops.Check {
 	}
 }
 
-// port is the operator's port. It is up before the journal is, whose replay may take long: a supervisor that asks /livez must not
-// take a bank that is starting for a dead one.
-type port struct {
-	*http.Server
-	handler atomic.Pointer[http.Handler]
-	served  chan error
-}
-
-func (b *Bank) startOperator(l net.Listener) {
-	p := &port{served: make(chan error, 1)}
-	starting := ops.Starting()
-	p.handler.Store(&starting)
-	p.Server = &http.Server{
-		Handler:        http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }),
-		MaxHeaderBytes: ops.HeaderBytesMax, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: ops.ReadTimeout, IdleTimeout: 30 * time.Second,
-		ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelWarn),
-	}
-	go func() { p.served <- p.Serve(netutil.LimitListener(l, ops.ConnectionsMax)) }()
-	b.port = p
-}
-
-// operator makes the operator's port as it is once the bank is open.
-func (b *Bank) operator() (http.Handler, error) {
+// openOperator lets the operator's port answer in full.
+func (b *Bank) openOperator() error {
 	c := &b.config
-	if err := EnsureToken(c.OperatorTokenFile); err != nil {
-		return nil, err
-	}
-	token, err := ReadToken(c.OperatorTokenFile)
-	if err != nil {
-		return nil, &Error{Code: ExitUsage, Err: err}
+	var token string
+	if c.OperatorTokenFile != "" {
+		err := EnsureToken(c.OperatorTokenFile)
+		if err != nil {
+			return err
+		}
+		if token, err = ReadToken(c.OperatorTokenFile); err != nil {
+			return &Error{Code: ExitUsage, Err: err}
+		}
 	}
 	params := c.Lab.Params
 	if params == (session.Params{}) {
 		params = session.Standard
 	}
 	var deriver session.Deriver
-	if b.hashing != nil {
+	if c.Deriving != nil {
+		b.hashing = derive.New(c.Deriving, b.logger)
 		deriver = b.hashing
 	}
-	return ops.New(ops.Config{
-		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Token: token,
-		Checks: b.checks(), BankName: c.BankName, Logger: b.logger, Extra: c.Lab.Operator,
+	handler, err := ops.New(ops.Config{
+		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
+		Token: token, ClientCertificates: c.OperatorCert != "", Checks: b.checks(), Version: c.Version, BankName: c.BankName, Logger: b.logger,
+		Extra: c.Lab.Operator,
 	})
+	if err != nil {
+		return err
+	}
+	b.port.Handle(handler)
+	return nil
 }

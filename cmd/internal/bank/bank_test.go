@@ -22,13 +22,18 @@ import (
 func TestUnsafeConfigurationsAreRefusedBeforeAnythingIsOpened(t *testing.T) {
 	refuse := func(c Config, code int, want string) {
 		t.Helper()
+		if c.OperatorTokenFile == "" && want != "--operator-token-file" {
+			c.OperatorTokenFile = filepath.Join(t.TempDir(), "token")
+		}
 		err := Run(context.Background(), c, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
 		var e *Error
 		if !errors.As(err, &e) || e.Code != code || !strings.Contains(err.Error(), want) {
 			t.Errorf("Run = %v, want code %d and %q", err, code, want)
 		}
 	}
-	refuse(Config{OperatorAddr: "0.0.0.0:9090", CoreSeats: 64}, ExitUsage, "loopback only")
+	refuse(Config{OperatorAddr: "0.0.0.0:9090", CoreSeats: 64}, ExitUsage, "loopback only; give --operator-cert")
+	refuse(Config{OperatorAddr: "0.0.0.0:9090", OperatorCert: "a", OperatorKey: "b", CoreSeats: 64}, ExitUsage, "give all three")
+	refuse(Config{OperatorAddr: "127.0.0.1:9090", CoreSeats: 64}, ExitUsage, "--operator-token-file")
 	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 64, CustomerURL: "http://pay.bank.example"}, ExitUsage, "https")
 	refuse(Config{OperatorAddr: "9090", CoreSeats: 64}, ExitUsage, "host:port")
 	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 0}, ExitUsage, "1 to 4096")

@@ -42,8 +42,11 @@ type Config struct {
 	PartnerKey  string `help:"Its private key, a PEM file." required:"" type:"path"`
 	PartnerCA   string `name:"partner-ca" help:"Who signs partners' certificates, a PEM file." required:"" type:"path"`
 
-	OperatorAddr      string `help:"Where the operator's port listens: loopback only." default:"127.0.0.1:9090"`
-	OperatorTokenFile string `help:"The operator's token; made if missing, readable by its owner only." required:"" type:"path"`
+	OperatorAddr      string `help:"Where the operator's port listens: on loopback with plain HTTP, or anywhere with --operator-cert." default:"127.0.0.1:9090"`
+	OperatorTokenFile string `help:"The operator's token; made if missing, readable by its owner only. Not needed with --operator-cert." type:"path"`
+	OperatorCert      string `help:"The operator port's certificate, a PEM file: it speaks TLS 1.3 then, and asks for client certificates." type:"path"`
+	OperatorKey       string `help:"Its private key, a PEM file." type:"path"`
+	OperatorCA        string `name:"operator-ca" help:"Who signs operators' certificates, a PEM file. Whoever has such a certificate may do everything, unless a token is asked for too." type:"path"`
 
 	CoreAddr      string        `help:"The core banking system: host:port of its ISO 8583 wire." default:"127.0.0.1:8583"`
 	CorePin       string        `help:"The core's certificate, a PEM file; without it the link is plain TCP, on loopback only." type:"path"`
@@ -59,6 +62,8 @@ type Config struct {
 	// Deriving makes the command that runs the program's Derive; nil: passwords are hashed in the bank's own process, and whatever else
 	// it does waits for them.
 	Deriving func() *exec.Cmd `kong:"-"`
+	// Version is the program's, for the operator.
+	Version string `kong:"-"`
 	// Lab is what only netbank-lab may ask for.
 	Lab Lab `kong:"-"`
 }
@@ -100,18 +105,37 @@ func usage(format string, args ...any) error {
 
 // check refuses what would be unsafe, before anything is opened.
 func (c *Config) check() error {
-	host, _, err := net.SplitHostPort(c.OperatorAddr)
-	if err != nil {
-		return usage("--operator-addr is %q; write host:port", c.OperatorAddr)
-	}
-	if !onLoopback(host) {
-		return usage("--operator-addr is %s: the operator's port speaks plain HTTP and listens on loopback only; reach it through an SSH tunnel", c.OperatorAddr)
+	if err := c.checkOperator(); err != nil {
+		return err
 	}
 	if u, err := url.Parse(c.CustomerURL); err == nil && u.Scheme == "http" && !onLoopback(u.Hostname()) {
 		return usage("--customer-url is %s: off loopback customers are reached over https, or their cookies travel in clear; end TLS in front, and name that address", c.CustomerURL)
 	}
 	if c.CoreSeats < 1 || c.CoreSeats > 4096 {
 		return usage("--core-seats is %d; it may be 1 to 4096", c.CoreSeats)
+	}
+	return nil
+}
+
+// checkOperator sees to it that nobody reaches the operator's port unasked.
+func (c *Config) checkOperator() error {
+	host, _, err := net.SplitHostPort(c.OperatorAddr)
+	if err != nil {
+		return usage("--operator-addr is %q; write host:port", c.OperatorAddr)
+	}
+	given := 0
+	for _, file := range []string{c.OperatorCert, c.OperatorKey, c.OperatorCA} {
+		if file != "" {
+			given++
+		}
+	}
+	switch {
+	case given != 0 && given != 3:
+		return usage("--operator-cert, --operator-key and --operator-ca belong together; give all three, or none for plain HTTP on loopback")
+	case given == 0 && !onLoopback(host):
+		return usage("--operator-addr is %s: without --operator-cert the operator's port speaks plain HTTP, and listens on loopback only; give --operator-cert, --operator-key and --operator-ca, or reach it through an SSH tunnel", c.OperatorAddr)
+	case given == 0 && c.OperatorTokenFile == "":
+		return usage("--operator-token-file is missing: without --operator-cert the operator is known by a token; name a file, and one is made")
 	}
 	return nil
 }

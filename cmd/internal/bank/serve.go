@@ -29,10 +29,6 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	if err := b.openPartner(); err != nil {
 		return err
 	}
-	operator, err := b.operator()
-	if err != nil {
-		return err
-	}
 	for name, l := range map[string]*edge.Listener{"customer": d.customer, "partner": d.partner.Listener} {
 		m, err := edge.NewMetrics(b.registry, name)
 		if err != nil {
@@ -50,11 +46,11 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	group.Go(func() error {
 		return edge.Serve(ctx, b.api.Server(edge.Limits{}), d.partner, drain)
 	})
-	b.port.handler.Store(&operator)
 	group.Go(func() error { return b.watchOperator(ctx) })
 	group.Go(func() error { b.rotateKeys(ctx); return nil })
 	group.Go(func() error { b.hooks.Run(ctx); return nil })
 	group.Go(func() error { boundMemory(ctx); return nil })
+	b.open.Store(true)
 	ready()
 	return group.Wait()
 }
@@ -78,16 +74,14 @@ func (b *Bank) openPartner() (err error) {
 // watchOperator keeps the operator's port up until the other doors are closed.
 func (b *Bank) watchOperator(ctx context.Context) error {
 	select {
-	case err := <-b.port.served:
+	case err := <-b.port.Served():
 		return err
 	case <-ctx.Done():
 	}
 	close(b.draining)
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 	defer cancel()
-	if err := b.port.Shutdown(limit); err != nil {
-		b.port.Close()
-	}
+	b.port.Shutdown(limit)
 	return nil
 }
 

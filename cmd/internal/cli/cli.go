@@ -68,6 +68,7 @@ func RunBank(c bank.Config, logger *slog.Logger) error {
 		cmd.Stderr = os.Stderr
 		return cmd
 	}
+	c.Version = Version()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err = bank.Run(ctx, c, logger, func() {

@@ -38,7 +38,7 @@ func TestRule7_AWrongClockStopsGrantsUntilItIsRightOrAccepted(t *testing.T) {
 	stopped := func(where string) {
 		t.Helper()
 		r.await("the clock to be noticed", func() bool { return !r.answers(ready) }, r.bank)
-		if text := why(); !strings.Contains(text, "[-] clock") || !strings.Contains(text, where) || !strings.Contains(text, "set the clock right") {
+		if text := why(); !strings.Contains(text, "[-]clock failed") || !strings.Contains(text, where) || !strings.Contains(text, "set the clock right") {
 			t.Errorf("a clock that is %s is told as:\n%s", where, text)
 		}
 	}
@@ -53,7 +53,7 @@ func TestRule7_AWrongClockStopsGrantsUntilItIsRightOrAccepted(t *testing.T) {
 	r.bank.kill()
 	r.bank = r.launchBank()
 	r.await("the bank to live", func() bool { return r.answers(r.demo.Operator.URL + "/livez") }, r.bank)
-	r.await("the clock to be noticed at the start", func() bool { return strings.Contains(why(), "[-] clock") }, r.bank)
+	r.await("the clock to be noticed at the start", func() bool { return strings.Contains(why(), "[-]clock failed") }, r.bank)
 	r.bank.kill()
 	r.bankArgs = append(r.bankArgs, "--accept-clock")
 	r.startBank()

@@ -1,0 +1,129 @@
+package ops
+
+import (
+	"fmt"
+	"time"
+)
+
+// refusal is a change that cannot be made, and why.
+type refusal struct {
+	err    error // ErrUnknownNode or ErrNotAllowed
+	text   string
+	remedy string
+}
+
+func (r *refusal) Error() string { return r.text + "; " + r.remedy }
+func (r *refusal) Unwrap() error { return r.err }
+
+func (m *Members) find(node uint32) (Node, error) {
+	for _, n := range m.Nodes {
+		if n.Node == node {
+			return n, nil
+		}
+	}
+	return Node{}, &refusal{ErrUnknownNode, fmt.Sprintf("the cluster has no node %d", node), "`netbank cluster status` lists the nodes"}
+}
+
+// leading says whether the node that was asked leads, and so knows enough to foresee a change.
+func (m *Members) leading() bool { return m.Leader != 0 && m.Leader == m.Self }
+
+// elsewhere is what a dry run says first when another node would have to be asked.
+func (m *Members) elsewhere() []string {
+	switch {
+	case m.leading():
+		return nil
+	case m.Leader == 0:
+		return []string{"No leader is known: nothing can be changed until there is one."}
+	}
+	return []string{fmt.Sprintf("Node %d leads, and this one knows only part of what it does.", m.Leader)}
+}
+
+// previewRemove says what removing a node does, or why it is refused.
+func (m *Members) previewRemove(node uint32, force bool) ([]string, error) {
+	n, err := m.find(node)
+	if err != nil {
+		return nil, err
+	}
+	if n.Leader && n.Self {
+		return nil, &refusal{ErrNotAllowed, fmt.Sprintf("node %d leads, and cannot remove itself", node), "hand over first with `netbank cluster lead`, and ask the next leader"}
+	}
+	effect := append(m.elsewhere(), fmt.Sprintf("Node %d (%s at %s) leaves for good: its certificate is refused from then on, and its number is not given again.", node, n.Role, n.Address))
+	if !n.Voter {
+		return append(effect, "It has no vote, so the journal does not notice. Payments that it has sent to the core are resolved by inquiry."), nil
+	}
+	left, majority, up := m.Voters-1, (m.Voters-1)/2+1, m.VotersUp
+	if n.State == NodeUp {
+		up--
+	}
+	effect = append(effect, fmt.Sprintf("%d coordinators with a vote are left, and a majority is %d.", left, majority))
+	if !m.leading() {
+		return effect, nil
+	}
+	effect = append(effect, fmt.Sprintf("%d of them answer.", up))
+	if up < majority {
+		if !force {
+			return nil, &refusal{
+				ErrNotAllowed, fmt.Sprintf("without node %d, %d of %d coordinators answer, and %d are needed: payments would stop", node, up, left, majority),
+				"let another coordinator join first, or start one that is down; --force removes it all the same",
+			}
+		}
+		effect = append(effect, "Payments stop until enough of them answer: that is forced.")
+	}
+	return effect, nil
+}
+
+// previewPromote says what promoting a node does, or why it is refused.
+func (m *Members) previewPromote(node uint32) ([]string, error) {
+	n, err := m.find(node)
+	switch {
+	case err != nil:
+		return nil, err
+	case n.Role == RoleWorker:
+		return nil, &refusal{ErrNotAllowed, fmt.Sprintf("node %d is a worker, which has no journal and can have no vote", node), "let a coordinator join: `netbank cluster token --role coordinator`"}
+	case n.Voter:
+		return append(m.elsewhere(), fmt.Sprintf("Node %d has a vote already: nothing changes.", node)), nil
+	}
+	effect := append(m.elsewhere(), fmt.Sprintf("Node %d gets a vote once its journal has caught up.", node))
+	return append(effect, fmt.Sprintf("Then %d coordinators have a vote, and a majority is %d.", m.Voters+1, (m.Voters+1)/2+1)), nil
+}
+
+// previewLead says what handing over the leadership does, or why it is refused.
+func (m *Members) previewLead(to uint32) ([]string, error) {
+	who := "the coordinator whose journal is nearest to the leader's"
+	if to != 0 {
+		n, err := m.find(to)
+		switch {
+		case err != nil:
+			return nil, err
+		case !n.Voter:
+			return nil, &refusal{ErrNotAllowed, fmt.Sprintf("node %d has no vote, and cannot lead", to), "choose a coordinator with a vote; `netbank cluster status` lists them"}
+		case n.Leader:
+			return append(m.elsewhere(), fmt.Sprintf("Node %d leads already: nothing changes.", to)), nil
+		case n.State == NodeDown:
+			return nil, &refusal{ErrNotAllowed, fmt.Sprintf("node %d does not answer, and cannot take over", to), "choose one that is up, or 0 for the best"}
+		}
+		who = fmt.Sprintf("node %d", to)
+	}
+	if m.Voters < 2 {
+		return nil, &refusal{ErrNotAllowed, "no other coordinator has a vote, so none can take over", "let others join first: `netbank cluster token --role coordinator`"}
+	}
+	from := "The leader"
+	if m.Leader != 0 {
+		from = fmt.Sprintf("Node %d", m.Leader)
+	}
+	return append(m.elsewhere(), fmt.Sprintf("%s hands the leadership to %s.", from, who),
+		"New payments wait until it has taken over, and then go on; none is lost, and customers see at most a short wait."), nil
+}
+
+// previewToken says what a token lets in.
+func (m *Members) previewToken(t TokenTerms, now time.Time) []string {
+	nodes := fmt.Sprintf("%d nodes", t.Uses)
+	if t.Uses == 1 {
+		nodes = "one node"
+	}
+	effect := append(m.elsewhere(), fmt.Sprintf("Whoever has the token can let %s join as %s until %s.", nodes, t.Role, stamp(now.Add(t.Lifetime))))
+	if t.Role == RoleCoordinator {
+		return append(effect, "A coordinator gets the whole journal, and a vote once it has caught up.")
+	}
+	return append(effect, "A worker gets the keys that open customers' sessions, and no journal.")
+}
