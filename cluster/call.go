@@ -17,15 +17,20 @@ const (
 	kindCommand   kind = iota // a place in the journal
 	kindAuthorise             // a seat, and with it a place in the journal
 	kindSeat                  // a seat without a place in the journal
+	kindApplied               // how far the leader has applied the journal
 )
 
 // The stages of a call. Its asker may leave while it waits, by turning waiting into withdrawn; the leader turns waiting into
 // offered before it does anything that can have an effect. Whoever comes second sees that, so "nothing was done" is
 // never a guess.
+//
+// A call that has been sent to another node's leader is abroad: there it has a stage of its own, and only that leader's word,
+// or a later leader's look into the journal, says whether anything was done for it.
 const (
 	waiting uint32 = iota
 	offered
 	withdrawn
+	abroad
 )
 
 // call is one wish on its way through the leader. Fields without a note are set before the call is pushed.
@@ -52,19 +57,39 @@ type call struct {
 	followers []*call
 	done      func(l *leader) // housekeeping: called when its fate is definite
 	instead   *call           // NotSent: committed because nobody knew what had become of this grant
+	of        *call           // an outcome: the granted call that it ends
+	went      bool            // granted, and its executor has been started here
+	over      bool            // its call to the core has ended
+	mute      bool            // over, but given up: it may go on inside the core
+	left      bool            // abroad, and its asker has gone
+	id        uint64          // names it to other nodes' leaders; 0: never sent to one
+	until     gate.Time       // a grant by another node's leader may be used before; 0: granted here
+	tell      *ending         // an outcome for another node's leader: of a seat that it counts
+	visit     *visit          // it came from another node
+	bound     uint64          // the only term in which it may be offered; 0: any
 
 	// The answer: written once, before answered is set.
 	answered atomic.Bool
 	failed   atomic.Bool
 	result   journal.Result
 	refusal  Refusal
+	applied  uint64 // of kindApplied
 	err      error
 	wake     chan struct{} // capacity 1; a token after answered, and when the payment has changed
 }
 
 // finish makes the answer visible and wakes the asker. An answer is given once; later ones are dropped.
 func (c *call) finish() {
+	if c.visit != nil {
+		c.visit.tell(c)
+		return
+	}
 	c.answered.Store(true)
+	c.ring()
+}
+
+// ring wakes the asker.
+func (c *call) ring() {
 	select {
 	case c.wake <- struct{}{}:
 	default:

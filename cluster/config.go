@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +13,7 @@ import (
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/replica"
+	"netbank/cluster/stream"
 )
 
 // Defaults of Config.
@@ -46,6 +49,21 @@ const (
 	// DoubtfulMax is the number of unresolved payments that the resolver keeps a schedule for; the others wait in the
 	// journal until there is room.
 	DoubtfulMax = 16384
+	// CallsAwayMax is the number of this node's calls that another node's leader may have at once; further ones wait here. Outcomes of
+	// payments are not counted: they are bounded by ExecutorsMax.
+	CallsAwayMax = 8192
+	// CallsAwayBytesMax is the size of their commands, beyond which further ones wait here.
+	CallsAwayBytesMax = 4 << 20
+	// GuestsMax is the number of nodes that a leader looks after at once. Others are turned away.
+	GuestsMax = 128
+	// GuestCallsMax is the number of calls of one node that a leader has at once. A node that sends more is disconnected.
+	GuestCallsMax = 2*CallsAwayMax + ExecutorsMax
+	// WithdrawWait is how long an asker whose time is over waits for the word whether its call could be taken back from another node's leader.
+	WithdrawWait = 500 * time.Millisecond
+	// CatchUpMax is how long a "not found" waits for this node to have applied what the leader has.
+	CatchUpMax = time.Second
+	// whyMax is the length of the reason that travels with a call that could not be sent.
+	whyMax = 200
 	// ClockDeviationMax is how far the wall clock may be from the journal's time before no more seats are granted.
 	ClockDeviationMax = 5 * time.Second
 )
@@ -83,6 +101,19 @@ type Config struct {
 	AdmissionOff bool
 	// Wall is the machine's clock; nil means time.Now. netbank-lab sets it wrong, to see what happens.
 	Wall func() time.Time
+	// ClusterID tells clusters apart; nodes of one cluster have the same. Empty where there is only one.
+	ClusterID string
+	// Role is what this node presents itself as to others; 0 means stream.Coordinator.
+	Role stream.Role
+	// Leader tells which node leads as far as is known here, and in which term; 0 if none is known. It must not block. nil: no
+	// other node ever leads.
+	Leader func() (journal.NodeID, uint64)
+	// Dial connects to a node's stream port, where its Serve hears. The connection is authenticated in both directions. It is
+	// needed with Leader.
+	Dial func(ctx context.Context, node journal.NodeID) (net.Conn, error)
+	// Members lists the nodes that may have calls in the core, this one included: once all of them have reported theirs, a new
+	// leader starts balances without waiting for the core limit. It must not block. nil: not known.
+	Members func() []journal.NodeID
 	// Registerer takes the metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Logger; nil means that nothing is logged.
@@ -97,6 +128,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SendBy == 0 {
 		c.SendBy = min(SendByDefault, c.CoreLimit)
+	}
+	if c.Role == 0 {
+		c.Role = stream.Coordinator
 	}
 	if c.CloseWait == 0 {
 		c.CloseWait = CloseWaitDefault
@@ -125,6 +159,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Core == nil:
 		return fmt.Errorf("cluster: Config.Core is nil; give the node a core banking system to call")
+	case c.Leader != nil && c.Dial == nil:
+		return fmt.Errorf("cluster: Config.Leader is set and Config.Dial is nil; say how to connect to the leader")
 	case c.Replica.Node == 0:
 		return fmt.Errorf("cluster: Config.Replica.Node is 0; nodes are numbered from 1")
 	case c.CoreLimit < time.Second || c.CoreLimit > time.Minute:
@@ -139,6 +175,10 @@ func (c Config) validate() error {
 	}
 	return nil
 }
+
+// driftShift bounds how much the monotonic clocks of two nodes may differ in speed: 2^-10, a thousand in a million; crystals stay
+// below fifty.
+const driftShift = 10
 
 // silence is how long after its grant a payment may still be inside the core, or on its way there.
 func (c Config) silence() time.Duration { return c.SendBy + c.CoreLimit }

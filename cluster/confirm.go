@@ -7,7 +7,6 @@ import (
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
-	"netbank/cluster/replica"
 )
 
 // Submit brings a command other than Authorise into the journal and returns what it did. A command without an id gets
@@ -32,7 +31,7 @@ func (n *Node) submit(cmd *journal.Command, wait time.Duration, urgent bool) (jo
 		kind: kindCommand, urgent: urgent, cmd: cmd, size: sizeInEntry(cmd), asked: now, deadline: now + wait,
 		wake: make(chan struct{}, 1),
 	}
-	if c.size > replica.EntryBytesMax-entryHead {
+	if c.size > entryRoom {
 		return journal.Result{}, fmt.Errorf("%w: it has %d bytes; make it smaller", ErrTooLarge, c.size)
 	}
 	if err := n.await(c, wait); err != nil {
@@ -57,7 +56,7 @@ func (n *Node) await(c *call, wait time.Duration) error {
 		return c.err
 	case <-timer.C:
 	}
-	if c.stage.CompareAndSwap(waiting, withdrawn) {
+	if n.withdraw(c) {
 		return n.notOffered()
 	}
 	if c.kind == kindSeat || c.stage.Load() == withdrawn {
@@ -71,13 +70,56 @@ func (n *Node) await(c *call, wait time.Duration) error {
 	return ErrUnknown
 }
 
+// withdraw takes a call back whose asker's time is over. It reports true if nothing was done for the call, and nothing
+// will be. A call that is abroad is asked for, since only the leader that has it knows; no word in time is no certainty.
+func (n *Node) withdraw(c *call) (certain bool) {
+	if c.stage.CompareAndSwap(waiting, withdrawn) {
+		return true
+	}
+	if c.stage.Load() != abroad {
+		return false
+	}
+	// A seat without an asker is not used: the leader has only to be told.
+	if (c.kind == kindSeat || c.kind == kindApplied) && c.stage.CompareAndSwap(abroad, withdrawn) {
+		n.inbox.push(event{do: func(l *leader) { l.leave(c) }}, true)
+		return true
+	}
+	n.inbox.push(event{do: func(l *leader) { l.leave(c) }}, true)
+	timer := time.NewTimer(WithdrawWait)
+	defer timer.Stop()
+	for {
+		// A recalled call may wait again; and the answer may come in this very moment.
+		if c.answered.Load() {
+			return false
+		}
+		switch c.stage.Load() {
+		case withdrawn:
+			return !c.answered.Load()
+		case offered:
+			return false
+		case waiting:
+			if c.stage.CompareAndSwap(waiting, withdrawn) {
+				return true
+			}
+		}
+		select {
+		case <-c.wake:
+		case <-timer.C:
+			return false
+		}
+	}
+}
+
 // notOffered says why a call never got anywhere.
 func (n *Node) notOffered() error {
-	if n.gateTerm.Load() == 0 {
+	if !n.led() {
 		return ErrNoLeader
 	}
 	return ErrOverloaded
 }
+
+// led reports whether a leader can be asked that may grant: this node itself, or one at the other end of the stream.
+func (n *Node) led() bool { return n.gateTerm.Load() != 0 || n.linkTerm.Load() != 0 }
 
 // Confirm authorises a payment, sends it to the core, and returns with the outcome, or at the end of the budget with the
 // payment as it stands. A payment that somebody has confirmed before is not authorised again: Confirm then waits for
@@ -104,16 +146,16 @@ func (n *Node) Confirm(x Confirmation) (Confirmed, error) {
 			n.watch.remove(w)
 		}
 	}()
-	p, ok := n.Payment(x.Payment)
+	p, ok := n.payment(x.Payment)
 	done, over := n.standing(&x, p, ok)
 	if over {
 		return done, nil
 	}
-	if p.State == journal.StateReceived {
+	if !ok || p.State == journal.StateReceived {
 		// The edge's level is not asked here: only the leader knows whether another confirmation of this payment is
 		// under way, and must not be contradicted by a refusal (rule 4).
 		n.authorise(c, &x)
-		if c.size > replica.EntryBytesMax-entryHead {
+		if c.size > entryRoom {
 			return Confirmed{}, fmt.Errorf("%w: it has %d bytes; shorten its texts", ErrTooLarge, c.size)
 		}
 		if err := n.inbox.enter(); err != nil {
@@ -132,6 +174,8 @@ func (n *Node) Confirm(x Confirmation) (Confirmed, error) {
 // outcome is still to come.
 func (n *Node) standing(x *Confirmation, p journal.Payment, ok bool) (done Confirmed, over bool) {
 	switch {
+	case !ok && !n.Leading():
+		return Confirmed{}, false // this copy of the journal may be behind: the leader knows
 	case !ok:
 		return Confirmed{Verdict: journal.NotFound}, true
 	case p.State == journal.StateReceived:
@@ -150,7 +194,7 @@ func (n *Node) attend(c *call, w *waiter, x *Confirmation, p journal.Payment, bu
 	timer := time.NewTimer(budget)
 	defer timer.Stop()
 	verdict := journal.Done
-	if p.State != journal.StateReceived {
+	if p.State > journal.StateReceived {
 		verdict = journal.Attached
 	}
 	for over := false; ; {
@@ -174,7 +218,11 @@ func (n *Node) attend(c *call, w *waiter, x *Confirmation, p journal.Payment, bu
 			switch r := &c.result; r.Verdict {
 			case journal.Done, journal.Repeated, journal.Attached:
 				verdict = journal.Attached
-				if now, ok := n.Payment(x.Payment); ok && now.State != journal.StateReceived {
+				now, _ := n.payment(x.Payment)
+				if r.Payment.Version > now.Version {
+					now = r.Payment // the leader is ahead of this copy
+				}
+				if now.State > journal.StateReceived {
 					if done, over := n.standing(x, now, true); over {
 						return done, false, nil
 					}
@@ -194,7 +242,7 @@ func (n *Node) attend(c *call, w *waiter, x *Confirmation, p journal.Payment, bu
 func (n *Node) outcome(w *waiter, x *Confirmation, verdict journal.Verdict) Confirmed {
 	p := w.payment
 	if p.State == journal.StateNone {
-		p, _ = n.Payment(w.id)
+		p, _ = n.payment(w.id)
 	}
 	if p.Granted == 0 || p.Customer != x.Customer {
 		verdict = journal.NotAllowed
@@ -204,11 +252,11 @@ func (n *Node) outcome(w *waiter, x *Confirmation, verdict journal.Verdict) Conf
 
 // overdue answers a confirmation whose budget is over. If the gate has not granted its seat, that is certain.
 func (n *Node) overdue(c *call, seen journal.Payment, verdict journal.Verdict) (Confirmed, error) {
-	if c.cmd != nil && c.stage.CompareAndSwap(waiting, withdrawn) {
-		if now, ok := n.Payment(c.payment); ok && now.State != journal.StateReceived {
+	if c.cmd != nil && n.withdraw(c) {
+		if now, ok := n.payment(c.payment); ok && now.State != journal.StateReceived {
 			return Confirmed{Verdict: journal.Attached, Payment: now}, nil // another confirmation was granted meanwhile
 		}
-		if n.gateTerm.Load() == 0 {
+		if !n.led() {
 			return Confirmed{Payment: seen}, ErrNoLeader
 		}
 		n.metrics.refused(c.class, gate.TooLate)
@@ -223,7 +271,7 @@ func (n *Node) overdue(c *call, seen journal.Payment, verdict journal.Verdict) (
 		}
 		return Confirmed{Refusal: &c.refusal, Payment: seen}, nil
 	}
-	p, ok := n.Payment(c.payment)
+	p, ok := n.payment(c.payment)
 	if !ok || p.State == journal.StateReceived {
 		return Confirmed{Payment: seen}, ErrUnknown
 	}
@@ -265,5 +313,5 @@ func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (
 	case <-timer.C:
 	case <-n.closing:
 	}
-	return n.Payment(id)
+	return n.payment(id)
 }

@@ -21,6 +21,9 @@
 //     decided in the journal before it is sent; until then nobody is told that a payment has failed.
 //   - What was answered is committed, and what is committed survives.
 //
+// Where another node leads, the same calls travel to it over a stream, and the "go" comes back over it: the executor is always the
+// process that was asked. DESIGN.md has a table of what may break, and what happens then.
+//
 // # Who does what
 //
 // One goroutine, the leader, owns the gate and packs entries: whatever waits goes into the next entry of at most 64 KiB,

@@ -30,6 +30,7 @@ func (n *Node) execute(c *call, term uint64) {
 	p := &c.result.Payment
 	answer := n.send(c, term, p)
 	next, silent := n.outcomeCall(p.ID, answer)
+	next.of = c
 	n.metrics.core(opDebit, answer)
 	n.inbox.push(event{call: c, answered: true, silent: silent, answer: answer, next: next}, true)
 	n.executors.Add(-1)
@@ -37,18 +38,22 @@ func (n *Node) execute(c *call, term uint64) {
 
 func (n *Node) send(c *call, term uint64, p *journal.Payment) Answer {
 	// A term above the entry's has been seen: its leader will look after this payment, and may count on nobody sending it.
-	if n.highestTerm.Load() > term || n.gateTerm.Load() != term {
+	if n.highestTerm.Load() > term || c.until == 0 && n.gateTerm.Load() != term {
 		return Answer{Word: NotSent, Err: errOtherTerm}
 	}
-	now := n.clock.elapsed()
-	left := c.granted + n.cfg.SendBy - now
-	if left <= 0 {
+	until := c.granted + n.cfg.SendBy
+	if c.until != 0 {
+		until = c.until
+	}
+	// A moment, and not what is left of it: this goroutine may lose its processor between two looks at the clock.
+	sendBefore := n.clock.origin.Add(until)
+	now := time.Now()
+	if !now.Before(sendBefore) {
 		return Answer{Word: NotSent, Err: errTooLateToSend}
 	}
-	start := time.Now()
-	ctx, cancel := context.WithDeadline(n.coreCtx, start.Add(n.cfg.CoreLimit))
+	ctx, cancel := context.WithDeadline(n.coreCtx, now.Add(n.cfg.CoreLimit))
 	defer cancel()
-	return n.core.Debit(ctx, debitOf(p), start.Add(left))
+	return n.core.Debit(ctx, debitOf(p), sendBefore)
 }
 
 // outcomeCall turns the core's answer to a debit into the command that commits it. silent: the debit may go on inside.
@@ -65,9 +70,11 @@ func (n *Node) outcomeCall(id journal.PaymentID, a Answer) (next *call, silent b
 	return settleCall(id, command.Outcome_OUTCOME_IN_DOUBT, command.Source_SOURCE_EXECUTOR, a), a.ResponseCode == ""
 }
 
-func (n *Node) notSentCall(id journal.PaymentID) *call {
+func (n *Node) notSentCall(id journal.PaymentID) *call { return notSentBy(id, n.executor) }
+
+func notSentBy(id journal.PaymentID, executor journal.Executor) *call {
 	c := internalCall(&journal.Command{Body: &command.Command_NotSent{NotSent: &command.NotSent{
-		PaymentId: id[:], Node: uint32(n.executor.Node), Incarnation: n.executor.Incarnation,
+		PaymentId: id[:], Node: uint32(executor.Node), Incarnation: executor.Incarnation,
 	}}})
 	c.urgent, c.payment = true, id
 	return c

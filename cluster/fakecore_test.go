@@ -43,6 +43,7 @@ type fakeCore struct {
 	ends      sync.WaitGroup
 	// meanwhile is called in the middle of an inquiry, between its look at the ledger and its answer.
 	meanwhile func(Reference)
+	balance   func() // called before each balance
 	inquire   func(Reference) (Answer, bool)
 	reverse   func(Debit, bool) (Answer, bool)
 }
@@ -181,8 +182,18 @@ func (c *fakeCore) Reverse(_ context.Context, d Debit, repeat bool) Answer {
 	return Answer{Word: Approved, ResponseCode: "00", Elapsed: time.Microsecond}
 }
 
-// Balance implements Core.
-func (c *fakeCore) Balance(ctx context.Context, _, currency string) (journal.Money, error) {
+// Balance implements Core. An account that is a duration takes as long.
+func (c *fakeCore) Balance(ctx context.Context, account, currency string) (journal.Money, error) {
+	if work, err := time.ParseDuration(account); err == nil {
+		select {
+		case <-time.After(work):
+		case <-ctx.Done():
+			return journal.Money{}, ctx.Err()
+		}
+	}
+	if c.balance != nil {
+		c.balance()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.balances++

@@ -5,6 +5,7 @@ import (
 
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
+	"netbank/cluster/stream/wire"
 )
 
 // phase is how far this node has come in a leadership.
@@ -56,6 +57,10 @@ type leader struct {
 	breaker   breaker
 	closing   bool
 	onIdle    []func(l *leader) // called after the next turn
+
+	away     away
+	guests   map[journal.NodeID]*guest
+	unspoken []journal.PaymentID // authorised, although their executors have had their say here
 }
 
 func newLeader(n *Node) *leader {
@@ -65,6 +70,8 @@ func newLeader(n *Node) *leader {
 		silent: make(map[gate.Ticket]*call),
 		seatOf: make(map[journal.PaymentID]gate.Ticket),
 		asked:  make(map[journal.PaymentID]*call),
+		away:   away{sent: make(map[uint64]*call), inside: make(map[uint64]*call)},
+		guests: make(map[journal.NodeID]*guest),
 	}
 }
 
@@ -136,15 +143,44 @@ func (l *leader) take(c *call) {
 		c.fail(ErrClosed)
 		return
 	}
-	if l.phase != ready {
-		l.park(c)
+	if l.phase != ready || c.visit != nil && !l.hosts(c) {
+		l.elsewhere(c)
 		return
 	}
-	if c.kind == kindCommand {
+	if c.stage.Load() == abroad && !l.home(c) || c.bound != 0 && c.bound != l.term {
+		return
+	}
+	switch c.kind {
+	case kindCommand:
+		if c.tell != nil {
+			l.ended(c.tell)
+		}
 		l.queue(c)
-		return
+	case kindApplied:
+		l.tellApplied(c)
+	default:
+		l.offer(c)
 	}
-	l.offer(c)
+}
+
+// hosts reports whether a guest's call is still this leader's to offer.
+func (l *leader) hosts(c *call) bool {
+	g := c.visit.guest
+	return l.guests[g.who.Node] == g && (g.link != nil || c.stage.Load() == offered)
+}
+
+// elsewhere deals with a call while this node may not grant. What came from another node goes to the next leader from there.
+func (l *leader) elsewhere(c *call) {
+	switch {
+	case c.visit != nil:
+		l.dismiss(c)
+	case c.bound != 0:
+		// It would be untrue in another term; see bound.
+	case l.away.link != nil:
+		l.send(c)
+	default:
+		l.park(c)
+	}
 }
 
 // park keeps a call until there is a leader. Those whose askers have left are swept when they pile up.
@@ -158,10 +194,10 @@ func (l *leader) park(c *call) {
 // parkAll keeps a confirmation that was not granted, and those that hang on it.
 func (l *leader) parkAll(c *call) {
 	followers := l.forget(c)
-	l.park(c)
+	l.elsewhere(c)
 	for _, f := range followers {
-		f.stage.CompareAndSwap(offered, waiting)
-		l.park(f)
+		f.free()
+		l.elsewhere(f)
 	}
 }
 
@@ -183,6 +219,7 @@ func (l *leader) quit() {
 	for _, c := range parked {
 		l.take(c)
 	}
+	l.callBack()
 }
 
 func (l *leader) sweep() {
@@ -203,6 +240,7 @@ func (l *leader) follow() {
 		l.stepDown()
 	}
 	if leading && l.phase == following && !l.closing {
+		l.part(errLeadsItself)
 		l.phase, l.term = starting, term
 		l.n.goBarrier(term)
 	}
@@ -214,6 +252,8 @@ func (l *leader) stepDown() {
 	l.n.closeEdge(gate.NoLeader)
 	l.phase = following
 	l.gate = nil
+	l.sendHome()
+	l.carry()
 	for t, c := range l.calls {
 		if c.stage.Load() == waiting { // never granted
 			delete(l.calls, t)
@@ -227,10 +267,10 @@ func (l *leader) stepDown() {
 			l.parkAll(c)
 			continue
 		}
-		l.park(c)
+		l.elsewhere(c)
 	}
 	for c := l.ordinary.pop(); c != nil; c = l.ordinary.pop() {
-		l.park(c)
+		l.elsewhere(c)
 	}
 }
 
@@ -258,6 +298,7 @@ func (l *leader) begin(term uint64) {
 	l.started, l.expired, l.pruned = l.now, l.now, l.now
 	// Nobody has reported the calls that an earlier process left inside the core. A journal without a stamp had none.
 	l.mayOthers = last == 0
+	l.returned()
 	l.occupy(open)
 	l.phase = ready
 	l.breaker.reset()
@@ -268,7 +309,7 @@ func (l *leader) begin(term uint64) {
 	parked := l.parked
 	l.parked = nil
 	for _, c := range parked {
-		if c.kind == kindAuthorise && !l.stillReceived(c) {
+		if c.kind == kindAuthorise && c.stage.Load() != abroad && !l.stillReceived(c) {
 			continue
 		}
 		l.take(c)
@@ -305,7 +346,7 @@ func (l *leader) occupy(open []journal.PaymentID) {
 // stillReceived looks a confirmation's payment up before it is offered again or refused: an earlier leader, or an earlier
 // confirmation, may have been granted it. Then the call follows that one.
 func (l *leader) stillReceived(c *call) bool {
-	p, ok := l.n.Payment(c.payment)
+	p, ok := l.n.payment(c.payment)
 	if ok && p.State == journal.StateReceived {
 		return true
 	}
@@ -353,14 +394,22 @@ func (l *leader) coarsely() {
 			if l.seatOf[c.payment] == t {
 				delete(l.seatOf, c.payment)
 			}
+			l.over(c)
 		}
 	}
+	for id, c := range l.away.inside {
+		if c.mute && l.now-c.granted >= l.n.cfg.silence() { // given up, and over by now: no leader has to know
+			delete(l.away.inside, id)
+		}
+	}
+	l.speak()
 	if l.phase != ready {
 		return
 	}
+	l.seeGuests()
 	l.n.clock.check()
 	l.publishEdge() // or the doors would refuse for another tick after the operator sees that all is well
-	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence()
+	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence() || l.allReported()
 	l.breaker.pass(l)
 	snapshot := l.gate.Snapshot()
 	l.n.gateSeen.Store(&snapshot)
@@ -421,6 +470,8 @@ func (l *leader) end() {
 	for _, e := range l.n.inbox.take() {
 		l.handle(e)
 	}
+	l.say(&wire.Message{Body: &wire.Message_Leaving{Leaving: &wire.Leaving{}}})
+	l.part(ErrClosed)
 	for _, c := range l.parked {
 		if c.stage.CompareAndSwap(waiting, withdrawn) {
 			c.fail(ErrClosed)

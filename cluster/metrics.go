@@ -49,6 +49,11 @@ type metrics struct {
 	bytes     prometheus.Counter
 	late      prometheus.Counter
 	reversals prometheus.Counter
+
+	streams      prometheus.Counter
+	guestStreams prometheus.Counter
+	repeats      prometheus.Counter
+	disowned     prometheus.Counter
 }
 
 func histogram(name, help string, edges []float64) prometheus.HistogramOpts {
@@ -63,6 +68,7 @@ func newMetrics(n *Node) *metrics {
 	m.gate(n)
 	m.journal(n)
 	m.coreAndResolver(n)
+	m.streamsOf(n)
 	return m
 }
 
@@ -148,6 +154,34 @@ func (m *metrics) coreAndResolver(n *Node) {
 	m.value("netbank_core_executing", "Payments between their grant's commit and the end of their call.", func() float64 { return float64(n.executors.Load()) })
 	m.value("netbank_resolver_backlog", "Payments in doubt or being reversed that the resolver has in hand.", func() float64 { return float64(n.resolver.status().Backlog) })
 	m.value("netbank_resolver_oldest_seconds", "Since when the oldest of them has been in hand.", func() float64 { return n.resolver.status().Oldest.Seconds() })
+}
+
+func (m *metrics) streamsOf(n *Node) {
+	count := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		m.add(c)
+		return c
+	}
+	m.streams = count("netbank_stream_connects_total", "Streams from this node to a leader that were established.")
+	m.guestStreams = count("netbank_stream_guests_total", "Streams from other nodes to this one that were established.")
+	m.repeats = count("netbank_stream_repeated_calls_total", "Calls that were sent again because a stream had ended before their answer.")
+	m.disowned = count("netbank_stream_lost_grants_total", "Grants that nobody could use because their go was lost; their payments were rejected as not sent.")
+	m.value("netbank_stream_up", "1 while this node has a stream to a leader.", func() float64 {
+		if n.linkTerm.Load() != 0 {
+			return 1
+		}
+		return 0
+	})
+	m.value("netbank_stream_guests", "Nodes that have a stream to this one and are looked after.", func() float64 { return float64(n.guests.Load()) })
+	total := func(name, help, direction string, f func() uint64) {
+		m.add(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{"direction": direction}},
+			func() float64 { return float64(f()) }))
+	}
+	const messages, bytes = "netbank_stream_messages_total", "netbank_stream_bytes_total"
+	total(messages, "Messages over streams between nodes.", "in", n.traffic.MessagesIn.Load)
+	total(messages, "Messages over streams between nodes.", "out", n.traffic.MessagesOut.Load)
+	total(bytes, "Bytes over streams between nodes.", "in", n.traffic.BytesIn.Load)
+	total(bytes, "Bytes over streams between nodes.", "out", n.traffic.BytesOut.Load)
 }
 
 func (m *metrics) refused(class gate.Class, reason gate.Reason) {

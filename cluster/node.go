@@ -13,6 +13,7 @@ import (
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/replica"
+	"netbank/cluster/stream"
 )
 
 // Node is one member of the cluster: its copy of the journal and, while it leads, the gate. Its methods are safe for
@@ -33,6 +34,9 @@ type Node struct {
 	resolver   *resolver
 
 	gateTerm    atomic.Uint64 // term of the open gate; 0 while this node may not grant
+	linkTerm    atomic.Uint64 // term of the leader at the other end of the stream; 0 without one
+	traffic     stream.Traffic
+	guests      atomic.Int64  // that have a stream to this node
 	highestTerm atomic.Uint64 // seen anywhere
 	edge        [gate.Classes]atomic.Uint64
 	gateSeen    atomic.Pointer[gate.Snapshot]
@@ -113,6 +117,9 @@ func open(cfg Config, openLog func(replica.Config) (Log, error)) (*Node, error) 
 	n.loops.Go(func() { newLeader(n).run(n.stop) })
 	n.loops.Go(n.commit)
 	n.loops.Go(n.resolver.run)
+	if cfg.Leader != nil {
+		n.loops.Go(n.seek)
+	}
 	return n, nil
 }
 
@@ -249,7 +256,7 @@ func (n *Node) drain() {
 	empty := make(chan struct{})
 	var look func(l *leader)
 	look = func(l *leader) {
-		if l.phase != ready || l.urgent.len()+l.inFlight == 0 {
+		if !l.busy() {
 			close(empty)
 			return
 		}
@@ -262,6 +269,19 @@ func (n *Node) drain() {
 	case <-empty:
 	case <-timer.C:
 	}
+}
+
+// busy reports whether something that must not be lost is on its way into the journal.
+func (l *leader) busy() bool {
+	if l.phase == ready {
+		return l.urgent.len()+l.inFlight > 0
+	}
+	for _, c := range l.away.sent {
+		if c.internal {
+			return true
+		}
+	}
+	return false
 }
 
 // Leading reports whether this node leads and has applied a barrier of its own term, so that it may grant.

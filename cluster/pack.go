@@ -20,6 +20,9 @@ const entryVersion = 1
 // entryHead is the most that version, term and stamp take in an entry.
 const entryHead = 3 * (1 + binary.MaxVarintLen64)
 
+// entryRoom is the most that one command may take, with its tag and length.
+const entryRoom = replica.EntryBytesMax - entryHead
+
 // entry is a batch on its way through Raft.
 type entry struct {
 	future replica.Future
@@ -131,6 +134,11 @@ func (l *leader) encode(calls []*call, size int) []byte {
 	b = binary.AppendUvarint(append(b, 2<<3), l.term)
 	b = binary.AppendUvarint(append(b, 3<<3), uint64(l.n.clock.now()))
 	for _, c := range calls {
+		if c.visit != nil { // as it came: it was decoded, so every node will read it alike
+			b = binary.AppendUvarint(append(b, 4<<3|2), uint64(len(c.visit.command)))
+			b = append(b, c.visit.command...)
+			continue
+		}
 		n := c.cmd.SizeVT()
 		b = binary.AppendUvarint(append(b, 4<<3|2), uint64(n))
 		at := len(b)
@@ -184,6 +192,9 @@ func (n *Node) commit() {
 // result hands one command's result to whoever waits for it. A grant that is committed starts its executor here.
 func (n *Node) result(c *call, term uint64, r *journal.Result) {
 	c.result = *r
+	if c.visit != nil {
+		return // the leader's goroutine looks after those
+	}
 	if c.kind != kindAuthorise {
 		c.finish()
 		return
@@ -209,12 +220,49 @@ func (l *leader) committed(e *entry) {
 			l.notCommitted(c, e.err)
 		case c.kind == kindAuthorise:
 			l.granted(c)
-		case c.instead != nil:
-			l.found(c)
-		case c.done != nil:
-			c.done(l)
+		default:
+			l.settled(c)
 		}
 	}
+}
+
+// settled looks at a command whose result is known.
+func (l *leader) settled(c *call) {
+	switch {
+	case c.visit != nil:
+		c.finish()
+	case c.instead != nil:
+		l.found(c)
+	case c.of != nil:
+		l.concluded(c)
+	case c.done != nil:
+		c.done(l)
+	}
+}
+
+// concluded ends a payment's execution by this process: from here on its confirmations ask the leader again, and find the outcome. Until
+// then they know without asking, and nobody takes it for one whose "go" was lost. That is so for what this node has granted itself too:
+// a confirmation may have looked at the payment before the grant, and ask another node's leader after it.
+func (l *leader) concluded(c *call) {
+	if l.asked[c.payment] != c.of {
+		return
+	}
+	if c.result.Payment.State == journal.StateAuthorised {
+		l.unspoken = append(l.unspoken, c.payment) // the journal did not take the outcome; the resolver will
+		return
+	}
+	delete(l.asked, c.payment)
+}
+
+// speak forgets executions whose payments have come to an end in another way.
+func (l *leader) speak() {
+	l.unspoken = slices.DeleteFunc(l.unspoken, func(id journal.PaymentID) bool {
+		if p, ok := l.n.payment(id); ok && p.State == journal.StateAuthorised {
+			return false
+		}
+		delete(l.asked, id)
+		return true
+	})
 }
 
 // granted follows a committed Authorise: others who confirm the same payment wait for its outcome; a verdict other than
@@ -222,12 +270,20 @@ func (l *leader) committed(e *entry) {
 func (l *leader) granted(c *call) {
 	switch c.result.Verdict {
 	case journal.Done:
-		for _, f := range l.forget(c) {
+		if c.visit != nil {
+			l.permit(c)
+			return
+		}
+		c.went = true
+		for _, f := range l.followersOf(c) {
 			f.attach(c.result.Payment)
 		}
 	case journal.StaleTerm:
 		l.again(c)
 	default:
+		if c.visit != nil {
+			c.finish()
+		}
 		l.release(c.ticket, 0, false)
 		l.abandon(c)
 	}
@@ -267,6 +323,10 @@ func (l *leader) notCommitted(c *call, err error) {
 // payment is rejected as soon as a leader can commit, and the customer knows. Until then the payment stays in the table
 // of those that are asked for: a NotSent names the executor, not the grant, and would hit a second grant too.
 func (l *leader) lost(c *call) {
+	if c.visit != nil {
+		l.lostByGuest(c)
+		return
+	}
 	delete(l.calls, c.ticket)
 	l.hush(c)
 	next := l.n.notSentCall(c.payment)
@@ -290,6 +350,9 @@ func (l *leader) found(notSent *call) {
 	}
 	for _, f := range l.forget(c) {
 		f.attach(notSent.result.Payment)
+	}
+	if c.visit != nil { // its asker is at the other end of a stream, and sees no change of this copy
+		c.attach(notSent.result.Payment)
 	}
 }
 

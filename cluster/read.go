@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"netbank/cluster/journal"
 )
@@ -11,10 +12,38 @@ import (
 // seconds, or the replica's disk guard takes it for a disk that hangs and ends the process.
 const PaymentsPage = 1024
 
-// Payment looks a payment up in this node's copy of the journal.
+// Payment looks a payment up in this node's copy of the journal. A "not found" is confirmed at the leader (rule 8): where
+// another node leads, this one first catches up with it, for at most CatchUpMax.
 func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool) {
+	if p, ok = n.payment(id); ok || n.linkTerm.Load() == 0 {
+		return p, ok
+	}
+	n.CatchUp(CatchUpMax)
+	return n.payment(id)
+}
+
+// payment looks a payment up in this node's copy, as it is.
+func (n *Node) payment(id journal.PaymentID) (p journal.Payment, ok bool) {
 	n.log.View(func(m *journal.Machine) { p, ok = m.Payment(id) })
 	return p, ok
+}
+
+// CatchUp returns when this node has applied what the leader had applied at some moment of the call, and reports
+// whether that came about within limit, which is at most WaitMax. On the node that leads it returns at once.
+func (n *Node) CatchUp(limit time.Duration) bool {
+	limit = min(limit, WaitMax)
+	now := n.clock.elapsed()
+	c := &call{kind: kindApplied, asked: now, deadline: now + limit, wake: make(chan struct{}, 1)}
+	if n.await(c, limit) != nil {
+		return false
+	}
+	// Snapshots from the leader are applied without a word, so that looking again is the only way that misses none.
+	for wait := time.Millisecond; n.log.Stats().AppliedIndex < c.applied; wait = min(2*wait, 20*time.Millisecond) {
+		if n.clock.elapsed() >= c.deadline || !n.sleep(wait) {
+			return false
+		}
+	}
+	return true
 }
 
 // Payments calls f with every payment by id, finished ones that are still kept included, until f returns false. Each that

@@ -203,7 +203,7 @@ func (r *resolver) ask(op operation, weight float64, call func(ctx context.Conte
 }
 
 func (r *resolver) inquire(t task) bool {
-	p, ok := r.n.Payment(t.id)
+	p, ok := r.n.payment(t.id)
 	if !ok || p.State != t.state {
 		return true
 	}
@@ -266,7 +266,7 @@ func (r *resolver) beginReversal(t task) bool {
 }
 
 func (r *resolver) reverse(t task) bool {
-	p, ok := r.n.Payment(t.id)
+	p, ok := r.n.payment(t.id)
 	if !ok || p.State != journal.StateReversing {
 		return true
 	}

@@ -27,6 +27,9 @@ type rig struct {
 	open    bool
 	made    uint32
 	commit  time.Duration
+	// What was put without a node, for rigs that have more copies of the journal than one.
+	puts    []*journal.Batch
+	putAlso func(*journal.Batch)
 }
 
 const riggedCustomers = 64
@@ -55,7 +58,12 @@ func accountOf(customer uint64) string { return fmt.Sprintf("62220000000%04d", c
 func (r *rig) put(c *journal.Command) journal.Result {
 	r.t.Helper()
 	c.Id = newCommandID()
-	out, err := r.disk.apply(0, &journal.Batch{Version: 1, StampMs: time.Now().UnixMilli(), Commands: []*journal.Command{c}}, nil)
+	b := &journal.Batch{Version: 1, StampMs: time.Now().UnixMilli(), Commands: []*journal.Command{c}}
+	out, err := r.disk.apply(0, b, nil)
+	if r.putAlso != nil {
+		r.putAlso(b)
+	}
+	r.puts = append(r.puts, b)
 	if err != nil || out.Results[0].Verdict != journal.Done {
 		r.t.Fatalf("put: %v, %v", out.Results, err)
 	}

@@ -18,7 +18,7 @@ const (
 // offer asks the gate for a call's seat.
 func (l *leader) offer(c *call) {
 	if c.kind == kindAuthorise {
-		if first := l.asked[c.payment]; first != nil {
+		if first := l.asked[c.payment]; first != nil && first != c {
 			l.followUp(first, c)
 			return
 		}
@@ -30,7 +30,7 @@ func (l *leader) offer(c *call) {
 	case c.kind == kindSeat && !l.mayOthers && c.class != gate.Resolve:
 		l.refused(c, gate.NoLeader, max(l.started+l.n.cfg.silence()-l.now, 0))
 		return
-	case c.kind == kindAuthorise && l.n.executors.Load() >= ExecutorsMax:
+	case c.kind == kindAuthorise && c.visit == nil && l.n.executors.Load() >= ExecutorsMax:
 		l.refused(c, gate.QueueFull, time.Second)
 		return
 	}
@@ -51,14 +51,14 @@ func (l *leader) offer(c *call) {
 
 // followUp hangs a second confirmation of a payment on the first: together they take one seat.
 func (l *leader) followUp(first, c *call) {
-	if len(first.followers) >= FollowersMax {
+	if first.went || len(first.followers) >= FollowersMax {
 		// No refusal: the first one may be granted in the next moment, and "nothing was done" would be told of a payment that is
 		// made. It waits for the outcome, and asks for nothing itself.
-		p, _ := l.n.Payment(c.payment)
+		p, _ := l.n.payment(c.payment)
 		c.attach(p)
 		return
 	}
-	if first.stage.Load() == offered && !c.stage.CompareAndSwap(waiting, offered) {
+	if s := first.stage.Load(); (s == offered || s == abroad) && !c.stage.CompareAndSwap(waiting, s) && c.stage.Load() != abroad {
 		return // its asker has left
 	}
 	first.followers = append(first.followers, c)
@@ -67,13 +67,15 @@ func (l *leader) followUp(first, c *call) {
 // join makes the followers of a granted confirmation share its fate: from here on none of them is told "not charged".
 func (c *call) join() {
 	for _, f := range c.followers {
-		f.stage.CompareAndSwap(waiting, offered)
+		if !f.stage.CompareAndSwap(waiting, offered) {
+			f.stage.CompareAndSwap(abroad, offered)
+		}
 	}
 }
 
 // attach answers a call that hung on another one, or came after it: it follows the payment's outcome.
 func (c *call) attach(p journal.Payment) {
-	if c.stage.CompareAndSwap(waiting, offered) || c.stage.Load() == offered {
+	if c.stage.CompareAndSwap(waiting, offered) || c.stage.CompareAndSwap(abroad, offered) || c.stage.Load() == offered {
 		c.result = journal.Result{Verdict: journal.Attached, Payment: p}
 		c.finish()
 	}
@@ -128,8 +130,15 @@ func (l *leader) refused(c *call, reason gate.Reason, retryAfter time.Duration) 
 func (l *leader) abandon(c *call) {
 	followers := l.forget(c)
 	for _, f := range followers {
-		f.stage.CompareAndSwap(offered, waiting)
+		f.free()
 		l.n.inbox.push(event{call: f}, true)
+	}
+}
+
+// free makes a call wait for itself again, whose companion has come to nothing. What has been sent to another leader itself stays uncertain.
+func (c *call) free() {
+	if !c.stage.CompareAndSwap(offered, waiting) && c.id == 0 {
+		c.stage.CompareAndSwap(abroad, waiting)
 	}
 }
 
@@ -138,6 +147,11 @@ func (l *leader) forget(c *call) []*call {
 	if c.kind == kindAuthorise && l.asked[c.payment] == c {
 		delete(l.asked, c.payment)
 	}
+	return l.followersOf(c)
+}
+
+// followersOf takes a confirmation's followers from it.
+func (l *leader) followersOf(c *call) []*call {
 	followers := c.followers
 	c.followers = nil
 	return followers
@@ -155,10 +169,17 @@ func (l *leader) release(t gate.Ticket, elapsed time.Duration, late bool) {
 // slow core.
 func (l *leader) answered(e event) {
 	c, a := e.call, &e.answer
+	c.over, c.mute = true, e.silent
+	if l.phase != ready {
+		l.answeredAway(e)
+		return
+	}
+	delete(l.away.inside, c.id)
 	if e.silent {
 		delete(l.calls, c.ticket)
 		l.hush(c)
 	} else {
+		l.unsilence(c)
 		l.release(c.ticket, a.Elapsed, false)
 	}
 	switch {
@@ -174,6 +195,10 @@ func (l *leader) answered(e event) {
 
 // late takes an answer that came after its call had been given up.
 func (l *leader) late(id journal.PaymentID, elapsed time.Duration, next *call) {
+	if l.phase != ready {
+		l.lateAway(id, elapsed, next)
+		return
+	}
 	if t, ok := l.unhush(id); ok {
 		l.release(t, elapsed, true)
 	}
@@ -196,6 +221,9 @@ func (l *leader) publishEdge() {
 			reason, retryAfter = gate.NoLeader, time.Second
 		}
 		l.n.edge[class].Store(packRefusal(reason, retryAfter))
+	}
+	if len(l.guests) > 0 {
+		l.spread()
 	}
 }
 

@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
+	"netbank/cluster/stream"
+	"netbank/cluster/stream/wire"
+)
+
+func attempt() *journal.Command {
+	return &journal.Command{Body: &command.Command_Attempt{Attempt: &command.Attempt{Customer: 1, Factor: command.Factor_FACTOR_PASSWORD}}}
+}
+
+func TestFollower_ServesCustomersInFull(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		time.Sleep(13 * time.Second) // until nothing that a process before the first may have left is inside the core
+		for i := range r.nodes {
+			x := r.order()
+			got := r.confirmAt(i, x)
+			if got.Verdict != journal.Done || got.Payment.State != journal.StateSettled || got.Payment.Executor.Node != journal.NodeID(i+1) {
+				t.Errorf("node %d: %+v", i+1, got)
+			}
+			r.is(x, journal.StateSettled, 1)
+			if r.sentBy[x.Payment] != i {
+				t.Errorf("node %d's payment was sent by node %d", i+1, r.sentBy[x.Payment]+1)
+			}
+			money, refusal, err := r.nodes[i].Balance(gate.Inquiry, "62220000000001", "CNY", time.Second)
+			if err != nil || refusal != nil || money.Minor != 12345 {
+				t.Errorf("node %d: balance %v, %v, %v", i+1, money, refusal, err)
+			}
+			result, err := r.nodes[i].Submit(attempt(), time.Now().Add(time.Second))
+			if err != nil || result.Verdict != journal.Done {
+				t.Errorf("node %d: submit %v, %v", i+1, result.Verdict, err)
+			}
+		}
+	})
+}
+
+// The copy of the journal on the node that is asked is behind: it does not know the payment yet.
+func TestRule8_ANotFoundIsConfirmedAtTheLeader(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		r.members[1].lag.Store(int64(300 * time.Millisecond))
+		time.Sleep(time.Second)
+		x := r.create()
+		if p, ok := r.nodes[1].payment(x.Payment); ok {
+			t.Fatalf("the copy is not behind: %v", p.State)
+		}
+		if p, ok := r.nodes[1].Payment(x.Payment); !ok || p.State != journal.StateReceived {
+			t.Errorf("got %v, %v", p.State, ok)
+		}
+		y := r.create()
+		if got := r.confirmAt(1, y); got.Payment.State != journal.StateSettled {
+			t.Errorf("got %+v", got)
+		}
+		y.Payment[15]++
+		if got := r.confirmAt(1, y); got.Verdict != journal.NotFound {
+			t.Errorf("got %+v", got)
+		}
+		if _, ok := r.nodes[1].Payment(y.Payment); ok {
+			t.Error("found what there is not")
+		}
+	})
+}
+
+// A node that is asked while nobody leads keeps its calls; the next leader gets them.
+func TestRule4_WithoutALeaderCallsWaitAndNothingIsRefused(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		x, y := r.order(), r.order()
+		y.Budget = 500 * time.Millisecond
+		r.members[0].depose(vanishes)
+		time.Sleep(100 * time.Millisecond)
+		var asks sync.WaitGroup
+		asks.Go(func() {
+			if got := r.confirmAt(1, x); got.Payment.State != journal.StateSettled {
+				t.Errorf("got %+v", got)
+			}
+		})
+		asks.Go(func() {
+			if got, err := r.nodes[1].Confirm(y); !errors.Is(err, ErrNoLeader) || got.Refusal != nil {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+		asks.Go(func() {
+			if result, err := r.nodes[1].Submit(attempt(), time.Now().Add(10*time.Second)); err != nil || result.Verdict != journal.Done {
+				t.Errorf("got %v, %v", result.Verdict, err)
+			}
+		})
+		time.Sleep(2 * time.Second)
+		r.group.elect(r.members[2])
+		asks.Wait()
+		r.is(y, journal.StateReceived, 0)
+	})
+}
+
+// A leader that is silent, and does not even close its connection, is looked for again.
+func TestStream_ASilentLeaderIsLookedForAgainAndEverythingIsRepeated(t *testing.T) {
+	withPuppet(t, func(t *testing.T, p *puppet) {
+		link := <-p.links
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if result, err := p.node.Submit(attempt(), time.Now().Add(10*time.Second)); err != nil || result.Verdict != journal.Repeated {
+				t.Errorf("got %v, %v", result.Verdict, err)
+			}
+		}()
+		first := <-p.calls
+		start := time.Now()
+		link.Beat(nil)
+		next := <-p.links
+		if took := time.Since(start); took > 2*stream.SilenceMax {
+			t.Errorf("it took %v", took)
+		}
+		again := <-p.calls
+		if again.Id != first.Id || string(again.Command) != string(first.Command) {
+			t.Errorf("%v was repeated as %v", first, again)
+		}
+		next.Send(&wire.Message{Body: &wire.Message_Result{Result: &wire.Result{Id: again.Id, Verdict: uint32(journal.Repeated)}}})
+		<-done
+	})
+}
+
+// A node that follows and closes lets its calls in the core finish, and tells the leader what they brought.
+func TestClose_AFollowerLetsCallsFinishAndTellsTheLeader(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		r.core.script = func(Debit) script { return script{work: 2 * time.Second} }
+		x := r.order()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			// Its own copy of the journal may close before the outcome has come to it: then this is the payment as it stands.
+			if got := r.confirmAt(1, x); got.Refusal != nil || got.Payment.Granted == 0 {
+				t.Errorf("got %+v", got)
+			}
+		}()
+		time.Sleep(100 * time.Millisecond)
+		if err := r.nodes[1].Close(); err != nil {
+			t.Error(err)
+		}
+		r.dead[1].Store(true)
+		time.Sleep(50 * time.Millisecond)
+		r.is(x, journal.StateSettled, 1)
+		<-done
+		if guests := r.nodes[0].guests.Load(); guests != 1 {
+			t.Errorf("the leader counts %d guests, want 1", guests)
+		}
+	})
+}
+
+// Payments are refused at the door of a node that follows as they are at the leader's.
+func TestFollower_KnowsTheLeadersLevels(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		if refusal, ok := r.nodes[1].Refused(gate.Confirm); ok {
+			t.Fatalf("refused with %v", refusal.Reason)
+		}
+		r.core.set(func() { r.core.gone = true })
+		for range breakerAfter {
+			r.nodes[1].Confirm(r.order())
+		}
+		time.Sleep(100 * time.Millisecond)
+		if refusal, ok := r.nodes[2].Refused(gate.Confirm); !ok || refusal.Reason != gate.Breaker {
+			t.Errorf("the edge says %v, %v", refusal.Reason, ok)
+		}
+		r.members[0].depose(vanishes)
+		time.Sleep(100 * time.Millisecond)
+		if refusal, ok := r.nodes[2].Refused(gate.Confirm); !ok || refusal.Reason != gate.NoLeader {
+			t.Errorf("without a leader the edge says %v, %v", refusal.Reason, ok)
+		}
+	})
+}
