@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,7 +24,10 @@ const Size = 32
 var ErrSealed = errors.New("kek: the value does not open: it was sealed under another key-encryption key or for another purpose, or is damaged; check --kek-file")
 
 // Key seals and opens. It is safe for concurrent use.
-type Key struct{ aead cipher.AEAD }
+type Key struct {
+	aead cipher.AEAD
+	id   string
+}
 
 // New makes a Key of 32 secret bytes.
 func New(secret []byte) (*Key, error) {
@@ -37,8 +42,19 @@ func New(secret []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kek: %w", err)
 	}
-	return &Key{aead: aead}, nil
+	return &Key{aead: aead, id: idOf(secret)}, nil
 }
+
+// idOf gives 64 bits of HMAC-SHA256 under the key: nobody who has not got the key learns anything of it, or makes another key
+// with the same id.
+func idOf(secret []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("netbank: id of a key-encryption key"))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// ID tells keys apart, in 16 hexadecimal digits that are not secret: a backup names the key without which its secrets do not open.
+func (k *Key) ID() string { return k.id }
 
 // Load reads a file of 64 hexadecimal digits, which only its owner may read.
 func Load(path string) (*Key, error) {

@@ -52,3 +52,23 @@ func TestKeyFileIsPrivateAndNeverOverwritten(t *testing.T) {
 		t.Fatalf("Load of a file others can read = %v, want the remedy named", err)
 	}
 }
+
+func TestAKeysIDTellsKeysApartAndTellsNothingOfThem(t *testing.T) {
+	id := func(first byte) string {
+		t.Helper()
+		secret := make([]byte, Size)
+		secret[0] = first
+		k, err := New(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.ID()
+	}
+	// HMAC-SHA256 of the text under 32 zero bytes, by openssl.
+	if got := id(0); got != "6371ca40eb2964db" {
+		t.Errorf("the id is %s", got)
+	}
+	if id(0) == id(1) {
+		t.Error("two keys have one id")
+	}
+}

@@ -40,21 +40,21 @@ type RestoreConfig struct {
 
 // Restored says what a backup holds, and what the restore makes of it.
 type Restored struct {
-	Header    BackupHeader
-	Node      journal.NodeID // of the restored node
-	Cluster   string         // of the restored node
-	Stamp     journal.Millis // the journal's time: what happened later is not in the backup
-	Partners  int
-	Customers int
-	Finished  uint64 // payments in a final state that are still kept
+	Header    BackupHeader   `json:"backup"`
+	Node      journal.NodeID `json:"node"`              // of the restored node
+	Cluster   string         `json:"cluster,omitempty"` // of the restored node
+	Stamp     journal.Millis `json:"stampMs"`           // the journal's time: what happened later is not in the backup
+	Partners  int            `json:"partners"`
+	Customers int            `json:"customers"`
+	Finished  uint64         `json:"finished"` // payments in a final state that are still kept
 	// Cancelled is the number of payments that nobody had confirmed. Nobody can tell whether they were confirmed after the backup, so none
 	// may be debited again.
-	Cancelled int
+	Cancelled int `json:"cancelled"`
 	// Unresolved is the number of payments that may be inside the core, whose fate the node asks the core for.
-	Unresolved int
+	Unresolved int `json:"unresolved"`
 	// Epoch is that of the references given from the restore on, and ReferencesAbove the number that they exceed.
-	Epoch           uint16
-	ReferencesAbove uint64
+	Epoch           uint16 `json:"referenceEpoch"`
+	ReferencesAbove uint64 `json:"referencesAbove"`
 }
 
 // Restore makes a data directory of a backup: its snapshot, as that of a node alone, and a log whose first entry is BumpEpoch,

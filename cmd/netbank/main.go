@@ -20,6 +20,8 @@ Examples:
   netbank partners import partners.ndjson --operator-token-file /etc/netbank/operator.token
   netbank customers import customers.ndjson --operator-token-file /etc/netbank/operator.token
   netbank status --operator-token-file /etc/netbank/operator.token --json
+  netbank backup --out netbank.backup --operator-token-file /etc/netbank/operator.token
+  netbank restore --from netbank.backup --data-dir /var/lib/netbank-new --dry-run
 
 Exit codes: 0 done; 1 failed; 64 a flag or file is wrong; 69 an address is taken; 70 the disk failed or the journal cannot be
 applied; 73 the data directory cannot be used; 78 it was written by a newer version.`
@@ -30,6 +32,8 @@ type program struct {
 	Status    status    `cmd:"" help:"Ask a running node how it is."`
 	Partners  partners  `cmd:"" help:"Payment platforms."`
 	Customers customers `cmd:"" help:"The bank's customers."`
+	Backup    backup    `cmd:"" help:"Fetch a backup of a running node."`
+	Restore   restore   `cmd:"" help:"Make a data directory of a backup."`
 	Version   version   `cmd:"" help:"Print the version."`
 
 	Derive bank.Derive `cmd:"" help:"Hash passwords for the node that started this process." hidden:""`

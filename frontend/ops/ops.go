@@ -73,6 +73,8 @@ type Config struct {
 	Version            string  // of the program, as `netbank version` prints it
 	BankName           string
 	Logger             *slog.Logger
+	// Backup begins a backup of this node; nil: it keeps no journal.
+	Backup func() (Backup, error)
 	// Extra handlers by pattern, such as the demo phone of netbank-lab; a hint on the page leads to each.
 	Extra map[string]http.Handler
 }
@@ -112,6 +114,7 @@ func (p *port) routes() []route {
 		{pattern: "POST /api/v1/cluster/nodes/{node}/promote", handle: p.promoteNode, verb: true},
 		{pattern: "POST /api/v1/cluster/lead", handle: p.lead, verb: true},
 		{pattern: "GET /api/v1/payments", handle: p.payments, verb: true, long: true},
+		{pattern: "GET /api/v1/backup", handle: p.backup, verb: true, long: true},
 		{pattern: "POST /api/v1/partners", handle: p.importPartners, verb: true, long: true},
 		{pattern: "POST /api/v1/customers", handle: p.importCustomers, verb: true, long: true},
 		{pattern: "POST /api/v1/customers/{name}/unlock", handle: p.unlock, verb: true},

@@ -102,7 +102,7 @@ func ask(h http.Handler, method, path, bearer, body string) *httptest.ResponseRe
 func TestEveryVerbAsksForTheToken(t *testing.T) {
 	b := &bank{}
 	h := newPort(t, b)
-	for _, call := range []string{"GET /api/v1/status", "GET /api/v1/payments", "POST /api/v1/partners", "POST /api/v1/customers", "POST /api/v1/customers/wang/unlock"} {
+	for _, call := range []string{"GET /api/v1/status", "GET /api/v1/payments", "GET /api/v1/backup", "POST /api/v1/partners", "POST /api/v1/customers", "POST /api/v1/customers/wang/unlock"} {
 		method, path, _ := strings.Cut(call, " ")
 		for _, bearer := range []string{"", "wrong", token[:len(token)-1], token + "0"} {
 			if w := ask(h, method, path, bearer, ""); w.Code != http.StatusUnauthorized {

@@ -360,7 +360,7 @@ func (b *Bank) openOperator() error {
 	handler, err := ops.New(ops.Config{
 		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
 		Token: token, ClientCertificates: c.OperatorCert != "", Checks: b.checks(), Version: c.Version, BankName: c.BankName, Logger: b.logger,
-		Extra: c.Lab.Operator,
+		Extra: c.Lab.Operator, Backup: b.backup,
 	})
 	if err != nil {
 		return err

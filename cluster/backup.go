@@ -1,0 +1,24 @@
+package cluster
+
+import (
+	"errors"
+
+	"netbank/cluster/replica"
+)
+
+// Errors of Backup that are no failure: try again later.
+var (
+	ErrBackupRuns = replica.ErrBackupRuns
+	ErrNoJournal  = replica.ErrNoJournal
+)
+
+// Backup gives a backup of this node's copy of the journal: see replica.Backup. The caller closes it.
+func (n *Node) Backup(writer, kekID string) (*replica.Backup, error) {
+	log, ok := n.log.(interface {
+		Backup(writer, kekID string) (*replica.Backup, error)
+	})
+	if !ok {
+		return nil, errors.New("cluster: this node keeps no journal; ask a coordinator for a backup")
+	}
+	return log.Backup(writer, kekID)
+}
