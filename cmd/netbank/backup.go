@@ -96,8 +96,8 @@ func (b *backup) save(ctx context.Context) (replica.BackupHeader, error) {
 		return none, usage("--out: %w", err)
 	}
 	defer file.Close()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return none, usage("%s is being written by another `netbank backup` (%w); wait for it, or name another file", partial, err)
+	if !alone(file) {
+		return none, usage("%s is being written by another `netbank backup`; wait for it, or name another file", partial)
 	}
 	header, err := b.fetch(ctx, file)
 	if err == nil {
@@ -107,6 +107,19 @@ func (b *backup) save(ctx context.Context) (replica.BackupHeader, error) {
 		err = errors.Join(fmt.Errorf("no backup was made: %w", err), os.Remove(partial))
 	}
 	return header, err
+}
+
+// alone takes the lock of a partial file. One that has got its name, or is gone, between opening and locking is another's.
+func alone(file *os.File) bool {
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return false
+	}
+	locked, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(file.Name())
+	return err == nil && os.SameFile(locked, named)
 }
 
 // settle makes the file durable and gives it its name.
