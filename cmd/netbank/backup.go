@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -209,30 +208,21 @@ func (r *reply) Close() error {
 
 // open asks for something that may take long. cancel is called when nothing comes.
 func (o *operator) open(ctx context.Context, path string, cancel func()) (*reply, error) {
-	token, err := bank.ReadToken(o.OperatorTokenFile)
-	if err != nil {
-		return nil, &bank.Error{Code: bank.ExitUsage, Err: err}
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(o.Operator, "/")+path, nil)
-	if err != nil {
-		return nil, usage("--operator %q: %w", o.Operator, err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
 	stalled := new(atomic.Bool)
 	timer := time.AfterFunc(backupStall, func() {
 		stalled.Store(true)
 		cancel()
 	})
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := o.send(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		timer.Stop()
-		return nil, fmt.Errorf("the node does not answer; is it running, and is --operator right? %w", err)
+		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		timer.Stop()
 		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
-		return nil, fmt.Errorf("the node answered %d: %s", resp.StatusCode, strings.TrimSpace(string(text)))
+		return nil, refusalOf(resp.StatusCode, text)
 	}
 	return &reply{resp.Body, timer, stalled}, nil
 }

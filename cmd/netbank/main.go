@@ -19,39 +19,48 @@ Examples:
       --partner-cert server.pem --partner-key server-key.pem --partner-ca partners.pem --customer-url https://pay.bank.example
   netbank partners import partners.ndjson --operator-token-file /etc/netbank/operator.token
   netbank customers import customers.ndjson --operator-token-file /etc/netbank/operator.token
-  netbank status --operator-token-file /etc/netbank/operator.token --json
+  netbank status --operator-token-file /etc/netbank/operator.token
+  netbank cluster status --operator https://node1.bank.example:9090 --operator-ca ca.pem --operator-cert me.pem --operator-key me-key.pem
   netbank backup --out netbank.backup --operator-token-file /etc/netbank/operator.token
   netbank restore --from netbank.backup --data-dir /var/lib/netbank-new --dry-run
 
-Exit codes: 0 done; 1 failed; 64 a flag or file is wrong; 69 an address is taken; 70 the disk failed or the journal cannot be
-applied; 73 the data directory cannot be used; 78 it was written by a newer version.`
+The operator's commands also read NETBANK_OPERATOR, NETBANK_OPERATOR_TOKEN_FILE, NETBANK_OPERATOR_CA, NETBANK_OPERATOR_CERT and
+NETBANK_OPERATOR_KEY.
+
+Exit codes: 0 done; 1 failed, or refused; 64 a flag or file is wrong; 69 an address is taken, or the node does not answer; 70 the disk
+failed or the journal cannot be applied; 73 the data directory cannot be used; 75 not now: the node is not ready, another one leads,
+or the outcome is not known yet; 77 the token or certificate was refused; 78 the data was written by a newer version.`
 
 type program struct {
-	Serve     serve     `cmd:"" help:"Run a node."`
-	Keygen    keygen    `cmd:"" help:"Make a key-encryption key."`
-	Status    status    `cmd:"" help:"Ask a running node how it is."`
-	Partners  partners  `cmd:"" help:"Payment platforms."`
-	Customers customers `cmd:"" help:"The bank's customers."`
-	Backup    backup    `cmd:"" help:"Fetch a backup of a running node."`
-	Restore   restore   `cmd:"" help:"Make a data directory of a backup."`
-	Version   version   `cmd:"" help:"Print the version."`
+	Serve     serve       `cmd:"" help:"Run a node."`
+	Keygen    keygen      `cmd:"" help:"Make a key-encryption key."`
+	Status    status      `cmd:"" help:"Ask a running node how it is; exit 0 if it is ready."`
+	Cluster   clusterVerb `cmd:"" help:"The nodes: who they are, who joins, who leaves, who leads."`
+	Partners  partners    `cmd:"" help:"Payment platforms."`
+	Customers customers   `cmd:"" help:"The bank's customers."`
+	Backup    backup      `cmd:"" help:"Fetch a backup of a running node."`
+	Restore   restore     `cmd:"" help:"Make a data directory of a backup."`
+	Version   version     `cmd:"" help:"Print the version."`
 
 	Derive bank.Derive `cmd:"" help:"Hash passwords for the node that started this process." hidden:""`
 }
 
 type version struct{}
 
-func (version) Run() error {
-	fmt.Println(cli.Version())
+func (version) Run(t *terminal) error {
+	t.say("%s", cli.Version())
 	return nil
 }
 
-func main() {
+func main() { os.Exit(run(os.Args[1:], processTerminal())) }
+
+// run does a command, and gives the exit code.
+func run(args []string, t *terminal) int {
 	var p program
-	parser := kong.Must(&p, kong.Name("netbank"), kong.Description(description), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	ctx, err := parser.Parse(os.Args[1:])
+	parser := kong.Must(&p, kong.Name("netbank"), kong.Description(description), kong.Writers(t.out, t.err), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	ctx, err := parser.Parse(args)
 	if err != nil {
-		os.Exit(cli.Exit("netbank", &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("%w; `netbank --help` has examples", err)}, os.Stderr))
+		return cli.Exit("netbank", &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("%w; `netbank --help` has examples", err)}, t.err)
 	}
-	os.Exit(cli.Exit("netbank", ctx.Run(), os.Stderr))
+	return cli.Exit("netbank", ctx.Run(t), t.err)
 }

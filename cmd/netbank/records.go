@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"netbank/cmd/internal/bank"
+	"netbank/frontend/ops"
 )
 
 type partners struct {
@@ -29,14 +29,15 @@ type importing struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-func (i *importing) Run(ctx *kong.Context) error {
-	file := os.Stdin
+func (i *importing) Run(ctx *kong.Context, t *terminal) error {
+	file := t.in
 	if i.File != "-" {
-		var err error
-		if file, err = os.Open(i.File); err != nil {
+		opened, err := os.Open(i.File)
+		if err != nil {
 			return &bank.Error{Code: bank.ExitUsage, Err: err}
 		}
-		defer file.Close()
+		defer opened.Close()
+		file = opened
 	}
 	path := "/api/v1/" + strings.Fields(ctx.Command())[0]
 	if i.DryRun {
@@ -47,18 +48,18 @@ func (i *importing) Run(ctx *kong.Context) error {
 		return err
 	}
 	if i.JSON {
-		_, err = os.Stdout.Write(text)
+		_, err = t.out.Write(text)
 		return err
 	}
-	var v struct{ Imported int }
-	if err := json.Unmarshal(text, &v); err != nil {
-		return fmt.Errorf("the node's answer: %w", err)
+	var v ops.Imported
+	if err := answerInto(text, &v); err != nil {
+		return err
 	}
 	if i.DryRun {
-		fmt.Printf("%d lines can be imported; nothing was changed\n", v.Imported)
+		fmt.Fprintf(t.out, "%d lines can be imported; nothing was changed\n", v.Imported)
 		return nil
 	}
-	fmt.Printf("imported %d\n", v.Imported)
+	fmt.Fprintf(t.out, "imported %d\n", v.Imported)
 	return nil
 }
 
@@ -68,14 +69,14 @@ type unlock struct {
 	DryRun   bool   `help:"Say what would be done, change nothing."`
 }
 
-func (u *unlock) Run() error {
+func (u *unlock) Run(t *terminal) error {
 	if u.DryRun {
-		fmt.Printf("would open every lock of %s; nothing was changed\n", u.Username)
+		fmt.Fprintf(t.out, "would open every lock of %s; nothing was changed\n", u.Username)
 		return nil
 	}
 	if _, err := u.call(http.MethodPost, "/api/v1/customers/"+url.PathEscape(u.Username)+"/unlock", nil); err != nil {
 		return err
 	}
-	fmt.Printf("unlocked %s\n", u.Username)
+	fmt.Fprintf(t.out, "unlocked %s\n", u.Username)
 	return nil
 }

@@ -19,10 +19,10 @@ type keygen struct {
 	KEKFile string `name:"kek-file" help:"The file to make; it must not exist." required:"" type:"path"`
 }
 
-func (k *keygen) Run() error {
+func (k *keygen) Run(t *terminal) error {
 	if err := kek.Generate(k.KEKFile); err != nil {
 		return &bank.Error{Code: bank.ExitUsage, Err: err}
 	}
-	fmt.Printf("made %s; keep a copy where the backups are not: without it the journal's secrets cannot be opened\n", k.KEKFile)
+	fmt.Fprintf(t.out, "made %s; keep a copy where the backups are not: without it the journal's secrets cannot be opened\n", k.KEKFile)
 	return nil
 }

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
+	"netbank/cmd/internal/bank"
 	"netbank/frontend/ops"
 )
 
@@ -15,33 +14,66 @@ type status struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-func (s *status) Run() error {
+// Help is what `netbank status --help` says first.
+func (*status) Help() string {
+	return `Examples:
+  netbank status --operator-token-file /etc/netbank/operator.token
+  netbank status --json | jq .verdict
+  netbank status --operator https://node2.bank.example:9090 --operator-ca ca.pem --operator-cert me.pem --operator-key me-key.pem
+
+Exit codes: 0 the node is ready for customers; 75 it is not, and the lines say why; 69 it does not answer; 77 it refused the token or
+the certificate; 64 a flag or file is wrong.`
+}
+
+// Run prints one screen.
+func (s *status) Run(t *terminal) error {
 	text, err := s.call(http.MethodGet, "/api/v1/status", nil)
 	if err != nil {
 		return err
 	}
-	if s.JSON {
-		_, err = os.Stdout.Write(text)
+	var v ops.Status
+	if err := answerInto(text, &v); err != nil {
 		return err
 	}
-	var v ops.Status
-	if err := json.Unmarshal(text, &v); err != nil {
-		return fmt.Errorf("the node's answer: %w", err)
+	if err := t.print(s.JSON, text, func() { t.printStatus(&v) }); err != nil {
+		return err
 	}
-	fmt.Printf("node %d: %s in term %d, entry %d\n", v.Node, v.Role, v.Term, v.Applied)
-	fmt.Printf("inside the core: %d of %d seats; not yet final: %d payments; in doubt: %d; notifications under way: %d\n", v.Seats, v.Limit, v.Open, v.InDoubt, v.Outbox)
-	if v.Core.Reachable {
-		fmt.Println("core: reachable")
-	} else {
-		fmt.Printf("core: not reachable since %s: %s\n", v.Core.Since.Format(time.RFC3339), v.Core.LastError)
-	}
-	for _, c := range v.Classes {
-		if c.Refused != "" {
-			fmt.Printf("refused now: %s (%s)\n", c.Class, c.Refused)
-		}
-	}
-	if v.Clock.Remedy != "" {
-		fmt.Println("clock:", v.Clock.Remedy)
+	if !v.Ready {
+		return &bank.Error{Code: exitNotNow, Err: fmt.Errorf("the node is not ready for customers")}
 	}
 	return nil
+}
+
+func (t *terminal) printStatus(v *ops.Status) {
+	t.say("%s.", v.Verdict)
+	for _, line := range v.Advice {
+		t.say("  ! %s", line)
+	}
+	t.say("")
+	t.say("node      %d, %s in term %d, entry %d, stamped %s", v.Node, v.Role, v.Term, v.Applied, v.Stamp.Format(time.RFC3339))
+	if v.Version != "" {
+		t.say("version   %s", v.Version)
+	}
+	t.say("gate      %d of %d seats taken; not yet final: %d payments; in doubt: %d; notifications under way: %d", v.Seats, v.Limit, v.Open, v.InDoubt, v.Outbox)
+	for _, c := range v.Classes {
+		if c.Refused != "" {
+			t.say("          refused now: %s (%s)", c.Class, c.Refused)
+		}
+	}
+	if v.Core.Reachable {
+		t.say("core      reachable since %s", v.Core.Since.Format(time.RFC3339))
+	} else {
+		t.say("core      not reachable since %s: %s", v.Core.Since.Format(time.RFC3339), v.Core.LastError)
+	}
+	for _, c := range v.Checks {
+		if c.OK {
+			t.say("check     [+] %s", c.Name)
+		} else {
+			t.say("check     [-] %s", c.Name)
+		}
+	}
+	if v.Cluster != nil {
+		t.say("")
+		t.printMembers(v.Cluster)
+	}
 }

@@ -18,9 +18,9 @@ import (
 
 // TokenRequest is the body of POST /api/v1/cluster/tokens.
 type TokenRequest struct {
-	Role            string `json:"role"`                      // worker or coordinator
-	Uses            int    `json:"uses,omitempty"`            // 0: 1
-	LifetimeSeconds int64  `json:"lifetimeSeconds,omitempty"` // 0: an hour
+	Role            string `json:"role"`            // worker or coordinator
+	Uses            int    `json:"uses"`            // missing: 1
+	LifetimeSeconds int64  `json:"lifetimeSeconds"` // missing: an hour
 	Reason          string `json:"reason"`
 }
 
