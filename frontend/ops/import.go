@@ -143,6 +143,11 @@ func strict(line []byte, v any) error {
 
 // importLines commits one command a line, many at once; with ?dryRun it only reads them. Lines are independent: a bad one is reported, the others count.
 func (p *port) importLines(w http.ResponseWriter, r *http.Request, parse func([]byte) (*journal.Command, error)) {
+	dry, err := dryRun(r)
+	if err != nil {
+		failWith(w, err)
+		return
+	}
 	var (
 		out  Imported
 		lock sync.Mutex
@@ -160,7 +165,6 @@ func (p *port) importLines(w http.ResponseWriter, r *http.Request, parse func([]
 			out.Errors = append(out.Errors, fmt.Sprintf("line %d: %v", line, err))
 		}
 	}
-	dry := r.URL.Query().Has("dryRun")
 	type job struct {
 		line int
 		text []byte
@@ -184,7 +188,7 @@ func (p *port) importLines(w http.ResponseWriter, r *http.Request, parse func([]
 	}
 	close(jobs)
 	wait.Wait()
-	err := lines.Err()
+	err = lines.Err()
 	if err == nil && n == ImportLinesMax {
 		err = fmt.Errorf("%w (%d); send the rest in another", errTooManyLines, ImportLinesMax)
 	}

@@ -32,6 +32,7 @@ type bank struct {
 	refused  map[gate.Class]gate.Reason
 	status   cluster.Status
 	payments []journal.Payment
+	hang     chan struct{} // Status waits for it
 }
 
 func (b *bank) Submit(cmd *journal.Command, _ time.Time) (journal.Result, error) {
@@ -53,7 +54,12 @@ func (b *bank) Payments(f func(journal.Payment) bool) {
 	}
 }
 
-func (b *bank) Status() cluster.Status { return b.status }
+func (b *bank) Status() cluster.Status {
+	if b.hang != nil {
+		<-b.hang
+	}
+	return b.status
+}
 
 func (b *bank) Refused(c gate.Class) (cluster.Refusal, bool) {
 	reason, ok := b.refused[c]

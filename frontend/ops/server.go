@@ -35,7 +35,11 @@ type Server struct {
 // Serve answers on l, with Starting until Handle says otherwise. It owns l. config is that of ServerTLS; nil: plain HTTP, for
 // loopback only.
 func Serve(l net.Listener, config *tls.Config, logger *slog.Logger) *Server {
-	s := &Server{served: make(chan error, 1), room: newRoom(ConnectionsMax)}
+	return serve(l, config, logger, ConnectionsMax)
+}
+
+func serve(l net.Listener, config *tls.Config, logger *slog.Logger, connections int) *Server {
+	s := &Server{served: make(chan error, 1), room: newRoom(connections)}
 	s.Handle(Starting())
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
