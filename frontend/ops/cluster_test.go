@@ -95,10 +95,17 @@ func clusterPort(t testing.TB, b *bank, c Cluster, checks ...Check) http.Handler
 
 func loggedPort(t testing.TB, log io.Writer, b *bank, c Cluster, checks ...Check) http.Handler {
 	t.Helper()
-	h, err := New(Config{
-		Bank: b, Credentials: plainCredentials{}, Gatherer: prometheus.NewRegistry(), Token: token, Checks: checks, BankName: "Test bank",
+	return changedPort(t, log, b, c, func(cfg *Config) { cfg.Checks = checks })
+}
+
+func changedPort(t testing.TB, log io.Writer, b *bank, c Cluster, change func(*Config)) http.Handler {
+	t.Helper()
+	cfg := Config{
+		Bank: b, Credentials: plainCredentials{}, Gatherer: prometheus.NewRegistry(), Token: token, BankName: "Test bank",
 		Cluster: c, Version: "netbank 1", Logger: slog.New(slog.NewJSONHandler(log, nil)),
-	})
+	}
+	change(&cfg)
+	h, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

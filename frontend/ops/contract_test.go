@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -184,6 +185,16 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	c.hold(h, "POST", unlock, "", "", 403, "Sec-Fetch-Site", "same-site")
 	c.hold(h, "POST", unlock, "", "", 404)
 	c.hold(newPort(t, &bank{err: cluster.ErrNoLeader}), "POST", unlock, "", "", 503)
+
+	const copied = "/api/v1/backup"
+	c.hold(h, "GET", copied, "", "", 401, "Authorization", "Bearer x")
+	c.hold(h, "GET", copied, "", "", 403, "Host", "rebound.example")
+	for status, err := range map[int]error{200: nil, 404: cluster.ErrNoJournal, 409: cluster.ErrBackupRuns, 500: errors.New("no space")} {
+		closed := 0
+		c.hold(changedPort(t, io.Discard, b, well, func(cfg *Config) {
+			cfg.Backup = func() (Backup, error) { return canned{"whole", 5, &closed}, err }
+		}), "GET", copied, "", "", status)
+	}
 
 	var missing []string
 	for path, item := range c.spec.Paths.Map() {
