@@ -20,6 +20,10 @@ var (
 	ErrTooLarge = errors.New("cluster: the command is larger than an entry of the journal (64 KiB)")
 	// ErrOverloaded: the node's bounded queue of commands is full. Nothing was offered.
 	ErrOverloaded = errors.New("cluster: too many commands are waiting; nothing was done")
+	// ErrUnavailable: this node does not know what was asked for, and can ask nobody who would. It is not "not found".
+	ErrUnavailable = errors.New("cluster: nobody who knows can be asked at the moment; try again")
+	// ErrStale comes with an answer: it is what this node saw last, and nobody can say whether it still stands so.
+	ErrStale = errors.New("cluster: as last seen; no leader confirms it at the moment")
 	// ErrClosed: the node is shutting down. Nothing was offered.
 	ErrClosed = errors.New("cluster: the node is shutting down")
 )

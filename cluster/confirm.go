@@ -294,17 +294,17 @@ func (n *Node) authorise(c *call, x *Confirmation) {
 }
 
 // Await returns as soon as the payment's version is above the given one, or at the deadline, at most WaitMax from now,
-// with the payment as it stands. It reports false if there is no such payment.
-func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool) {
+// with the payment as it stands. It reports false if there is no such payment. Errors are those of Payment.
+func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool, error) {
 	w := &waiter{id: id, above: version, wake: make(chan struct{}, 1)}
 	watched := n.watch.add(w)
 	if watched {
 		defer n.watch.remove(w)
 	}
-	p, ok := n.Payment(id)
+	p, ok, err := n.Payment(id)
 	wait := min(time.Until(deadline), WaitMax)
 	if !ok || p.Version > version || p.State.Final() || !watched || wait <= 0 {
-		return p, ok
+		return p, ok, err
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -313,5 +313,6 @@ func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (
 	case <-timer.C:
 	case <-n.closing:
 	}
-	return n.payment(id)
+	p, ok = n.payment(id)
+	return p, ok, n.staleness(&p, ok)
 }

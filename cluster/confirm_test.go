@@ -455,7 +455,7 @@ func TestAwait_ReturnsWithTheNextVersion(t *testing.T) {
 		var wg sync.WaitGroup
 		for version, want := range []journal.State{journal.StateReceived, journal.StateAuthorised, journal.StateSettled} {
 			wg.Go(func() {
-				if p, ok := r.node.Await(x.Payment, uint32(version), time.Now().Add(time.Minute)); !ok || p.State != want {
+				if p, ok, _ := r.node.Await(x.Payment, uint32(version), time.Now().Add(time.Minute)); !ok || p.State != want {
 					t.Errorf("above version %d: %v, want %v", version, p.State, want)
 				}
 			})

@@ -51,7 +51,7 @@ func TestRule8_ANotFoundIsConfirmedAtTheLeader(t *testing.T) {
 		if p, ok := r.nodes[1].payment(x.Payment); ok {
 			t.Fatalf("the copy is not behind: %v", p.State)
 		}
-		if p, ok := r.nodes[1].Payment(x.Payment); !ok || p.State != journal.StateReceived {
+		if p, ok, _ := r.nodes[1].Payment(x.Payment); !ok || p.State != journal.StateReceived {
 			t.Errorf("got %v, %v", p.State, ok)
 		}
 		y := r.create()
@@ -62,7 +62,7 @@ func TestRule8_ANotFoundIsConfirmedAtTheLeader(t *testing.T) {
 		if got := r.confirmAt(1, y); got.Verdict != journal.NotFound {
 			t.Errorf("got %+v", got)
 		}
-		if _, ok := r.nodes[1].Payment(y.Payment); ok {
+		if _, ok, _ := r.nodes[1].Payment(y.Payment); ok {
 			t.Error("found what there is not")
 		}
 	})

@@ -88,7 +88,7 @@ func (h *history) confirm(x Confirmation) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.tries[x.Payment]++
-		if p, _ := node.Payment(x.Payment); got.Refusal != nil && p.Granted != 0 && int64(p.Granted) < time.Now().UnixMilli()-5 {
+		if p, _, _ := node.Payment(x.Payment); got.Refusal != nil && p.Granted != 0 && int64(p.Granted) < time.Now().UnixMilli()-5 {
 			h.wrong = append(h.wrong, fmt.Sprintf("RefusedMeansNotCharged: %v was refused when it was %v", x.Payment, p.State))
 		}
 		switch {

@@ -14,12 +14,28 @@ const PaymentsPage = 1024
 
 // Payment looks a payment up in this node's copy of the journal. A "not found" is confirmed at the leader (rule 8): where
 // another node leads, this one first catches up with it, for at most CatchUpMax.
-func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool) {
-	if p, ok = n.payment(id); ok || n.linkTerm.Load() == 0 {
-		return p, ok
+//
+// Errors: ErrStale with a payment that was found while no leader is known, unless its state is final; ErrUnavailable if there is none
+// and nobody confirms it.
+func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool, err error) {
+	p, ok = n.payment(id)
+	if !ok && n.gateTerm.Load() == 0 {
+		if !n.CatchUp(CatchUpMax) {
+			if p, ok = n.payment(id); !ok {
+				return p, false, ErrUnavailable
+			}
+		}
+		p, ok = n.payment(id)
 	}
-	n.CatchUp(CatchUpMax)
-	return n.payment(id)
+	return p, ok, n.staleness(&p, ok)
+}
+
+// staleness says whether what was found may have changed without this node's knowing.
+func (n *Node) staleness(p *journal.Payment, ok bool) error {
+	if !ok || p.State.Final() || n.led() {
+		return nil
+	}
+	return ErrStale
 }
 
 // payment looks a payment up in this node's copy, as it is.
@@ -69,21 +85,21 @@ func (n *Node) Payments(f func(journal.Payment) bool) {
 }
 
 // Customer looks a customer up by username.
-func (n *Node) Customer(username string) (c journal.Customer, ok bool) {
+func (n *Node) Customer(username string) (c journal.Customer, ok bool, err error) {
 	n.log.View(func(m *journal.Machine) { c, ok = m.Customer(username) })
-	return c, ok
+	return c, ok, nil
 }
 
 // CustomerByID looks a customer up.
-func (n *Node) CustomerByID(id journal.CustomerID) (c journal.Customer, ok bool) {
+func (n *Node) CustomerByID(id journal.CustomerID) (c journal.Customer, ok bool, err error) {
 	n.log.View(func(m *journal.Machine) { c, ok = m.CustomerByID(id) })
-	return c, ok
+	return c, ok, nil
 }
 
 // Access looks up a customer's session in force and attempts.
-func (n *Node) Access(id journal.CustomerID) (a journal.Access, ok bool) {
+func (n *Node) Access(id journal.CustomerID) (a journal.Access, ok bool, err error) {
 	n.log.View(func(m *journal.Machine) { a, ok = m.Access(id) })
-	return a, ok
+	return a, ok, nil
 }
 
 // Partner looks a partner up.

@@ -81,7 +81,7 @@ func order(t testing.TB, n *Node, customer uint64) Confirmation {
 		RedirectUri: "https://shop.example/back", NotificationUri: "https://shop.example/told",
 		ExpiresMs: now.Add(15 * time.Minute).UnixMilli(),
 	}})
-	access, _ := n.Access(journal.CustomerID(customer))
+	access, _, _ := n.Access(journal.CustomerID(customer))
 	return Confirmation{
 		Payment: id, Customer: journal.CustomerID(customer), SessionEpoch: access.Epoch,
 		SessionExpires: journal.Millis(now.Add(5 * time.Minute).UnixMilli()),

@@ -41,7 +41,7 @@ func TestRule6_UnknownLeadsToAReversalThatIsDecidedFirst(t *testing.T) {
 		r.core.script = func(Debit) script { return script{lose: true} }
 		refusals := 3
 		r.core.reverse = func(d Debit, repeat bool) (Answer, bool) {
-			if p, _ := r.node.Payment(d.Payment); p.State != journal.StateReversing {
+			if p, _, _ := r.node.Payment(d.Payment); p.State != journal.StateReversing {
 				t.Errorf("a reversal was sent for a payment that is %v", p.State)
 			}
 			if refusals == 0 {
@@ -96,7 +96,7 @@ func TestAtMostOneDebit_AReversalRacesALateApproval(t *testing.T) {
 			r.boot()
 			x := r.create()
 			debit := func() {
-				p, _ := r.node.Payment(x.Payment)
+				p, _, _ := r.node.Payment(x.Payment)
 				r.core.mu.Lock()
 				r.core.inside++
 				r.core.mu.Unlock()

@@ -232,7 +232,7 @@ func TestRule5_EveryCallBearsTheJournalsReference(t *testing.T) {
 		x := r.create()
 		r.confirm(x)
 		r.within(time.Minute, x, journal.StateRejected)
-		p, _ := r.node.Payment(x.Payment)
+		p, _, _ := r.node.Payment(x.Payment)
 		if len(seen) < 3 || p.Wire.RRN == "" {
 			t.Fatalf("%d calls, reference %v", len(seen), p.Wire)
 		}
@@ -255,7 +255,7 @@ func TestToldOnceCommitted(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		r.log.hold() // the outcome will be in an entry that is not committed
 		time.Sleep(2 * time.Second)
-		if p, _ := r.node.Payment(x.Payment); p.State != journal.StateAuthorised || len(done) != 0 {
+		if p, _, _ := r.node.Payment(x.Payment); p.State != journal.StateAuthorised || len(done) != 0 {
 			t.Errorf("told %v before the commit", p.State)
 		}
 		told := len(r.node.Notices(1, 0, 100))

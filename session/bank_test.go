@@ -89,30 +89,30 @@ func (b *bank) Keys() []journal.Key {
 	return slices.Clone(b.keys)
 }
 
-func (b *bank) Customer(username string) (journal.Customer, bool) {
+func (b *bank) Customer(username string) (journal.Customer, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for customer := range maps.Values(b.customers) {
 		if customer.Username == username {
-			return customer, true
+			return customer, true, nil
 		}
 	}
-	return journal.Customer{}, false
+	return journal.Customer{}, false, nil
 }
 
-func (b *bank) CustomerByID(id journal.CustomerID) (journal.Customer, bool) {
+func (b *bank) CustomerByID(id journal.CustomerID) (journal.Customer, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked[id]++
 	customer, ok := b.customers[id]
-	return customer, ok
+	return customer, ok, nil
 }
 
-func (b *bank) Access(id journal.CustomerID) (journal.Access, bool) {
+func (b *bank) Access(id journal.CustomerID) (journal.Access, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	access, ok := b.access[id]
-	return access, ok
+	return access, ok, nil
 }
 
 func (b *bank) Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error) {

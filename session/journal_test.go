@@ -65,22 +65,25 @@ func (l *ledger) Submit(cmd *journal.Command, _ time.Time) (journal.Result, erro
 	return results[0], nil
 }
 
-func (l *ledger) Customer(username string) (journal.Customer, bool) {
+func (l *ledger) Customer(username string) (journal.Customer, bool, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.machine.Customer(username)
+	found, ok := l.machine.Customer(username)
+	return found, ok, nil
 }
 
-func (l *ledger) CustomerByID(id journal.CustomerID) (journal.Customer, bool) {
+func (l *ledger) CustomerByID(id journal.CustomerID) (journal.Customer, bool, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.machine.CustomerByID(id)
+	found, ok := l.machine.CustomerByID(id)
+	return found, ok, nil
 }
 
-func (l *ledger) Access(id journal.CustomerID) (journal.Access, bool) {
+func (l *ledger) Access(id journal.CustomerID) (journal.Access, bool, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.machine.Access(id)
+	found, ok := l.machine.Access(id)
+	return found, ok, nil
 }
 
 func (l *ledger) Keys() []journal.Key {
@@ -206,7 +209,7 @@ func TestOutMeansOut_OnTheJournal(t *testing.T) {
 		second := signedIn(t, there)
 		refused(t, here, first.Cookie, ErrReplaced)
 		session := opened(t, here, second.Cookie)
-		if access, ok := l.Access(anna); !ok || !access.InForce(session.Epoch, l.Now()) || session.Expires() <= l.Now() {
+		if access, ok, _ := l.Access(anna); !ok || !access.InForce(session.Epoch, l.Now()) || session.Expires() <= l.Now() {
 			t.Fatalf("the journal does not take the session: %+v", access)
 		}
 		if err := there.SignOut(session, soon()); err != nil {
@@ -242,7 +245,7 @@ func TestNobodyLeavesNoTraceInTheJournal(t *testing.T) {
 				t.Fatalf("SignIn = %v", err)
 			}
 		}
-		if access, ok := l.Access(nobody); ok {
+		if access, ok, _ := l.Access(nobody); ok {
 			t.Fatalf("the journal keeps %+v for nobody", access)
 		}
 	})

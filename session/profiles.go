@@ -44,7 +44,10 @@ func (s *Store) profile(customer journal.CustomerID, epoch journal.Epoch, now ti
 		return &cached.Profile, nil
 	}
 	s.metrics.misses.Inc()
-	record, ok := s.directory.CustomerByID(customer)
+	record, ok, err := s.directory.CustomerByID(customer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: customer: %w", ErrUnavailable, err)
+	}
 	if !ok {
 		return nil, ErrEnded
 	}

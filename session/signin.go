@@ -84,6 +84,9 @@ func (s *Store) signIn(username, password string, device []byte, deadline time.T
 	defer place.leave()
 
 	who, against, broken := s.claimed(username)
+	if errors.Is(broken, ErrUnavailable) {
+		return SignedIn{}, broken
+	}
 	owner, _, ok := s.openDevice(device, now)
 	a := attempt{username: username, customer: who, known: ok && who != nobody && owner == who}
 	// Rule 9: the attempt is committed before the password is looked at. Who waits too long for a turn has none.
@@ -114,7 +117,10 @@ func (s *Store) signIn(username, password string, device []byte, deadline time.T
 // claimed looks up whom a user name claims to be, and gives the hash to check: nobody and no hash if there is none. broken says
 // that the customer's own is unusable.
 func (s *Store) claimed(username string) (who journal.CustomerID, against Hash, broken error) {
-	customer, ok := s.directory.Customer(username)
+	customer, ok, err := s.directory.Customer(username)
+	if err != nil {
+		return nobody, Hash{}, fmt.Errorf("%w: customer: %w", ErrUnavailable, err)
+	}
 	if !ok {
 		return nobody, Hash{}, nil
 	}

@@ -17,9 +17,10 @@ import (
 type Directory interface {
 	// Submit commits a command and gives its result, or an error by the deadline.
 	Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error)
-	Customer(username string) (journal.Customer, bool)
-	CustomerByID(journal.CustomerID) (journal.Customer, bool)
-	Access(journal.CustomerID) (journal.Access, bool)
+	// Lookups report false if there is nothing, which is certain; an error says that this cannot be known at the moment.
+	Customer(username string) (journal.Customer, bool, error)
+	CustomerByID(journal.CustomerID) (journal.Customer, bool, error)
+	Access(journal.CustomerID) (journal.Access, bool, error)
 	Keys() []journal.Key
 	Now() journal.Millis
 }
@@ -206,8 +207,10 @@ func (s *Store) openSession(cookie []byte, idle bool) (*Session, error) {
 
 // inForce asks the journal: invariant OutMeansOut as far as reading goes. Apply checks again where money moves.
 func (s *Store) inForce(customer journal.CustomerID, epoch journal.Epoch, signedIn, now journal.Millis) error {
-	access, _ := s.directory.Access(customer)
+	access, _, err := s.directory.Access(customer)
 	switch {
+	case err != nil:
+		return fmt.Errorf("%w: session in force: %w", ErrUnavailable, err)
 	case access.Epoch < epoch:
 		// The cookie is genuine, so the sign-in was committed; this node has not applied it yet. If that goes on, the
 		// journal was restored from a backup, and the session is none of its own.

@@ -69,7 +69,10 @@ func (s *Store) checkCode(session *Session, code string, deadline time.Time) (in
 	tried := rightCode{session.Customer, session.Epoch, code}
 	if s.right.has(tried, at) {
 		// An impatient customer's second click is no second guess.
-		access, _ := s.directory.Access(session.Customer)
+		access, _, err := s.directory.Access(session.Customer)
+		if err != nil {
+			return 0, fmt.Errorf("%w: code: %w", ErrUnavailable, err)
+		}
 		return judgeCode(seed, code, at, access.TOTPStep)
 	}
 	result, err := s.submit(attemptCode(session.Customer, session.KnownDevice), deadline)
@@ -105,7 +108,10 @@ func judgeCode(seed []byte, code string, at time.Time, spent int64) (int64, erro
 }
 
 func (s *Store) seed(id journal.CustomerID) ([]byte, error) {
-	customer, ok := s.directory.CustomerByID(id)
+	customer, ok, err := s.directory.CustomerByID(id)
+	if err != nil {
+		return nil, fmt.Errorf("%w: customer: %w", ErrUnavailable, err)
+	}
 	if !ok {
 		return nil, ErrEnded
 	}

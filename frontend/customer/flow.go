@@ -65,9 +65,7 @@ func lostSession(err error) string {
 func (c *Pages) open(q *request) bool {
 	if q.payment.State == journal.StateReceived && c.Bank.Now() >= q.payment.Expires {
 		// An expiry is told only once it is committed: the leader gets a moment for it.
-		if p, ok := c.Bank.Await(q.payment.ID, q.payment.Version, time.Now().Add(ResultWait)); ok {
-			q.payment = p
-		}
+		q.look(c.Bank.Await(q.payment.ID, q.payment.Version, time.Now().Add(ResultWait)))
 		if q.payment.State == journal.StateReceived {
 			c.refuse(q, noLeader(), "")
 			return false

@@ -143,7 +143,7 @@ func TestSessionGoneWhileTheCodeIsSent_LeadsToASignInThatSaysWhy(t *testing.T) {
 		}
 	}
 	v.follow(v.submit(code, "code", "code", h.code(0))).want(t, 200, h.says("alert-ended"))
-	if a, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 {
+	if a, _, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 {
 		t.Fatal("an attempt was counted")
 	}
 	if h.logs.Len() != 0 {
@@ -178,7 +178,7 @@ func TestMalformedSignIn_IsNotCountedAndSaysWhatCanBe(t *testing.T) {
 	f("an\x00na", password)
 	f("anna", strings.Repeat("p", 129))
 	f("anna", "\xff\xfe12345678")
-	if a, _ := h.bank.Access(anna); a.Lanes[journal.LaneUnknownDevice].Failures != 0 {
+	if a, _, _ := h.bank.Access(anna); a.Lanes[journal.LaneUnknownDevice].Failures != 0 {
 		t.Fatalf("counted: %+v", a)
 	}
 	v.signIn(link, " anna ").want(t, 200, "blue heron") // spaces that a password manager leaves
@@ -231,7 +231,7 @@ func TestWrongCodeThenRightCode(t *testing.T) {
 	code.want(t, 200, h.says("alert-code-wrong"), `name="code"`)
 	code = v.follow(v.submit(code, "code", "code", "12345"))
 	code.want(t, 200, h.says("alert-code-malformed"))
-	if a, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 1 {
+	if a, _, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 1 {
 		t.Fatalf("failures: %+v", a.Lanes)
 	}
 	if h.state(id) != journal.StateReceived {
@@ -316,7 +316,7 @@ func TestSessionGoneInTheMiddle_LeadsToASignInThatSaysWhyAndGoesOn(t *testing.T)
 // endSession ends anna's session as an operator, or another device, does.
 func (h *house) endSession(t *testing.T) {
 	t.Helper()
-	a, _ := h.bank.Access(anna)
+	a, _, _ := h.bank.Access(anna)
 	h.bank.must(t, &journal.Command{Body: &command.Command_EndSession{EndSession: &command.EndSession{Customer: anna, SessionEpoch: uint64(a.Epoch)}}})
 }
 
@@ -447,7 +447,7 @@ func TestPaymentOfAnotherCustomer_ConfirmedInTheSameMoment(t *testing.T) {
 		return cluster.Confirmed{}, nil, false
 	}
 	b.follow(b.submit(other, "code", "code", h.code(0))).want(t, 403, h.says("other-title"))
-	if p, _ := h.bank.Payment(id); p.Customer != anna {
+	if p, _, _ := h.bank.Payment(id); p.Customer != anna {
 		t.Fatalf("charged customer %d", p.Customer)
 	}
 }
@@ -495,7 +495,7 @@ func TestSignOut_KeepsTheWayBackAndEndsTheSession(t *testing.T) {
 	if len(v.cookies) != 0 {
 		t.Fatalf("cookies left: %v", v.cookies)
 	}
-	if a, _ := h.bank.Access(anna); !a.Ended {
+	if a, _, _ := h.bank.Access(anna); !a.Ended {
 		t.Fatal("the session is still in force")
 	}
 	v.follow(v.submit(confirm, "sign-out")).want(t, 200, h.says("signed-out-title")) // the second half of a double click

@@ -57,8 +57,10 @@ type Bank interface {
 	Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error)
 	Confirm(c cluster.Confirmation) (cluster.Confirmed, error)
 	Balance(class gate.Class, account, currency string, budget time.Duration) (journal.Money, *cluster.Refusal, error)
-	Payment(id journal.PaymentID) (journal.Payment, bool)
-	Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool)
+	// Payment and Await report false for a payment that there is not, which is certain. cluster.ErrStale comes with one that is as last
+	// seen, and any other error says that nobody can be asked.
+	Payment(id journal.PaymentID) (journal.Payment, bool, error)
+	Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool, error)
 	Refused(class gate.Class) (cluster.Refusal, bool)
 	Now() journal.Millis
 }
@@ -179,6 +181,8 @@ type request struct {
 	locale  web.Locale
 	payment journal.Payment
 	link    string // the MAC of the payment's link; every step carries it; empty: no payment was found
+	stale   bool   // payment is as last seen
+	blind   bool   // whether there is the payment cannot be known at the moment
 	session *session.Session
 	unsure  bool // a confirmation was offered, and it is not known whether it was recorded
 }
@@ -214,11 +218,19 @@ func (c *Pages) locate(q *request, id string) bool {
 	if err != nil || !c.Sessions.CheckLink(payment, s) {
 		return false
 	}
-	var ok bool
-	if q.payment, ok = c.Bank.Payment(payment); ok {
-		q.link = string(s)
+	found, ok, err := c.Bank.Payment(payment)
+	if ok {
+		q.payment, q.link = found, string(s)
 	}
+	q.stale, q.blind = ok && err != nil, !ok && err != nil
 	return ok
+}
+
+// look takes the payment as it stands now, if it can be seen.
+func (q *request) look(p journal.Payment, ok bool, err error) {
+	if ok {
+		q.payment, q.stale = p, err != nil
+	}
 }
 
 // find locates the payment of the route, or says that there is none.
@@ -226,6 +238,11 @@ func (c *Pages) find(q *request) bool {
 	id, _ := q.UserValue("id").(string)
 	if c.locate(q, id) {
 		return true
+	}
+	if q.blind {
+		q.Response.Header.Set("Retry-After", "5")
+		c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "wait", page: "unseen"})
+		return false
 	}
 	c.tell(q, fasthttp.StatusNotFound, telling{tone: "bad", page: "not-found"})
 	return false
@@ -238,6 +255,9 @@ func (c *Pages) signedIn(q *request) bool {
 	case err == nil:
 	case errors.Is(err, session.ErrNoSession) && q.QueryArgs().Has("in"):
 		c.lead(q, "", "cookies") // signed in a moment ago, and the cookie did not come back
+		return false
+	case errors.Is(err, session.ErrUnavailable):
+		c.refuse(q, noLeader(), "") // the session may be in force: nobody can say
 		return false
 	default:
 		c.lead(q, "", "session")

@@ -130,7 +130,7 @@ func typedCode(q *request) string {
 
 // codeRefused answers a code that was not taken. The other half of a double click may have spent it: then the outcome is what counts.
 func (c *Pages) codeRefused(q *request, token string, err error) {
-	if p, ok := c.Bank.Payment(q.payment.ID); ok && p.State != journal.StateReceived {
+	if p, ok, _ := c.Bank.Payment(q.payment.ID); ok && p.State != journal.StateReceived {
 		c.lead(q, "result", "")
 		return
 	}
@@ -178,7 +178,7 @@ func (c *Pages) confirmed(q *request, token string, confirmed *cluster.Confirmed
 		c.forgive(q)
 		c.refuse(q, noLeader(), token)
 	default: // as a rule the payment has moved on: expired, cancelled, another's
-		if p, ok := c.Bank.Payment(q.payment.ID); ok && p.State == journal.StateReceived && c.Bank.Now() < p.Expires {
+		if p, ok, _ := c.Bank.Payment(q.payment.ID); ok && p.State == journal.StateReceived && c.Bank.Now() < p.Expires {
 			c.Logger.Error("customer: the journal did not authorise", "verdict", confirmed.Verdict.String(), "payment", p.ID.String(), "reference", edge.Reference(q.RequestCtx))
 			c.forgive(q)
 			c.refuse(q, noLeader(), token)

@@ -21,9 +21,7 @@ func (c *Pages) result(q *request) {
 	}
 	sent, offered := c.sent(q)
 	if waits := q.payment.State == journal.StateReceived; !q.payment.State.Final() && (!waits || offered) {
-		if p, ok := c.Bank.Await(q.payment.ID, q.payment.Version, time.Now().Add(ResultWait)); ok {
-			q.payment = p
-		}
+		q.look(c.Bank.Await(q.payment.ID, q.payment.Version, time.Now().Add(ResultWait)))
 	}
 	if q.session != nil && q.payment.Customer != 0 && q.payment.Customer != q.session.Customer {
 		c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "other", still: true})

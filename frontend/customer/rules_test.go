@@ -123,7 +123,7 @@ func TestRefusedMeansNotCharged_EveryRefusalHasItsReasonComesBeforeTheCoreAndLea
 		check(v.follow(v.submit(start, "sign-in", "username", "anna", "password", password)))
 		h.bank.refusals[gate.Confirm] = refusal // at the door, before an attempt is counted
 		check(v.follow(v.submit(code, "code", "code", h.code(0))))
-		if a, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 {
+		if a, _, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 {
 			t.Fatal("an attempt was counted for a confirmation that was refused at the door")
 		}
 		h.bank.refusals = [gate.Classes]cluster.Refusal{}
@@ -186,7 +186,7 @@ func TestRightCodeOfARefusedPaymentIsNoFailure(t *testing.T) {
 		for range 2 * journal.LockAfter {
 			v.submit(code, "code", "code", h.code(0))
 		}
-		if a, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 || a.Ended {
+		if a, _, _ := h.bank.Access(anna); a.Lanes[journal.LaneOneTimeCode].Failures != 0 || a.Ended {
 			t.Fatalf("%s: %+v", name, a)
 		}
 		h.bank.answers = nil
@@ -366,7 +366,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 		if got := h.state(id); want == 403 && got != journal.StateReceived {
 			t.Fatalf("%v: %s", header, got)
 		}
-		if a, _ := h.bank.Access(anna); want == 403 && (a.Ended || a.Lanes[journal.LaneOneTimeCode].Failures != 0) {
+		if a, _, _ := h.bank.Access(anna); want == 403 && (a.Ended || a.Lanes[journal.LaneOneTimeCode].Failures != 0) {
 			t.Fatalf("%v: %+v", header, a)
 		}
 	}
@@ -395,7 +395,7 @@ func TestFormsWithoutTheSessionsTokenAreRefused(t *testing.T) {
 			p.want(t, 403)
 		}
 	}
-	if a, _ := h.bank.Access(anna); a.Ended || len(h.bank.confirms) != 0 || h.state(id) != journal.StateReceived {
+	if a, _, _ := h.bank.Access(anna); a.Ended || len(h.bank.confirms) != 0 || h.state(id) != journal.StateReceived {
 		t.Fatal("something was done without the token")
 	}
 }
@@ -527,4 +527,21 @@ func TestNew_RefusesAPublicAddressThatIsNone(t *testing.T) {
 			t.Errorf("%q was taken", address)
 		}
 	}
+}
+
+// While the cluster has no majority, what was seen last is shown as that; and what cannot be looked up is not said to be missing.
+func TestUnknownIsNotFailed_WhatNobodyCanConfirmIsMarkedSo(t *testing.T) {
+	h := newHouse(t)
+	_, link := h.pay()
+	v := h.visitor()
+	code := v.toCode(link)
+	p := v.follow(v.submit(code, "code", "code", h.code(0)))
+	p.want(t, 200, h.says("settled-title"))
+	p.wantNot(t, h.says("as-last-seen"))
+	h.bank.blind = cluster.ErrStale
+	v.get(p.address).want(t, 200, h.says("settled-title"), h.says("as-last-seen"))
+	h.bank.blind = cluster.ErrUnavailable
+	blind := v.get(p.address)
+	blind.want(t, 503, h.says("unseen-title"))
+	blind.wantNot(t, h.says("not-found-title"), "Nothing was charged")
 }

@@ -43,6 +43,9 @@ func (c *Pages) tell(q *request, status int, t telling) {
 	for _, key := range t.more {
 		view.Paragraphs = append(view.Paragraphs, c.site.Text(q.locale, key))
 	}
+	if q.stale {
+		view.Paragraphs = append(view.Paragraphs, c.site.Text(q.locale, "as-last-seen"))
+	}
 	view.Paragraphs = append(view.Paragraphs, t.said...)
 	if q.link != "" {
 		c.tellPayment(q, &view, &t)

@@ -41,7 +41,7 @@ const (
 // Bank is what the operator's port needs of a node.
 type Bank interface {
 	Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error)
-	Customer(username string) (journal.Customer, bool)
+	Customer(username string) (journal.Customer, bool, error)
 	Payments(f func(journal.Payment) bool)
 	Status() cluster.Status
 	Refused(class gate.Class) (cluster.Refusal, bool)
@@ -299,7 +299,11 @@ func (p *port) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (p *port) unlock(w http.ResponseWriter, r *http.Request) {
-	customer, ok := p.Bank.Customer(r.PathValue("name"))
+	customer, ok, err := p.Bank.Customer(r.PathValue("name"))
+	if err != nil {
+		fail(w, problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: err.Error(), Remedy: "try again, or ask another node"})
+		return
+	}
 	if !ok {
 		fail(w, problem{Status: http.StatusNotFound, Code: "not-found", Detail: "no customer of that name", Remedy: "names are compared letter by letter"})
 		return

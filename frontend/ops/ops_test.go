@@ -42,8 +42,8 @@ func (b *bank) Submit(cmd *journal.Command, _ time.Time) (journal.Result, error)
 	return journal.Result{Verdict: b.verdict}, b.err
 }
 
-func (b *bank) Customer(username string) (journal.Customer, bool) {
-	return journal.Customer{ID: 7}, username == "wang"
+func (b *bank) Customer(username string) (journal.Customer, bool, error) {
+	return journal.Customer{ID: 7}, username == "wang", nil
 }
 
 func (b *bank) Payments(f func(journal.Payment) bool) {

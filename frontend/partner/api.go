@@ -24,7 +24,9 @@ import (
 type Bank interface {
 	// Submit brings a command into the journal. Its errors say what is certain: see package cluster.
 	Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error)
-	Payment(id journal.PaymentID) (journal.Payment, bool)
+	// Payment reports false for a payment that there is not, which is certain. cluster.ErrStale comes with one that is as last seen;
+	// any other error says that nobody can be asked.
+	Payment(id journal.PaymentID) (journal.Payment, bool, error)
 	PartnerByFingerprint(fingerprint [32]byte) (journal.Partner, bool)
 	Now() journal.Millis
 	Refused(class gate.Class) (cluster.Refusal, bool)

@@ -80,6 +80,19 @@ func TestPaymentOfAnotherPartnerIsUnknown(t *testing.T) {
 	expect(t, h.call("GET", pathPayments+"/"+id+"/authorisations/"+someUUID, ""), 404, "RESOURCE_UNKNOWN")
 }
 
+// What nobody can confirm is marked, and what nobody can look up is not said to be unknown.
+func TestUnknownIsNotFailed_AStatusThatNobodyCanConfirm(t *testing.T) {
+	b := newBank(t)
+	h := newHouse(t, b, nil, edge.Limits{})
+	id := h.create("k")
+	b.blind = cluster.ErrStale
+	if r := h.call("GET", pathPayments+"/"+id+"/status", ""); r.StatusCode != 200 || r.Header.Get(headerWarning) != warningStale {
+		t.Errorf("got %d, %q", r.StatusCode, r.Header.Get(headerWarning))
+	}
+	b.blind = cluster.ErrUnavailable
+	expect(t, h.call("GET", pathPayments+"/"+id+"/status", ""), 503, "SERVICE_UNAVAILABLE")
+}
+
 func TestStrangersSeeNothingButDiscovery(t *testing.T) {
 	h := newHouse(t, newBank(t), nil, edge.Limits{})
 	expect(t, h.call("GET", pathPayments+"/"+someUUID, "", "X-Test-Partner", ""), 401, "CERTIFICATE_MISSING")

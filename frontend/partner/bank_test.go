@@ -31,7 +31,8 @@ type bank struct {
 	machine  *journal.Machine
 	before   func(cmd *journal.Command, apply func() (journal.Result, error)) (journal.Result, error)
 	refusals [gate.Classes]cluster.Refusal
-	trips    bool // Payment panics
+	trips    bool  // Payment panics
+	blind    error // of every lookup of a payment
 	commands int
 }
 
@@ -101,13 +102,14 @@ func (b *bank) intercept(f func(cmd *journal.Command, apply func() (journal.Resu
 	b.before = f
 }
 
-func (b *bank) Payment(id journal.PaymentID) (journal.Payment, bool) {
+func (b *bank) Payment(id journal.PaymentID) (journal.Payment, bool, error) {
 	if b.trips {
 		panic("account 12345 is broken")
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.machine.Payment(id)
+	found, ok := b.machine.Payment(id)
+	return found, ok && b.blind != cluster.ErrUnavailable, b.blind
 }
 
 func (b *bank) PartnerByFingerprint(f [32]byte) (journal.Partner, bool) {

@@ -59,17 +59,31 @@ func (a *API) payment(ctx *fasthttp.RequestCtx, p *partner) (journal.Payment, bo
 		a.problem(ctx, problemUnknown)
 		return journal.Payment{}, false
 	}
-	payment, ok := a.bank.Payment(id)
+	payment, ok, err := a.bank.Payment(id)
 	if ok && payment.Partner == p.id {
+		if err != nil {
+			ctx.Response.Header.Set(headerWarning, warningStale)
+		}
 		return payment, true
 	}
 	// A create that was answered PDNG, and about which the journal has not spoken.
 	if !ok && a.flights.inDoubt(id, p.id) {
 		return journal.Payment{ID: id, Partner: p.id, State: journal.StateInDoubt}, true
 	}
+	if !ok && err != nil {
+		a.capacity(ctx, capacityWait)
+		return journal.Payment{}, false
+	}
 	a.problem(ctx, problemUnknown)
 	return journal.Payment{}, false
 }
+
+// A status that nobody can confirm at the moment is marked as HTTP marked what a cache could not check (RFC 7234, section 5.5.1): "payments as
+// last seen" is better than none, and a partner must be able to tell.
+const (
+	headerWarning = "Warning"
+	warningStale  = `110 - "Response is Stale"`
+)
 
 func setRetryHint(ctx *fasthttp.RequestCtx, s journal.State) {
 	switch s {

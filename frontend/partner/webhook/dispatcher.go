@@ -16,7 +16,8 @@ import (
 // Outbox is what the dispatcher needs of the cluster. *cluster.Node is one.
 type Outbox interface {
 	Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error)
-	Payment(id journal.PaymentID) (journal.Payment, bool)
+	// Payment reports false for a payment that there is not, which is certain unless there is an error.
+	Payment(id journal.PaymentID) (journal.Payment, bool, error)
 	Partners() []journal.Partner
 	// Notices lists up to max undelivered notices of a partner with a sequence above after, oldest first.
 	Notices(partner journal.PartnerID, after uint64, max int) []journal.Notice

@@ -193,8 +193,11 @@ func (l *line) deliver(n journal.Notice) {
 		r.skip = command.Delivery_DELIVERY_GIVEN_UP
 		return
 	}
-	payment, ok := l.d.outbox.Payment(n.Payment)
+	payment, ok, err := l.d.outbox.Payment(n.Payment)
 	switch {
+	case !ok && err != nil:
+		r.withheld = true // this node does not lead any more
+		return
 	case !ok:
 		r.skip = command.Delivery_DELIVERY_GIVEN_UP
 		l.d.logger.Error("webhook: a payment is gone before its partner was told", "payment", n.Payment.String(), "partner", l.partner)

@@ -99,10 +99,11 @@ func (o *outbox) Submit(cmd *journal.Command, _ time.Time) (journal.Result, erro
 	return results[0], nil
 }
 
-func (o *outbox) Payment(id journal.PaymentID) (journal.Payment, bool) {
+func (o *outbox) Payment(id journal.PaymentID) (journal.Payment, bool, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.machine.Payment(id)
+	found, ok := o.machine.Payment(id)
+	return found, ok, nil
 }
 
 func (o *outbox) Partners() []journal.Partner {
@@ -365,7 +366,7 @@ func TestOneFailingAddressDoesNotBlockTheOthersOfItsPartner(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		for _, n := range o.Notices(1, 0, 1000) {
-			if p, _ := o.Payment(n.Payment); strings.HasSuffix(p.NotificationURI, "/works") {
+			if p, _, _ := o.Payment(n.Payment); strings.HasSuffix(p.NotificationURI, "/works") {
 				t.Fatal("a notice is blocked by others that fail")
 			}
 		}
