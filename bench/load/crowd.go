@@ -20,7 +20,10 @@ type CrowdRun struct {
 	// WarmUp comes before what is measured; what is meant to begin in it counts for nothing but Result.WarmUp.
 	WarmUp  time.Duration
 	Measure time.Duration
-	// Grace is how long flows may go on that are under way when the measured time ends. Then the visits' context ends, their
+	// CoolDown is how long the load goes on after what is measured, and counts for nothing but Result.WarmUp: or those who come last would
+	// have the server to themselves, and an overload would look better the shorter it is measured. Not for Busy.
+	CoolDown time.Duration
+	// Grace is how long flows may go on that are under way when the load ends. Then the visits' context ends, their
 	// Think and Wait say no, and who has no definite word by then has Abandoned: EndedReason.
 	Grace time.Duration
 	// From is added to the numbers of a schedule, and is the first number of Busy.
@@ -61,8 +64,8 @@ func (r *CrowdRun) check() error {
 		return errors.New("load: a crowd needs a flow")
 	case len(r.Steps) > stepsMax:
 		return fmt.Errorf("load: a flow of %d steps; it has at most %d", len(r.Steps), stepsMax)
-	case r.Measure <= 0 || r.WarmUp < 0 || r.Measure+r.WarmUp > MeasureMax:
-		return fmt.Errorf("load: a run of %v after a warm-up of %v; it may last up to %v", r.Measure, r.WarmUp, MeasureMax)
+	case r.Measure <= 0 || r.WarmUp < 0 || r.CoolDown < 0 || r.load() > MeasureMax:
+		return fmt.Errorf("load: a run of %v after a warm-up of %v and before a cool-down of %v; it may last up to %v", r.Measure, r.WarmUp, r.CoolDown, MeasureMax)
 	case r.Grace < 0 || r.Grace > GraceMax:
 		return fmt.Errorf("load: a grace of %v; it may be 0 to %v", r.Grace, GraceMax)
 	case r.SLO < 0:
@@ -79,6 +82,9 @@ func (r *CrowdRun) check() error {
 	return nil
 }
 
+// load is how long customers keep coming.
+func (r *CrowdRun) load() time.Duration { return r.WarmUp + r.Measure + r.CoolDown }
+
 // crowd is a run of flows under way.
 type crowd struct {
 	*CrowdRun
@@ -94,7 +100,7 @@ type crowd struct {
 
 // begin waits for the start, and gives the crowd with the function that ends it.
 func begin(ctx context.Context, run *CrowdRun) (*crowd, context.CancelFunc, error) {
-	c := &crowd{CrowdRun: run, tally: newTally(run.WarmUp, run.SLO, run.Steps), cut: run.WarmUp + run.Measure + run.Grace}
+	c := &crowd{CrowdRun: run, tally: newTally(run.WarmUp, run.WarmUp+run.Measure, run.SLO, run.Steps), cut: run.load() + run.Grace}
 	c.tally.start = time.Now()
 	if !run.Start.IsZero() {
 		ahead := time.Until(run.Start)
@@ -123,7 +129,7 @@ func Crowd(ctx context.Context, run CrowdRun, schedule *Schedule) (*Result, erro
 	if pacing == nil {
 		pacing = newPace()
 	}
-	schedule.until(run.WarmUp + run.Measure)
+	schedule.until(run.load())
 	c, cancel, err := begin(ctx, &run)
 	if err != nil {
 		return nil, err
@@ -160,7 +166,7 @@ func Crowd(ctx context.Context, run CrowdRun, schedule *Schedule) (*Result, erro
 // enter counts a flow that begins.
 func (c *crowd) enter(intended time.Duration) {
 	now := c.underWay.Add(1)
-	if intended >= c.tally.from && now > c.most.Load() {
+	if c.tally.measures(intended) && now > c.most.Load() {
 		c.most.Store(now) // only one goroutine enters
 	}
 }
@@ -204,6 +210,9 @@ func (c *crowd) result() *Result {
 func Busy(ctx context.Context, run CrowdRun, n int) (*Result, error) {
 	if err := run.check(); err != nil {
 		return nil, err
+	}
+	if run.CoolDown != 0 {
+		return nil, fmt.Errorf("load: a cool-down of %v of customers who are counted where they end; leave it 0", run.CoolDown)
 	}
 	if n < 1 || n > run.AtOnce {
 		return nil, fmt.Errorf("load: %d flows at once; one process carries 1 to %d: share the load among several", n, run.AtOnce)

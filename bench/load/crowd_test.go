@@ -307,6 +307,49 @@ func TestFlowsUnderWayAtTheEndHaveTheirGraceAndAreThenAbandoned(t *testing.T) {
 	})
 }
 
+func TestTheLastWhoAreMeasuredDoNotHaveTheServerToThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// A server of 10 a second, with a queue of two seconds, gets five times as many as it can serve, after up to four seconds of thinking.
+		const length, perSecond, queue, think = 20 * time.Second, 10, 2 * time.Second, 4 * time.Second
+		served := func(coolDown time.Duration) int64 {
+			var lock sync.Mutex
+			free := time.Duration(0) // when the server will have done what it has taken
+			flow := func(v *Visit) Verdict {
+				if !v.Think(time.Duration(Mix(uint64(v.N), 1) % uint64(think))) {
+					return v.Ended()
+				}
+				lock.Lock()
+				free = max(free, v.Now())
+				wait := free - v.Now()
+				if wait <= queue {
+					free += time.Second / perSecond
+				}
+				lock.Unlock()
+				if wait > queue {
+					return Verdict{Outcome: Refused, Reason: "busy"}
+				}
+				v.Wait(wait)
+				return Verdict{}
+			}
+			r, err := Crowd(t.Context(), CrowdRun{Flow: flow, WarmUp: length, Measure: length, CoolDown: coolDown, Grace: time.Minute, pace: timers{}}, scheduled(t, 3, 5*perSecond, time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			addsUp(t, r)
+			if all := int64(len(offsets(t, 3, Constant(5*perSecond), 2*length+coolDown))); r.Elapsed != length || r.Offered+r.WarmUp != all {
+				t.Errorf("%v elapsed; %d measured and %d not, of %d", r.Elapsed, r.Offered, r.WarmUp, all)
+			}
+			return r.Completed
+		}
+		if n := served(think + queue); n < 190 || n > 210 {
+			t.Errorf("%d served in %v by a server of %d a second", n, length, perSecond)
+		}
+		if n := served(0); n < 215 {
+			t.Errorf("%d served in %v although those who came last had the server to themselves; then the cool-down is of no use", n, length)
+		}
+	})
+}
+
 func TestArrivalsBeyondTheFlowsAtOnceAreDroppedAndTheRunIsVoid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lock sync.Mutex
@@ -509,6 +552,8 @@ func TestARunThatCannotBeIsRefused(t *testing.T) {
 	f(func(r *CrowdRun) { r.Measure = 0 })
 	f(func(r *CrowdRun) { r.Measure = MeasureMax + 1 })
 	f(func(r *CrowdRun) { r.WarmUp = -1 })
+	f(func(r *CrowdRun) { r.CoolDown = -1 })
+	f(func(r *CrowdRun) { r.CoolDown = 1 }) // Busy has none
 	f(func(r *CrowdRun) { r.Grace = GraceMax + 1 })
 	f(func(r *CrowdRun) { r.SLO = -1 })
 	f(func(r *CrowdRun) { r.AtOnce = CrowdMax + 1 })
@@ -564,7 +609,7 @@ func TestACrowdOutlivesAServerThatDies(t *testing.T) {
 
 func BenchmarkVisit(b *testing.B) {
 	c := &crowd{CrowdRun: &CrowdRun{Steps: shopping[:1], Flow: func(v *Visit) Verdict { v.Step(0, Completed); return Verdict{} }}, ctx: b.Context()}
-	c.cut, c.tally = time.Hour, newTally(0, 0, c.Steps)
+	c.cut, c.tally = time.Hour, newTally(0, time.Hour, 0, c.Steps)
 	c.tally.start = time.Now()
 	b.ReportAllocs()
 	for n := int64(0); b.Loop(); n++ {

@@ -30,7 +30,7 @@ func Open(ctx context.Context, run Run, schedule *Schedule) (*Result, error) {
 	if pacing == nil {
 		pacing = newPace()
 	}
-	t := newTally(run.WarmUp, run.SLO, nil)
+	t := newTally(run.WarmUp, run.WarmUp+run.Measure, run.SLO, nil)
 	t.service = true
 	schedule.until(run.WarmUp + run.Measure)
 	backlog := make(chan arrival, BacklogMax)

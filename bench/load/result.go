@@ -9,9 +9,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result is what a run measured. Requests, or flows, of the warm-up are in WarmUp only.
+// Result is what a run measured. Requests, or flows, of the warm-up and the cool-down are in WarmUp only.
 type Result struct {
-	WarmUp    int64 // requests finished that were meant for the time before measuring began
+	WarmUp    int64 // requests finished that were meant for the time before measuring began, or after its end
 	Offered   int64 // requests that were due while measuring
 	Completed int64
 	InSLO     int64 // completed within the run's SLO from the intended start, and not Late; without an SLO all that were not Late
@@ -67,7 +67,7 @@ type Second struct {
 	Abandoned int64 `json:"abandoned"`
 	InDoubt   int64 `json:"inDoubt"`
 	Dropped   int64 `json:"dropped"`
-	// UnderWay is how many flows were under way at the second's end, those of the warm-up included. Runs of flows only.
+	// UnderWay is how many flows were under way at the second's end, those of warm-up and cool-down included. Runs of flows only.
 	UnderWay int64 `json:"underWay"`
 }
 

@@ -86,7 +86,7 @@ func Closed(ctx context.Context, run Run) (*Result, error) {
 	if err := run.Pool.Open(ctx); err != nil {
 		return nil, err
 	}
-	t := newTally(run.WarmUp, run.SLO, nil)
+	t := newTally(run.WarmUp, run.WarmUp+run.Measure, run.SLO, nil)
 	lasts := make([]time.Duration, len(run.Pool.Clients)) // when each connection's last measured request ended
 	var next, stopped atomic.Int64
 	next.Store(run.From)

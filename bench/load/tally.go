@@ -11,6 +11,7 @@ import (
 type tally struct {
 	start   time.Time
 	from    time.Duration // where measuring begins
+	until   time.Duration // where it ends, for what is meant to begin
 	slo     time.Duration
 	service bool // service times are kept too
 	steps   []NamedStep
@@ -36,8 +37,8 @@ type secondOf struct {
 	change int64
 }
 
-func newTally(from, slo time.Duration, steps []NamedStep) *tally {
-	t := &tally{from: from, slo: slo, steps: steps}
+func newTally(from, until, slo time.Duration, steps []NamedStep) *tally {
+	t := &tally{from: from, until: until, slo: slo, steps: steps}
 	for i := range t.shard {
 		s := &t.shard[i]
 		s.reasons, s.latency = map[string]int64{}, NewHistogram()
@@ -57,11 +58,16 @@ func (s *tallyShard) at(offset, from time.Duration) *secondOf {
 	return &s.timeline[i]
 }
 
+// measures says whether what is meant to begin at an offset counts.
+func (t *tally) measures(intended time.Duration) bool {
+	return t.from <= intended && intended < t.until
+}
+
 func (t *tally) of(writer int) *tallyShard { return &t.shard[uint(writer)%shards] }
 
 // offered counts an arrival by its intended start.
 func (t *tally) offered(writer int, intended time.Duration, dropped bool) {
-	if intended < t.from {
+	if !t.measures(intended) {
 		return
 	}
 	s := t.of(writer)
@@ -99,7 +105,7 @@ func (t *tally) underWay(writer int, now time.Duration, change int64) {
 
 // ended is what a writer says of a request or flow that came to an end.
 type ended struct {
-	measured bool          // else it belongs to the warm-up
+	measured bool          // else it belongs to the warm-up or the cool-down
 	closed   bool          // it was not offered by a schedule: it counts as offered when it ended
 	at       time.Duration // offset of its end
 	latency  time.Duration // of Result.Latency

@@ -47,7 +47,7 @@ func (v *Visit) measured(now time.Duration) bool {
 	if c.busy {
 		return now >= c.WarmUp && now < c.WarmUp+c.Measure
 	}
-	return v.Intended >= c.WarmUp
+	return c.tally.measures(v.Intended)
 }
 
 // Now is the time since the start of the run.

@@ -80,10 +80,12 @@ type Job struct {
 	Bursts *load.Bursts `json:"bursts,omitempty"`
 	// AtOnce, in place of a curve, is how many go on at any time, each followed by the next: a closed loop.
 	AtOnce int `json:"atOnce,omitempty"`
-	// WarmUp comes before what is measured; Grace is how long what was begun may go on after it.
-	WarmUp  time.Duration `json:"warmUp"`
-	Measure time.Duration `json:"measure"`
-	Grace   time.Duration `json:"grace"`
+	// WarmUp comes before what is measured, and CoolDown, of arrivals by a curve, after it; Grace is how long what was begun may go on
+	// after both.
+	WarmUp   time.Duration `json:"warmUp"`
+	Measure  time.Duration `json:"measure"`
+	CoolDown time.Duration `json:"coolDown,omitempty"`
+	Grace    time.Duration `json:"grace"`
 
 	// Customers are those of demo.json that the job may use.
 	Customers Range `json:"customers"`
@@ -181,8 +183,8 @@ func (j *Job) Check() error {
 	switch {
 	case kinds[j.Kind] == nil:
 		return fmt.Errorf("people: a job of kind %q; there are %s", j.Kind, strings.Join(Kinds(), ", "))
-	case j.Measure <= 0 || j.WarmUp < 0 || j.Grace < 0 || j.WarmUp+j.Measure > load.MeasureMax || j.Grace > load.MeasureMax:
-		return fmt.Errorf("people: %s: %v measured after %v, and %v of grace; each is positive and in all at most %v", j.Name, j.Measure, j.WarmUp, j.Grace, load.MeasureMax)
+	case j.Measure <= 0 || j.WarmUp < 0 || j.CoolDown < 0 || j.Grace < 0 || j.WarmUp+j.Measure+j.CoolDown > load.MeasureMax || j.Grace > load.MeasureMax:
+		return fmt.Errorf("people: %s: %v measured after %v, %v of cool-down and %v of grace; each is positive and in all at most %v", j.Name, j.Measure, j.WarmUp, j.CoolDown, j.Grace, load.MeasureMax)
 	case (len(j.Curve) == 0) == (j.AtOnce == 0):
 		return fmt.Errorf("people: %s: a job has either a curve or a number at once", j.Name)
 	case j.AtOnce < 0 || j.AtOnce > AtOnceMax:
@@ -257,7 +259,7 @@ func (j *Job) Arrivals() (int64, error) {
 
 // schedule draws the arrivals of this process's share.
 func (j *Job) schedule() (*load.Schedule, error) {
-	curve, end := j.Curve, j.WarmUp+j.Measure
+	curve, end := j.Curve, j.WarmUp+j.Measure+j.CoolDown
 	if j.Bursts != nil {
 		var err error
 		if curve, err = j.Bursts.Curve(j.Seed, curve, end); err != nil {

@@ -173,7 +173,7 @@ func TestAPreparationThatFailsSaysWhy(t *testing.T) {
 func TestJobsAndOutcomesTravelAsJSON(t *testing.T) {
 	j := Job{
 		Name: "x", Kind: Returning, Seed: 1<<64 - 1, Curve: load.Curve{{From: 0, PerSecond: 1.5}, {From: time.Second, PerSecond: 3}},
-		Bursts: &load.Bursts{Factor: 3, Calm: time.Second, Burst: time.Second}, AtOnce: 3, WarmUp: 1, Measure: 2, Grace: 3, Customers: Range{4, 5}, Share: 6, Of: 7,
+		Bursts: &load.Bursts{Factor: 3, Calm: time.Second, Burst: time.Second}, AtOnce: 3, WarmUp: 1, Measure: 2, CoolDown: 12, Grace: 3, Customers: Range{4, 5}, Share: 6, Of: 7,
 		Connections: 8, Number: 9, SLO: 10, Habits: Impatient(), Stock: 11,
 	}
 	text, err := json.Marshal(&j)

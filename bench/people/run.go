@@ -42,7 +42,7 @@ func (p *Prepared) Run(ctx context.Context) (*Outcome, error) {
 func (p *Prepared) crowd() load.CrowdRun {
 	j := &p.job
 	run := load.CrowdRun{
-		Flow: p.flow(), Seed: j.Seed, WarmUp: j.WarmUp, Measure: j.Measure, Grace: j.Grace, From: p.from, Start: p.Start,
+		Flow: p.flow(), Seed: j.Seed, WarmUp: j.WarmUp, Measure: j.Measure, CoolDown: j.CoolDown, Grace: j.Grace, From: p.from, Start: p.Start,
 	}
 	for _, s := range kinds[j.Kind] {
 		named := load.NamedStep{Name: s.String()}

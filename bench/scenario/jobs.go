@@ -80,7 +80,7 @@ func (b *bench) crowd(ctx context.Context, j *people.Job) error {
 	if !people.ByCustomers(j.Kind) {
 		return nil
 	}
-	span := (j.WarmUp + j.Measure).Seconds()
+	span := (j.WarmUp + j.Measure + j.CoolDown).Seconds()
 	want := int(closedRoom * span)
 	if len(j.Curve) > 0 {
 		want = int(j.Curve[0].PerSecond*span*customerRoom) + 100

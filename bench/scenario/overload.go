@@ -53,7 +53,7 @@ func (b *bench) overload(ctx context.Context) error {
 		"does not merely fall behind: it gets slower at everything, customers who wait press the button again, and soon almost nothing " +
 		"finishes. This run offers customers at multiples of what the simulated core can do at its best, to the same bank twice: with its admission " +
 		"control, and without. Counted are the payments that were confirmed within two seconds from the customer's click."
-	each := min(overloadWarmUp, b.measure()) + b.measure() + 25*time.Second
+	each := min(overloadWarmUp, b.measure()) + b.measure() + 28*time.Second
 	b.Plan(time.Duration(len(b.Arms)*len(b.Multiples))*each + time.Duration(len(b.Arms))*10*time.Second)
 	for _, arm := range b.Arms {
 		if err := b.overloadArm(ctx, arm); err != nil {
@@ -111,7 +111,8 @@ func (b *bench) overloadStep(ctx context.Context, arm string, multiple, peak flo
 	}
 	w := b.watching(ctx, 250*time.Millisecond, false)
 	_, err := b.together(ctx, []report.Phase{phase}, []people.Job{{
-		Kind: people.Flow, Curve: load.Constant(offered), WarmUp: min(overloadWarmUp, b.measure()) + habits.Think.Whole(), Measure: b.measure(), Grace: overloadGrace,
+		Kind: people.Flow, Curve: load.Constant(offered), WarmUp: min(overloadWarmUp, b.measure()) + habits.Think.Whole(), Measure: b.measure(),
+		CoolDown: habits.Think.Whole() + confirmObjective, Grace: overloadGrace,
 		Habits: habits, SLO: confirmObjective, Connections: customerConnections,
 	}})
 	w.end(ctx, b.target)

@@ -70,7 +70,7 @@ func (b *bench) signInStorm(ctx context.Context) error {
 				Name: "sign-in-" + part.name, What: "people who open a payment's link and sign in", Server: "bank", Unit: "sign-ins", RequestsEach: requestsEach[people.SignIn], OfferedPerSecond: part.signIns,
 			})
 			jobs = append(jobs, people.Job{
-				Kind: people.SignIn, Curve: load.Constant(part.signIns), WarmUp: b.warmUp(), Measure: b.measure(), Grace: overloadGrace, SLO: signInObjective, Connections: customerConnections,
+				Kind: people.SignIn, Curve: load.Constant(part.signIns), WarmUp: b.warmUp(), Measure: b.measure(), CoolDown: signInObjective, Grace: overloadGrace, SLO: signInObjective, Connections: customerConnections,
 			})
 		}
 		if _, err := b.together(ctx, phases, jobs); err != nil {
