@@ -115,7 +115,8 @@ func nonzero(n int64) string {
 	return grouped(n)
 }
 
-// figure writes a measured value with three digits or more: fewer would hide differences, more would pretend to them.
+// figure writes a measured value with three digits or more: fewer would hide differences, more would pretend to them. A whole number
+// below a hundred was counted.
 func figure(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v) || math.IsInf(v, 0):
@@ -124,8 +125,8 @@ func figure(v float64) string {
 		return grouped(int64(math.Round(v)))
 	case a >= 9.995:
 		return strconv.FormatFloat(v, 'f', 1, 64)
-	case a == 0:
-		return "0"
+	case v == math.Trunc(v):
+		return strconv.FormatFloat(v, 'f', -1, 64) // counted, not measured
 	case a >= .995:
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
