@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,12 +20,12 @@ import (
 type canned struct {
 	text   string
 	ends   int
-	closed *int
+	closed *atomic.Int32
 }
 
 func (c canned) Size() int64 { return int64(len(c.text)) }
 
-func (c canned) Close() error { *c.closed++; return nil }
+func (c canned) Close() error { c.closed.Add(1); return nil }
 
 func (c canned) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.WriteString(w, c.text[:c.ends])
@@ -65,11 +66,12 @@ func fetch(t *testing.T, s *httptest.Server) (status int, header http.Header, bo
 }
 
 func TestABackupIsStreamedWholeOrCutOff(t *testing.T) {
-	text, closed := strings.Repeat("backup", 100_000), 0
+	text, closed := strings.Repeat("backup", 100_000), new(atomic.Int32)
 	f := func(ends int) ([]byte, error) {
 		t.Helper()
-		s := backupPort(t, func() (Backup, error) { return canned{text, ends, &closed}, nil })
+		s := backupPort(t, func() (Backup, error) { return canned{text, ends, closed}, nil })
 		status, header, body, err := fetch(t, s)
+		s.Close() // waits for the call to end
 		if err == nil && (status != http.StatusOK || header.Get("Content-Type") != "application/octet-stream" || !strings.Contains(header.Get("Content-Disposition"), ".backup")) {
 			t.Errorf("%d %v", status, header)
 		}
@@ -83,8 +85,8 @@ func TestABackupIsStreamedWholeOrCutOff(t *testing.T) {
 			t.Errorf("a backup that ended at %d looks whole: %d bytes", ends, len(body))
 		}
 	}
-	if closed != 4 {
-		t.Errorf("%d of 4 backups were closed", closed)
+	if n := closed.Load(); n != 4 {
+		t.Errorf("%d of 4 backups were closed", n)
 	}
 }
 
