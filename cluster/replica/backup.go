@@ -121,6 +121,11 @@ func CheckBackup(from io.Reader) (BackupHeader, error) {
 	return header, err
 }
 
+// ReadBackupHeader reads what a backup says of itself, and no further. The errors are those of CheckBackup.
+func ReadBackupHeader(from io.Reader) (BackupHeader, error) {
+	return (&backupReader{from: from, sum: sha256.New()}).header()
+}
+
 // names holds the names of a stream whose files are not written, where nothing else would find one that comes twice.
 type names map[string]bool
 

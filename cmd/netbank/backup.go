@@ -49,29 +49,27 @@ type taken struct {
 	replica.BackupHeader
 }
 
-func (b *backup) Run() error {
+// Run fetches a backup.
+func (b *backup) Run(t *terminal) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	header, err := b.save(ctx)
+	h, err := b.save(ctx)
 	if err != nil {
 		return err
 	}
-	t := taken{File: b.Out, Bytes: header.Bytes(), BackupHeader: header}
-	if b.JSON {
-		return printJSON(t)
+	text, err := marshal(taken{File: b.Out, Bytes: h.Bytes(), BackupHeader: h})
+	if err != nil {
+		return err
 	}
-	fmt.Printf("%s: %d bytes: node %d%s up to entry %d, the journal's time %s\n", t.File, t.Bytes, t.Node, inCluster(t.Cluster), t.Index, clock(t.Stamp))
-	fmt.Printf("its secrets open with key-encryption key %s, which is not in it\n", t.KEK)
-	return nil
+	return t.print(b.JSON, text, func() {
+		t.say("%s: %d bytes: node %d%s up to entry %d, the journal's time %s", b.Out, h.Bytes(), h.Node, inCluster(h.Cluster), h.Index, clock(h.Stamp))
+		t.say("its secrets open with key-encryption key %s, which is not in it", h.KEK)
+	})
 }
 
-func printJSON(v any) error {
+func marshal(v any) ([]byte, error) {
 	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Println(string(text))
-	return err
+	return append(text, '\n'), err
 }
 
 func inCluster(id string) string {

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 
 	"netbank/cluster/journal"
+	"netbank/cluster/kek"
 	"netbank/cluster/replica"
 	"netbank/cmd/internal/bank"
 	"netbank/cmd/internal/cli"
@@ -20,6 +19,7 @@ type restore struct {
 	DataDir string `help:"The data directory to make; it must be missing or empty." required:"" type:"path" placeholder:"NEW"`
 	Node    uint32 `help:"The restored node's number. Default: that of the node that wrote the backup."`
 	Cluster string `help:"The restored node's cluster. Default: the backup's."`
+	KEKFile string `name:"kek-file" help:"Look whether this is the key-encryption key that the backup's secrets open with." type:"path"`
 	DryRun  bool   `help:"Check the backup and say what would be done; write nothing."`
 	Yes     bool   `help:"Do not ask."`
 	JSON    bool   `name:"json" help:"Print JSON."`
@@ -29,7 +29,8 @@ type restore struct {
 // Help is shown by `netbank restore --help`.
 func (restore) Help() string {
 	return `Examples:
-  netbank restore --from /backup/netbank-20261123T020000Z.backup --data-dir /var/lib/netbank-new --dry-run
+  netbank restore --from /backup/netbank-20261123T020000Z.backup --data-dir /var/lib/netbank-new \
+      --kek-file /etc/netbank/kek --dry-run
   netbank restore --from /backup/netbank-20261123T020000Z.backup --data-dir /var/lib/netbank-new --yes
 
 Stop every old node first, for good. Start the restored one with 'netbank serve --data-dir NEW' and the same key-encryption key. What
@@ -46,12 +47,16 @@ type plan struct {
 	replica.Restored
 }
 
-func (r *restore) Run() error {
+// Run restores, or says what it would do.
+func (r *restore) Run(t *terminal) error {
 	cfg := replica.RestoreConfig{
 		From: r.From, Dir: r.DataDir, Node: journal.NodeID(r.Node), Cluster: r.Cluster, DryRun: true, Logger: cli.Logger(r.Verbose),
 	}
+	if err := r.checkKey(); err != nil {
+		return err
+	}
 	if !r.DryRun && !r.Yes {
-		if err := r.ask(cfg, os.Stdin, os.Stderr); err != nil {
+		if err := r.ask(cfg, t); err != nil {
 			return err
 		}
 	}
@@ -60,31 +65,55 @@ func (r *restore) Run() error {
 	if err != nil {
 		return coded(err)
 	}
-	if r.JSON {
-		return printJSON(plan{!r.DryRun, r.DataDir, restored})
+	text, err := marshal(plan{!r.DryRun, r.DataDir, restored})
+	if err != nil {
+		return err
 	}
-	describe(os.Stdout, &restored)
-	if r.DryRun {
-		fmt.Println("nothing was written")
+	return t.print(r.JSON, text, func() {
+		describe(t.out, &restored)
+		if r.DryRun {
+			t.say("nothing was written")
+			return
+		}
+		t.say("restored into %s; before you open the doors: stop every old node for good, and read \"Backup and restore\" in docs/operations.md", r.DataDir)
+	})
+}
+
+// checkKey compares the key-encryption key, if one is named, with that of the backup.
+func (r *restore) checkKey() error {
+	if r.KEKFile == "" {
 		return nil
 	}
-	fmt.Printf("restored into %s; before you open the doors: stop every old node for good, and read \"Backup and restore\" in docs/operations.md\n", r.DataDir)
+	key, err := kek.Load(r.KEKFile)
+	if err != nil {
+		return usage("%w", err)
+	}
+	from, err := os.Open(r.From)
+	if err != nil {
+		return usage("--from: %w", err)
+	}
+	defer from.Close()
+	header, err := replica.ReadBackupHeader(from)
+	if err != nil {
+		return coded(fmt.Errorf("%s: %w", r.From, err))
+	}
+	if header.KEK != key.ID() {
+		return usage("--kek-file %s is key %s, and the backup's secrets open with key %s; find that one: without it nobody can sign in", r.KEKFile, key.ID(), header.KEK)
+	}
 	return nil
 }
 
 // ask shows what would be done and wants a yes.
-func (r *restore) ask(cfg replica.RestoreConfig, in io.Reader, out io.Writer) error {
+func (r *restore) ask(cfg replica.RestoreConfig, t *terminal) error {
 	restored, err := replica.Restore(cfg)
 	if err != nil {
 		return coded(err)
 	}
-	describe(out, &restored)
-	fmt.Fprintf(out, "Restore into %s? Every old node must be stopped, for good. [yes/no] ", r.DataDir)
-	line, _ := bufio.NewReader(io.LimitReader(in, 64)).ReadString('\n')
-	if strings.TrimSpace(line) != "yes" {
-		return usage("not confirmed, nothing was written; answer yes, or give --yes")
+	if !t.person {
+		return usage("there is nobody to ask: add --yes to restore, or --dry-run to see what it would do; nothing was written")
 	}
-	return nil
+	describe(t.err, &restored)
+	return t.agree(fmt.Sprintf("Restore into %s? Every old node must be stopped, for good.", r.DataDir))
 }
 
 func describe(out io.Writer, r *replica.Restored) {

@@ -23,6 +23,10 @@ func (k *keygen) Run(t *terminal) error {
 	if err := kek.Generate(k.KEKFile); err != nil {
 		return &bank.Error{Code: bank.ExitUsage, Err: err}
 	}
-	fmt.Fprintf(t.out, "made %s; keep a copy where the backups are not: without it the journal's secrets cannot be opened\n", k.KEKFile)
+	key, err := kek.Load(k.KEKFile)
+	if err != nil {
+		return &bank.Error{Code: bank.ExitUsage, Err: err}
+	}
+	fmt.Fprintf(t.out, "made %s, key %s; keep a copy where the backups are not: without it the journal's secrets cannot be opened\n", k.KEKFile, key.ID())
 	return nil
 }

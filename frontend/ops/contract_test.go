@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -190,9 +191,9 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	c.hold(h, "GET", copied, "", "", 401, "Authorization", "Bearer x")
 	c.hold(h, "GET", copied, "", "", 403, "Host", "rebound.example")
 	for status, err := range map[int]error{200: nil, 404: cluster.ErrNoJournal, 409: cluster.ErrBackupRuns, 500: errors.New("no space")} {
-		closed := 0
+		closed := new(atomic.Int32)
 		c.hold(changedPort(t, io.Discard, b, well, func(cfg *Config) {
-			cfg.Backup = func() (Backup, error) { return canned{"whole", 5, &closed}, err }
+			cfg.Backup = func() (Backup, error) { return canned{"whole", 5, closed}, err }
 		}), "GET", copied, "", "", status)
 	}
 

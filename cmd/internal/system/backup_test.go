@@ -27,7 +27,7 @@ func (r *rig) command(code int, args ...string) string {
 	cmd := exec.Command(bankProgram, args...)
 	cmd.Dir = r.t.TempDir()
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(""), &out, &out // a pipe: nobody can be asked
 	err := cmd.Run()
 	if err != nil && cmd.ProcessState == nil {
 		r.t.Fatal(err)
@@ -366,6 +366,16 @@ func TestABackupThatIsDamagedNewerOrMisplacedIsToldInOneLine(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.backup(filepath.Join(dir, "again"), "--json")), &v); err != nil || len(v.KEK) != 16 {
 		t.Errorf("the key's id is %q (%v)", v.KEK, err)
 	}
+	try := func(code int, key, word string) {
+		t.Helper()
+		if said := r.command(code, "restore", "--from", good, "--data-dir", filepath.Join(dir, "new"), "--kek-file", key, "--dry-run"); !strings.Contains(said, word) {
+			t.Errorf("it does not say %q: %s", word, said)
+		}
+	}
+	other := filepath.Join(dir, "kek")
+	r.command(0, "keygen", "--kek-file", other)
+	try(0, r.demo.Path("kek"), "nothing was written")
+	try(bank.ExitUsage, other, v.KEK)
 	if said := r.command(0, "restore", "--help"); strings.Index(said, "Examples:") > strings.Index(said, "Flags:") || !strings.Contains(said, "Examples:") {
 		t.Errorf("the help does not begin with examples:\n%s", said)
 	}
