@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -27,6 +28,7 @@ var ErrSealed = errors.New("kek: the value does not open: it was sealed under an
 type Key struct {
 	aead cipher.AEAD
 	id   string
+	root []byte // of what Derive gives; it does not tell the key
 }
 
 // New makes a Key of 32 secret bytes.
@@ -42,7 +44,24 @@ func New(secret []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kek: %w", err)
 	}
-	return &Key{aead: aead, id: idOf(secret)}, nil
+	root, err := hkdf.Extract(sha256.New, secret, []byte("netbank key-encryption key: derived secrets v1"))
+	if err != nil {
+		return nil, fmt.Errorf("kek: %w", err)
+	}
+	return &Key{aead: aead, id: idOf(secret), root: root}, nil
+}
+
+// DerivedBytesMax is the length of a derived secret: what HKDF with SHA-256 gives at most.
+const DerivedBytesMax = 255 * sha256.Size
+
+// Derive gives a secret that everybody has who has the key-encryption key, and nobody else: another one for each purpose,
+// by HKDF (RFC 5869) with SHA-256. It tells nothing of the key, of what is sealed, or of other purposes' secrets. length is 1 to
+// DerivedBytesMax bytes.
+func (k *Key) Derive(purpose string, length int) ([]byte, error) {
+	if length < 1 || length > DerivedBytesMax {
+		return nil, fmt.Errorf("kek: a derived secret of %d bytes; choose 1 to %d", length, DerivedBytesMax)
+	}
+	return hkdf.Expand(sha256.New, k.root, purpose, length)
 }
 
 // idOf gives 64 bits of HMAC-SHA256 under the key: nobody who has not got the key learns anything of it, or makes another key

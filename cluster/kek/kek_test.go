@@ -72,3 +72,30 @@ func TestAKeysIDTellsKeysApartAndTellsNothingOfThem(t *testing.T) {
 		t.Error("two keys have one id")
 	}
 }
+
+func TestDerivedSecretsDifferByKeyAndPurpose(t *testing.T) {
+	secret := bytes.Repeat([]byte{1}, Size)
+	first, _ := New(secret)
+	again, _ := New(secret)
+	second, _ := New(bytes.Repeat([]byte{2}, Size))
+	derive := func(k *Key, purpose string) string {
+		t.Helper()
+		got, err := k.Derive(purpose, Size)
+		if err != nil || len(got) != Size {
+			t.Fatalf("Derive = %x, %v", got, err)
+		}
+		return string(got)
+	}
+	one := derive(first, "authority")
+	if one != derive(again, "authority") {
+		t.Error("the same key and purpose gave two secrets")
+	}
+	if one == derive(second, "authority") || one == derive(first, "other") || one == string(secret) {
+		t.Error("another key or purpose gave the same secret, or the key itself")
+	}
+	for _, length := range []int{0, -1, DerivedBytesMax + 1} {
+		if _, err := first.Derive("authority", length); err == nil {
+			t.Errorf("a secret of %d bytes was given", length)
+		}
+	}
+}
