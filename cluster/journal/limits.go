@@ -21,6 +21,11 @@ type Limits struct {
 	ExpireIDs      int // payments in one Expire
 	OutboxIDs      int // sequences in one OutboxDone
 	PruneRecords   int // records of each kind that one Prune drops; it says TooMany when more are left
+	Authorities    int // of the cluster's certificates: the current one, and the other of a rotation
+	Tokens         int // join tokens; of more, those that have expired leave
+	TokenUses      int // nodes that one token may let in
+	Nodes          int // members of the cluster, with those removed: of more, the one that was removed first is forgotten
+	Coordinators   int // members that are coordinators: five voters, and two that take the place of others
 	Stored         int // payments, open and finished, and idempotency keys each, between two prunings
 
 	AccountBytes   int // an account number (IBAN: 34, ISO 13616)
@@ -32,6 +37,8 @@ type Limits struct {
 	UsernameBytes  int
 	LocaleBytes    int
 	SealedBytes    int    // a sealed password hash, seed or root key
+	AddressBytes   int    // a node's address
+	TokenLife      Millis // of a join token, at most
 	AmountMinorMax int64  // the wire carries 12 digits (field 4)
 	ExpiresAfter   Millis // from the creation of a payment to its expiry, and from the making of its id to its creation, at most
 	ClockSlack     Millis // how far a proposer's clock, which made the expiry and the payment's id, may be ahead
@@ -56,6 +63,11 @@ func DefaultLimits() Limits {
 		ExpireIDs:      1024,
 		OutboxIDs:      1024,
 		PruneRecords:   1024,
+		Authorities:    2,
+		Tokens:         256,
+		TokenUses:      1024,
+		Nodes:          1024,
+		Coordinators:   7,
 		Stored:         1 << 28,
 
 		AccountBytes:   34,
@@ -67,6 +79,8 @@ func DefaultLimits() Limits {
 		UsernameBytes:  64,
 		LocaleBytes:    16,
 		SealedBytes:    1024,
+		AddressBytes:   255,
+		TokenLife:      7 * 24 * hour,
 		AmountMinorMax: 999_999_999_999,
 		ExpiresAfter:   24 * hour,
 		ClockSlack:     minute,

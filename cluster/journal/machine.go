@@ -57,6 +57,8 @@ type tables struct {
 	contradictions     []Contradiction
 	contradictionIndex map[said]int
 
+	members *Membership // replaced as a whole
+
 	counters
 }
 
@@ -105,6 +107,7 @@ func newTables(limits Limits) tables {
 		partnerIndex:       make(map[PartnerID]*partnerRecord),
 		fingerprints:       make(map[[32]byte]PartnerID),
 		contradictionIndex: make(map[said]int),
+		members:            newMembership(),
 	}
 }
 
@@ -226,11 +229,34 @@ func (m *Machine) command(termHolds bool, c *Command, out *Result) {
 	case *command.Command_BumpEpoch:
 		m.bumpEpoch(body.BumpEpoch, out)
 	default:
+		m.clusterCommand(c, out)
+	}
+}
+
+// clusterCommand is command for what the membership is changed by.
+func (m *Machine) clusterCommand(c *Command, out *Result) {
+	switch body := c.Body.(type) {
+	case *command.Command_PutAuthority:
+		m.putAuthority(body.PutAuthority, out)
+	case *command.Command_IssueFrom:
+		m.issueFrom(body.IssueFrom, out)
+	case *command.Command_DropAuthority:
+		m.dropAuthority(body.DropAuthority, out)
+	case *command.Command_PutToken:
+		m.putToken(body.PutToken, out)
+	case *command.Command_Enrol:
+		m.enrol(body.Enrol, out)
+	case *command.Command_PutNode:
+		m.putNode(body.PutNode, out)
+	case *command.Command_RemoveNode:
+		m.removeNode(body.RemoveNode, out)
+	default:
 		out.Verdict = BadCommand
 	}
 }
 
-// subject fills in what a repeated command is about, as it stands now.
+// subject fills in what a repeated command is about, as it stands now. Commands about the membership have no such answer: who
+// sent one reads Membership.
 func (m *Machine) subject(c *Command, out *Result) {
 	var payment []byte
 	var customer uint64

@@ -164,6 +164,8 @@ func (m *Machine) Counts() Counts {
 		CommandIDs:            m.seen.cells.len(),
 		IdempotencyKeys:       int(m.idempotency),
 		Contradictions:        len(m.contradictions),
+		Nodes:                 len(m.members.Nodes),
+		Tokens:                len(m.members.Tokens),
 		ContradictionsDropped: m.dropped,
 		ReferenceEpoch:        m.epoch,
 		References:            m.references,

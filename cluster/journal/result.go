@@ -2,7 +2,7 @@ package journal
 
 import "netbank/cluster/journal/command"
 
-// Verdict is what became of a command. The numbers are not in the log.
+// Verdict is what became of a command. The numbers are not in the log, but in snapshots: never reuse one.
 type Verdict uint8
 
 // The verdicts. Everything but Done left payments and sessions as they were, with two exceptions that are meant: a one-time
@@ -23,12 +23,14 @@ const (
 	FactorUsed             // a one-time code's step was used before
 	TooMany                // a limit on open payments or records is reached
 	BadCommand             // a field is out of its range; the proposer is at fault
+	TokenUsed              // Enrol: the token has let in as many nodes as it is good for
+	TokenExpired           // Enrol: the token's time is over
 )
 
 func (v Verdict) String() string {
 	names := [...]string{
 		"done", "repeated", "attached", "exists", "key-conflict", "not-found", "not-allowed", "stale-term",
-		"no-session", "consent-differs", "locked", "factor-used", "too-many", "bad-command",
+		"no-session", "consent-differs", "locked", "factor-used", "too-many", "bad-command", "token-used", "token-expired",
 	}
 	if int(v) < len(names) {
 		return names[v]
@@ -108,6 +110,8 @@ type Counts struct {
 	CommandIDs            int
 	IdempotencyKeys       int
 	Contradictions        int
+	Nodes                 int    // members of the cluster, as the journal knows them, and those removed
+	Tokens                int    // join tokens, expired ones among them
 	ContradictionsDropped uint64 // that did not fit the list
 	ReferenceEpoch        uint16 // the first two characters of every reference given now
 	References            uint64 // the last one given, within its epoch

@@ -23,7 +23,7 @@ var ErrSnapshot = errors.New("journal: the snapshot is damaged; restore this nod
 // Frames tell a reader exactly how much to take, so something else may follow in the same stream.
 const (
 	snapshotMagic   = "NBJRNL"
-	snapshotVersion = 1
+	snapshotVersion = 2 // 1 has no records of the membership, and is written as long as there is none
 	frameMax        = 64 << 10
 	snapshotRecord  = 64 << 10 // the longest record
 )
@@ -38,7 +38,20 @@ const (
 	kindOpen
 	kindContradiction
 	kindEnd
+	// Since version 2; they stand before kindEnd.
+	kindMembership
+	kindAuthority
+	kindToken
+	kindNode
 )
+
+// placeOf orders the kinds in a snapshot.
+func placeOf(kind byte) int {
+	if kind == kindEnd {
+		return math.MaxInt
+	}
+	return int(kind)
+}
 
 // Live is a copy of the live set at one moment. It can be written by another goroutine while Apply goes on.
 type Live struct {
@@ -51,6 +64,7 @@ type Live struct {
 	partners       []partnerRecord
 	keys           []Key
 	contradictions []Contradiction
+	members        *Membership
 	counters
 }
 
@@ -65,7 +79,7 @@ func (m *Machine) Live() *Live {
 func (m *Machine) view(open slab[paymentRecord], t texts, access slab[accessRecord], seen slab[seenRecord]) *Live {
 	l := &Live{
 		now: m.now, open: open, texts: t, access: access, seen: seen, seenNext: m.seen.next,
-		keys: m.keys, contradictions: slices.Clone(m.contradictions), counters: m.counters,
+		keys: m.keys, contradictions: slices.Clone(m.contradictions), members: m.members, counters: m.counters,
 	}
 	for _, p := range m.partners {
 		l.partners = append(l.partners, *p)
@@ -96,7 +110,7 @@ func (m *Machine) StoreDigest() ([32]byte, error) {
 // WriteTo writes the snapshot.
 func (l *Live) WriteTo(to io.Writer) (int64, error) {
 	w := newSnapshotWriter(to)
-	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersion))
+	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members)))
 	l.write(w)
 	w.flush()
 	w.raw(make([]byte, 4))
@@ -142,6 +156,7 @@ func (l *Live) write(w *snapshotWriter) {
 		}
 		w.record(kindContradiction, appendText(appendText(b, c.Said), c.ResponseCode))
 	}
+	l.members.write(w)
 	w.record(kindEnd, nil)
 }
 
@@ -264,11 +279,17 @@ func (m *Machine) ReadFrom(from io.Reader) (int64, error) {
 	if r.err == nil && string(head[:len(snapshotMagic)]) != snapshotMagic {
 		r.err = fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
 	}
-	if r.err == nil && binary.BigEndian.Uint16(head[len(snapshotMagic):]) != snapshotVersion {
-		r.err = fmt.Errorf("%w: the snapshot has version %d, known is %d", ErrVersion, binary.BigEndian.Uint16(head[len(snapshotMagic):]), snapshotVersion)
+	var version uint16
+	if r.err == nil {
+		if version = binary.BigEndian.Uint16(head[len(snapshotMagic):]); version == 0 || version > snapshotVersion {
+			r.err = fmt.Errorf("%w: the snapshot has version %d, known are 1 to %d", ErrVersion, version, snapshotVersion)
+		}
 	}
 	t := newTables(m.limits)
 	t.read(r)
+	if r.err == nil && version != snapshotVersionOf(t.members) {
+		r.damaged("its version does not fit its records")
+	}
 	if r.err == nil && len(r.frame) > 0 {
 		r.damaged("there is more behind its end")
 	}
@@ -377,7 +398,7 @@ func (t *tables) read(r *snapshotReader) {
 			return
 		}
 		p := parser{rest: contents}
-		ok := kind >= last && (kind == kindCounters) == (last == 0)
+		ok := placeOf(kind) >= placeOf(last) && (kind == kindCounters) == (last == 0)
 		switch last = kind; kind {
 		case kindCounters:
 			t.readCounters(&p)
@@ -393,6 +414,14 @@ func (t *tables) read(r *snapshotReader) {
 			ok = t.readOpen(&p, &granted) && ok
 		case kindContradiction:
 			ok = t.readContradiction(&p) && ok
+		case kindMembership:
+			ok = t.readMembership(&p) && ok
+		case kindAuthority:
+			ok = t.readAuthority(&p) && ok
+		case kindToken:
+			ok = t.readToken(&p) && ok
+		case kindNode:
+			ok = t.readNode(&p) && ok
 		case kindEnd:
 			ok = t.enlistAll(granted) && t.outboxAddsUp() && ok
 		default:
@@ -466,7 +495,7 @@ func (t *tables) readPartner(p *parser) bool {
 
 func (t *tables) readSeen(p *parser) bool {
 	id, verdict := p.bytes(len(CommandID{})), Verdict(p.byte())
-	if p.bad || verdict > BadCommand {
+	if p.bad || verdict > TokenExpired {
 		return false
 	}
 	if _, twice := t.seen.find(CommandID(id)); twice {

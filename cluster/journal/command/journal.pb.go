@@ -232,6 +232,55 @@ func (Delivery) EnumDescriptor() ([]byte, []int) {
 	return file_journal_proto_rawDescGZIP(), []int{3}
 }
 
+type Role int32
+
+const (
+	Role_ROLE_UNSPECIFIED Role = 0
+	Role_ROLE_COORDINATOR Role = 1
+	Role_ROLE_WORKER      Role = 2
+)
+
+// Enum value maps for Role.
+var (
+	Role_name = map[int32]string{
+		0: "ROLE_UNSPECIFIED",
+		1: "ROLE_COORDINATOR",
+		2: "ROLE_WORKER",
+	}
+	Role_value = map[string]int32{
+		"ROLE_UNSPECIFIED": 0,
+		"ROLE_COORDINATOR": 1,
+		"ROLE_WORKER":      2,
+	}
+)
+
+func (x Role) Enum() *Role {
+	p := new(Role)
+	*p = x
+	return p
+}
+
+func (x Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_journal_proto_enumTypes[4].Descriptor()
+}
+
+func (Role) Type() protoreflect.EnumType {
+	return &file_journal_proto_enumTypes[4]
+}
+
+func (x Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Role.Descriptor instead.
+func (Role) EnumDescriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{4}
+}
+
 // Batch is one Raft log entry: what the leader packed while the entry before it was being written.
 type Batch struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -330,6 +379,13 @@ type Command struct {
 	//	*Command_Contradiction
 	//	*Command_BumpEpoch
 	//	*Command_FactorPassed
+	//	*Command_PutAuthority
+	//	*Command_IssueFrom
+	//	*Command_DropAuthority
+	//	*Command_PutToken
+	//	*Command_Enrol
+	//	*Command_PutNode
+	//	*Command_RemoveNode
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -568,6 +624,69 @@ func (x *Command) GetFactorPassed() *FactorPassed {
 	return nil
 }
 
+func (x *Command) GetPutAuthority() *PutAuthority {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutAuthority); ok {
+			return x.PutAuthority
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetIssueFrom() *IssueFrom {
+	if x != nil {
+		if x, ok := x.Body.(*Command_IssueFrom); ok {
+			return x.IssueFrom
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDropAuthority() *DropAuthority {
+	if x != nil {
+		if x, ok := x.Body.(*Command_DropAuthority); ok {
+			return x.DropAuthority
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutToken() *PutToken {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutToken); ok {
+			return x.PutToken
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEnrol() *Enrol {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Enrol); ok {
+			return x.Enrol
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutNode() *PutNode {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutNode); ok {
+			return x.PutNode
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveNode() *RemoveNode {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveNode); ok {
+			return x.RemoveNode
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -656,6 +775,34 @@ type Command_FactorPassed struct {
 	FactorPassed *FactorPassed `protobuf:"bytes,22,opt,name=factor_passed,json=factorPassed,proto3,oneof"`
 }
 
+type Command_PutAuthority struct {
+	PutAuthority *PutAuthority `protobuf:"bytes,23,opt,name=put_authority,json=putAuthority,proto3,oneof"`
+}
+
+type Command_IssueFrom struct {
+	IssueFrom *IssueFrom `protobuf:"bytes,24,opt,name=issue_from,json=issueFrom,proto3,oneof"`
+}
+
+type Command_DropAuthority struct {
+	DropAuthority *DropAuthority `protobuf:"bytes,25,opt,name=drop_authority,json=dropAuthority,proto3,oneof"`
+}
+
+type Command_PutToken struct {
+	PutToken *PutToken `protobuf:"bytes,26,opt,name=put_token,json=putToken,proto3,oneof"`
+}
+
+type Command_Enrol struct {
+	Enrol *Enrol `protobuf:"bytes,27,opt,name=enrol,proto3,oneof"`
+}
+
+type Command_PutNode struct {
+	PutNode *PutNode `protobuf:"bytes,28,opt,name=put_node,json=putNode,proto3,oneof"`
+}
+
+type Command_RemoveNode struct {
+	RemoveNode *RemoveNode `protobuf:"bytes,29,opt,name=remove_node,json=removeNode,proto3,oneof"`
+}
+
 func (*Command_PutPartner) isCommand_Body() {}
 
 func (*Command_PutCustomer) isCommand_Body() {}
@@ -697,6 +844,20 @@ func (*Command_Contradiction) isCommand_Body() {}
 func (*Command_BumpEpoch) isCommand_Body() {}
 
 func (*Command_FactorPassed) isCommand_Body() {}
+
+func (*Command_PutAuthority) isCommand_Body() {}
+
+func (*Command_IssueFrom) isCommand_Body() {}
+
+func (*Command_DropAuthority) isCommand_Body() {}
+
+func (*Command_PutToken) isCommand_Body() {}
+
+func (*Command_Enrol) isCommand_Body() {}
+
+func (*Command_PutNode) isCommand_Body() {}
+
+func (*Command_RemoveNode) isCommand_Body() {}
 
 // PutPartner adds a partner, or replaces the one with the same id.
 type PutPartner struct {
@@ -2207,6 +2368,401 @@ func (x *BumpEpoch) GetReferencesAbove() uint64 {
 	return 0
 }
 
+// PutAuthority adds an authority of the cluster's certificates. The first one issues at once; a second one is trusted beside it.
+type PutAuthority struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`                  // above all earlier ones
+	Fingerprint   []byte                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // 32 bytes: SHA-256 of its certificate
+	Sealed        []byte                 `protobuf:"bytes,3,opt,name=sealed,proto3" json:"sealed,omitempty"`           // key and certificate, sealed under the key-encryption key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutAuthority) Reset() {
+	*x = PutAuthority{}
+	mi := &file_journal_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutAuthority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutAuthority) ProtoMessage() {}
+
+func (x *PutAuthority) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutAuthority.ProtoReflect.Descriptor instead.
+func (*PutAuthority) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PutAuthority) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *PutAuthority) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
+func (x *PutAuthority) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// IssueFrom: certificates come from that authority from here on. The other one is still trusted.
+type IssueFrom struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssueFrom) Reset() {
+	*x = IssueFrom{}
+	mi := &file_journal_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssueFrom) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssueFrom) ProtoMessage() {}
+
+func (x *IssueFrom) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssueFrom.ProtoReflect.Descriptor instead.
+func (*IssueFrom) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *IssueFrom) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// DropAuthority: the authority is trusted no longer. The one that issues cannot be dropped.
+type DropAuthority struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropAuthority) Reset() {
+	*x = DropAuthority{}
+	mi := &file_journal_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropAuthority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropAuthority) ProtoMessage() {}
+
+func (x *DropAuthority) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropAuthority.ProtoReflect.Descriptor instead.
+func (*DropAuthority) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *DropAuthority) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// PutToken makes a token with which nodes can join.
+type PutToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`     // 8 bytes
+	Hash          []byte                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"` // 32 bytes: of the secret, as cluster/peer makes it
+	Role          Role                   `protobuf:"varint,3,opt,name=role,proto3,enum=netbank.journal.Role" json:"role,omitempty"`
+	ExpiresMs     int64                  `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	Uses          uint32                 `protobuf:"varint,5,opt,name=uses,proto3" json:"uses,omitempty"` // nodes that it is good for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutToken) Reset() {
+	*x = PutToken{}
+	mi := &file_journal_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutToken) ProtoMessage() {}
+
+func (x *PutToken) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutToken.ProtoReflect.Descriptor instead.
+func (*PutToken) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PutToken) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *PutToken) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *PutToken) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *PutToken) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *PutToken) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+// Enrol lets a node in with a token, and draws its number. The same key again is the same node.
+type Enrol struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         []byte                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"` // 8 bytes
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`     // 32 bytes: SHA-256 of the node's public key
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Enrol) Reset() {
+	*x = Enrol{}
+	mi := &file_journal_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Enrol) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Enrol) ProtoMessage() {}
+
+func (x *Enrol) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Enrol.ProtoReflect.Descriptor instead.
+func (*Enrol) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Enrol) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Enrol) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Enrol) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// PutNode records a founder, or a node's new address.
+type PutNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=netbank.journal.Role" json:"role,omitempty"`
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutNode) Reset() {
+	*x = PutNode{}
+	mi := &file_journal_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutNode) ProtoMessage() {}
+
+func (x *PutNode) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
+func (*PutNode) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PutNode) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *PutNode) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *PutNode) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// RemoveNode: the node is no member any more, and its number is never given again.
+type RemoveNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNode) Reset() {
+	*x = RemoveNode{}
+	mi := &file_journal_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNode) ProtoMessage() {}
+
+func (x *RemoveNode) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
+func (*RemoveNode) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RemoveNode) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
@@ -2216,8 +2772,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xa1\n" +
-	"\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xce\r\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -2245,7 +2800,16 @@ const file_journal_proto_rawDesc = "" +
 	"\rcontradiction\x18\x14 \x01(\v2\x1e.netbank.journal.ContradictionH\x00R\rcontradiction\x12;\n" +
 	"\n" +
 	"bump_epoch\x18\x15 \x01(\v2\x1a.netbank.journal.BumpEpochH\x00R\tbumpEpoch\x12D\n" +
-	"\rfactor_passed\x18\x16 \x01(\v2\x1d.netbank.journal.FactorPassedH\x00R\ffactorPassedB\x06\n" +
+	"\rfactor_passed\x18\x16 \x01(\v2\x1d.netbank.journal.FactorPassedH\x00R\ffactorPassed\x12D\n" +
+	"\rput_authority\x18\x17 \x01(\v2\x1d.netbank.journal.PutAuthorityH\x00R\fputAuthority\x12;\n" +
+	"\n" +
+	"issue_from\x18\x18 \x01(\v2\x1a.netbank.journal.IssueFromH\x00R\tissueFrom\x12G\n" +
+	"\x0edrop_authority\x18\x19 \x01(\v2\x1e.netbank.journal.DropAuthorityH\x00R\rdropAuthority\x128\n" +
+	"\tput_token\x18\x1a \x01(\v2\x19.netbank.journal.PutTokenH\x00R\bputToken\x12.\n" +
+	"\x05enrol\x18\x1b \x01(\v2\x16.netbank.journal.EnrolH\x00R\x05enrol\x125\n" +
+	"\bput_node\x18\x1c \x01(\v2\x18.netbank.journal.PutNodeH\x00R\aputNode\x12>\n" +
+	"\vremove_node\x18\x1d \x01(\v2\x1b.netbank.journal.RemoveNodeH\x00R\n" +
+	"removeNodeB\x06\n" +
 	"\x04body\"\xd7\x02\n" +
 	"\n" +
 	"PutPartner\x12\x0e\n" +
@@ -2376,7 +2940,33 @@ const file_journal_proto_rawDesc = "" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.netbank.journal.OutcomeR\aoutcome\x12#\n" +
 	"\rresponse_code\x18\x03 \x01(\tR\fresponseCode\"6\n" +
 	"\tBumpEpoch\x12)\n" +
-	"\x10references_above\x18\x01 \x01(\x04R\x0freferencesAbove*F\n" +
+	"\x10references_above\x18\x01 \x01(\x04R\x0freferencesAbove\"X\n" +
+	"\fPutAuthority\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12\x16\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\"\x1b\n" +
+	"\tIssueFrom\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\"\x1f\n" +
+	"\rDropAuthority\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\"\x8c\x01\n" +
+	"\bPutToken\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12)\n" +
+	"\x04role\x18\x03 \x01(\x0e2\x15.netbank.journal.RoleR\x04role\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x12\n" +
+	"\x04uses\x18\x05 \x01(\rR\x04uses\"I\n" +
+	"\x05Enrol\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"b\n" +
+	"\aPutNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12)\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x15.netbank.journal.RoleR\x04role\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\" \n" +
+	"\n" +
+	"RemoveNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node*F\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +
@@ -2394,7 +2984,11 @@ const file_journal_proto_rawDesc = "" +
 	"\x14DELIVERY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11DELIVERY_ACCEPTED\x10\x01\x12\x11\n" +
 	"\rDELIVERY_GONE\x10\x02\x12\x15\n" +
-	"\x11DELIVERY_GIVEN_UP\x10\x03B!Z\x1fnetbank/cluster/journal/commandb\x06proto3"
+	"\x11DELIVERY_GIVEN_UP\x10\x03*C\n" +
+	"\x04Role\x12\x14\n" +
+	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10ROLE_COORDINATOR\x10\x01\x12\x0f\n" +
+	"\vROLE_WORKER\x10\x02B!Z\x1fnetbank/cluster/journal/commandb\x06proto3"
 
 var (
 	file_journal_proto_rawDescOnce sync.Once
@@ -2408,73 +3002,90 @@ func file_journal_proto_rawDescGZIP() []byte {
 	return file_journal_proto_rawDescData
 }
 
-var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_journal_proto_goTypes = []any{
 	(Factor)(0),           // 0: netbank.journal.Factor
 	(Outcome)(0),          // 1: netbank.journal.Outcome
 	(Source)(0),           // 2: netbank.journal.Source
 	(Delivery)(0),         // 3: netbank.journal.Delivery
-	(*Batch)(nil),         // 4: netbank.journal.Batch
-	(*Command)(nil),       // 5: netbank.journal.Command
-	(*PutPartner)(nil),    // 6: netbank.journal.PutPartner
-	(*PutCustomer)(nil),   // 7: netbank.journal.PutCustomer
-	(*Account)(nil),       // 8: netbank.journal.Account
-	(*PutKey)(nil),        // 9: netbank.journal.PutKey
-	(*CreatePayment)(nil), // 10: netbank.journal.CreatePayment
-	(*CancelPayment)(nil), // 11: netbank.journal.CancelPayment
-	(*Authorise)(nil),     // 12: netbank.journal.Authorise
-	(*NotSent)(nil),       // 13: netbank.journal.NotSent
-	(*Settle)(nil),        // 14: netbank.journal.Settle
-	(*MarkInDoubt)(nil),   // 15: netbank.journal.MarkInDoubt
-	(*BeginReversal)(nil), // 16: netbank.journal.BeginReversal
-	(*Reversed)(nil),      // 17: netbank.journal.Reversed
-	(*Expire)(nil),        // 18: netbank.journal.Expire
-	(*Attempt)(nil),       // 19: netbank.journal.Attempt
-	(*FactorPassed)(nil),  // 20: netbank.journal.FactorPassed
-	(*SignIn)(nil),        // 21: netbank.journal.SignIn
-	(*EndSession)(nil),    // 22: netbank.journal.EndSession
-	(*Unlock)(nil),        // 23: netbank.journal.Unlock
-	(*OutboxDone)(nil),    // 24: netbank.journal.OutboxDone
-	(*Prune)(nil),         // 25: netbank.journal.Prune
-	(*Contradiction)(nil), // 26: netbank.journal.Contradiction
-	(*BumpEpoch)(nil),     // 27: netbank.journal.BumpEpoch
+	(Role)(0),             // 4: netbank.journal.Role
+	(*Batch)(nil),         // 5: netbank.journal.Batch
+	(*Command)(nil),       // 6: netbank.journal.Command
+	(*PutPartner)(nil),    // 7: netbank.journal.PutPartner
+	(*PutCustomer)(nil),   // 8: netbank.journal.PutCustomer
+	(*Account)(nil),       // 9: netbank.journal.Account
+	(*PutKey)(nil),        // 10: netbank.journal.PutKey
+	(*CreatePayment)(nil), // 11: netbank.journal.CreatePayment
+	(*CancelPayment)(nil), // 12: netbank.journal.CancelPayment
+	(*Authorise)(nil),     // 13: netbank.journal.Authorise
+	(*NotSent)(nil),       // 14: netbank.journal.NotSent
+	(*Settle)(nil),        // 15: netbank.journal.Settle
+	(*MarkInDoubt)(nil),   // 16: netbank.journal.MarkInDoubt
+	(*BeginReversal)(nil), // 17: netbank.journal.BeginReversal
+	(*Reversed)(nil),      // 18: netbank.journal.Reversed
+	(*Expire)(nil),        // 19: netbank.journal.Expire
+	(*Attempt)(nil),       // 20: netbank.journal.Attempt
+	(*FactorPassed)(nil),  // 21: netbank.journal.FactorPassed
+	(*SignIn)(nil),        // 22: netbank.journal.SignIn
+	(*EndSession)(nil),    // 23: netbank.journal.EndSession
+	(*Unlock)(nil),        // 24: netbank.journal.Unlock
+	(*OutboxDone)(nil),    // 25: netbank.journal.OutboxDone
+	(*Prune)(nil),         // 26: netbank.journal.Prune
+	(*Contradiction)(nil), // 27: netbank.journal.Contradiction
+	(*BumpEpoch)(nil),     // 28: netbank.journal.BumpEpoch
+	(*PutAuthority)(nil),  // 29: netbank.journal.PutAuthority
+	(*IssueFrom)(nil),     // 30: netbank.journal.IssueFrom
+	(*DropAuthority)(nil), // 31: netbank.journal.DropAuthority
+	(*PutToken)(nil),      // 32: netbank.journal.PutToken
+	(*Enrol)(nil),         // 33: netbank.journal.Enrol
+	(*PutNode)(nil),       // 34: netbank.journal.PutNode
+	(*RemoveNode)(nil),    // 35: netbank.journal.RemoveNode
 }
 var file_journal_proto_depIdxs = []int32{
-	5,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
-	6,  // 1: netbank.journal.Command.put_partner:type_name -> netbank.journal.PutPartner
-	7,  // 2: netbank.journal.Command.put_customer:type_name -> netbank.journal.PutCustomer
-	9,  // 3: netbank.journal.Command.put_key:type_name -> netbank.journal.PutKey
-	10, // 4: netbank.journal.Command.create_payment:type_name -> netbank.journal.CreatePayment
-	11, // 5: netbank.journal.Command.cancel_payment:type_name -> netbank.journal.CancelPayment
-	12, // 6: netbank.journal.Command.authorise:type_name -> netbank.journal.Authorise
-	13, // 7: netbank.journal.Command.not_sent:type_name -> netbank.journal.NotSent
-	14, // 8: netbank.journal.Command.settle:type_name -> netbank.journal.Settle
-	15, // 9: netbank.journal.Command.mark_in_doubt:type_name -> netbank.journal.MarkInDoubt
-	16, // 10: netbank.journal.Command.begin_reversal:type_name -> netbank.journal.BeginReversal
-	17, // 11: netbank.journal.Command.reversed:type_name -> netbank.journal.Reversed
-	18, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
-	19, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
-	21, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
-	22, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
-	23, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
-	24, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
-	25, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
-	26, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
-	27, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
-	20, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
-	8,  // 22: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 23: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 24: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 25: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 26: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 27: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 28: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	6,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
+	7,  // 1: netbank.journal.Command.put_partner:type_name -> netbank.journal.PutPartner
+	8,  // 2: netbank.journal.Command.put_customer:type_name -> netbank.journal.PutCustomer
+	10, // 3: netbank.journal.Command.put_key:type_name -> netbank.journal.PutKey
+	11, // 4: netbank.journal.Command.create_payment:type_name -> netbank.journal.CreatePayment
+	12, // 5: netbank.journal.Command.cancel_payment:type_name -> netbank.journal.CancelPayment
+	13, // 6: netbank.journal.Command.authorise:type_name -> netbank.journal.Authorise
+	14, // 7: netbank.journal.Command.not_sent:type_name -> netbank.journal.NotSent
+	15, // 8: netbank.journal.Command.settle:type_name -> netbank.journal.Settle
+	16, // 9: netbank.journal.Command.mark_in_doubt:type_name -> netbank.journal.MarkInDoubt
+	17, // 10: netbank.journal.Command.begin_reversal:type_name -> netbank.journal.BeginReversal
+	18, // 11: netbank.journal.Command.reversed:type_name -> netbank.journal.Reversed
+	19, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
+	20, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
+	22, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
+	23, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
+	24, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
+	25, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
+	26, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
+	27, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
+	28, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
+	21, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
+	29, // 22: netbank.journal.Command.put_authority:type_name -> netbank.journal.PutAuthority
+	30, // 23: netbank.journal.Command.issue_from:type_name -> netbank.journal.IssueFrom
+	31, // 24: netbank.journal.Command.drop_authority:type_name -> netbank.journal.DropAuthority
+	32, // 25: netbank.journal.Command.put_token:type_name -> netbank.journal.PutToken
+	33, // 26: netbank.journal.Command.enrol:type_name -> netbank.journal.Enrol
+	34, // 27: netbank.journal.Command.put_node:type_name -> netbank.journal.PutNode
+	35, // 28: netbank.journal.Command.remove_node:type_name -> netbank.journal.RemoveNode
+	9,  // 29: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 30: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	1,  // 31: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 32: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 33: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 34: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 35: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 36: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 37: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -2504,14 +3115,21 @@ func file_journal_proto_init() {
 		(*Command_Contradiction)(nil),
 		(*Command_BumpEpoch)(nil),
 		(*Command_FactorPassed)(nil),
+		(*Command_PutAuthority)(nil),
+		(*Command_IssueFrom)(nil),
+		(*Command_DropAuthority)(nil),
+		(*Command_PutToken)(nil),
+		(*Command_Enrol)(nil),
+		(*Command_PutNode)(nil),
+		(*Command_RemoveNode)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   24,
+			NumEnums:      5,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
