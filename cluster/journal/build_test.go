@@ -72,6 +72,20 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_Contradiction{Contradiction: b}
 	case *command.BumpEpoch:
 		c.Body = &command.Command_BumpEpoch{BumpEpoch: b}
+	case *command.PutAuthority:
+		c.Body = &command.Command_PutAuthority{PutAuthority: b}
+	case *command.IssueFrom:
+		c.Body = &command.Command_IssueFrom{IssueFrom: b}
+	case *command.DropAuthority:
+		c.Body = &command.Command_DropAuthority{DropAuthority: b}
+	case *command.PutToken:
+		c.Body = &command.Command_PutToken{PutToken: b}
+	case *command.Enrol:
+		c.Body = &command.Command_Enrol{Enrol: b}
+	case *command.PutNode:
+		c.Body = &command.Command_PutNode{PutNode: b}
+	case *command.RemoveNode:
+		c.Body = &command.Command_RemoveNode{RemoveNode: b}
 	}
 	return c
 }

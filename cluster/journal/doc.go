@@ -70,6 +70,13 @@
 // calls them a refusal. From in doubt the core's word leads out, or BeginReversal: from then on only Reversed does.
 // When the core contradicts a final state, the state stays and the reconciliation list gets an entry for a person.
 //
+// # Who belongs to the cluster
+//
+// The journal holds who may connect: the nodes with their numbers, the tokens with which others join, and the authorities of the
+// certificates, sealed. A number is drawn here and never given again; a token lets in no more than it is good for; the same key again is
+// the same node, so that a lost answer costs nothing. Which coordinators vote is Raft's to know. A reader gets the Membership as a
+// whole, which never changes: the next one has the next version.
+//
 // # Why it looks like this
 //
 //   - Tables are slabs of cells without pointers, texts lie in chained blocks. A map of pointers to five million payments costs

@@ -17,10 +17,14 @@ import (
 
 var record = flag.Bool("record", false, "record the journal fixture anew; only for a new Batch.version")
 
-const fixture = "testdata/journal-v1"
+// The recorded journals: of the first program, and of the one that knew the cluster's membership first.
+const (
+	fixture           = "testdata/journal-v1"
+	fixtureMembership = "testdata/journal-v1-membership"
+)
 
 // recorded reads the entries of the fixture: each 8 bytes of term, 4 of length, and the batch.
-func recorded(t testing.TB) (log []entry) {
+func recorded(t testing.TB, fixture string) (log []entry) {
 	t.Helper()
 	b, err := os.ReadFile(fixture + ".bin")
 	if err != nil {
@@ -38,11 +42,19 @@ func recorded(t testing.TB) (log []entry) {
 // not record anew: a command has got another meaning, and that needs a new Batch.version.
 func TestRecordedJournalsReplay(t *testing.T) {
 	if *record {
-		recordFixture(t)
+		recordFixture(t, fixtureMembership)
 	}
+	replayed(t, fixture)
+	if m := replayed(t, fixtureMembership); len(m.Membership().Nodes) < 2 || len(m.Membership().Authorities) == 0 {
+		t.Error("the recorded journal has no membership")
+	}
+}
+
+func replayed(t *testing.T, fixture string) *Machine {
+	t.Helper()
 	m := New(NewMemoryStore(), DefaultLimits())
 	states, verdicts := map[State]int{}, map[Verdict]int{}
-	for _, e := range recorded(t) {
+	for _, e := range recorded(t, fixture) {
 		for _, r := range e.apply(t, m) {
 			states[r.Payment.State]++
 			verdicts[r.Verdict]++
@@ -61,6 +73,7 @@ func TestRecordedJournalsReplay(t *testing.T) {
 		}
 	}
 	t.Logf("verdicts: %v", verdicts)
+	return m
 }
 
 func digestLines(t *testing.T, m *Machine) string {
@@ -72,14 +85,16 @@ func digestLines(t *testing.T, m *Machine) string {
 	return "live " + hex.EncodeToString(live[:]) + "\nstore " + hex.EncodeToString(store[:]) + "\n"
 }
 
-func recordFixture(t *testing.T) {
+func recordFixture(t *testing.T, fixture string) {
 	var log []entry
 	for seed := 1; len(log) == 0; seed++ { // the first random log that comes to every state
 		reached := map[State]bool{}
+		var m *Machine
 		log = rapid.Custom(func(r *rapid.T) []entry {
-			return walkFor(r, New(NewMemoryStore(), DefaultLimits()), 400, 25, func(s step) { reached[s.result.Payment.State] = true })
+			m = New(NewMemoryStore(), DefaultLimits())
+			return walkFor(r, m, 400, 25, func(s step) { reached[s.result.Payment.State] = true })
 		}).Example(seed)
-		if len(reached) <= int(StateReversing) {
+		if len(reached) <= int(StateReversing) || len(m.Membership().Nodes) < 3 || m.Membership().Nodes[2].Key == [32]byte{} || len(m.Membership().Authorities) == 0 {
 			log = nil
 		}
 	}
@@ -99,12 +114,20 @@ func recordFixture(t *testing.T) {
 // FuzzApply feeds arbitrary bytes as a Raft entry. Whatever they are, the machine stays sound: it can be written,
 // read, and gives the same state again.
 func FuzzApply(f *testing.F) {
-	for i, e := range recorded(f) {
+	for i, e := range recorded(f, fixture) {
 		if i%7 == 0 {
 			f.Add(e.term, e.bytes)
 		}
 	}
 	f.Add(uint64(1), []byte{0x08, 0x01, 0x22, 0x03, 0x9a, 0x06, 0x00})
+	for i, body := range membershipBodies(morning) {
+		batch := &Batch{Version: Version, Term: 1, StampMs: int64(morning), Commands: []*Command{wrap(named("seed", string(rune('a'+i))), body)}}
+		entry, err := batch.MarshalVT()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint64(1), entry)
+	}
 	f.Fuzz(func(t *testing.T, term uint64, contents []byte) {
 		var b Batch
 		if b.UnmarshalVT(contents) != nil {
@@ -143,6 +166,10 @@ func FuzzReadFrom(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
 	f.Add(whole[len(snapshotMagic)+2+4 : len(whole)-36]) // the contents alone
+	for _, body := range membershipBodies(b.now) {
+		b.must(Done, body)
+	}
+	f.Add(snapshotOf(f, b.m).Bytes())
 	f.Fuzz(func(t *testing.T, contents []byte) {
 		for _, snapshot := range [][]byte{contents, framed(contents)} {
 			store := b.store.Clone()
@@ -183,6 +210,9 @@ func framed(records []byte) []byte {
 func exercise(t *testing.T, m *Machine) {
 	m.Counts()
 	m.Keys()
+	for i := range m.Membership().Nodes {
+		m.Membership().NodeByKey(m.Membership().Nodes[i].Key)
+	}
 	m.Partners()
 	m.Contradictions(10)
 	m.Notices(1, 0, 10)

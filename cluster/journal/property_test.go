@@ -33,6 +33,7 @@ const crowdPayments = 6
 func smallLimits() Limits {
 	l := DefaultLimits()
 	l.OpenPayments, l.PartnerOpen, l.CommandIDs, l.Contradictions, l.Keys = 5, 4, 30, 3, 2
+	l.Nodes, l.Coordinators, l.Tokens, l.TokenUses = 4, 3, 2, 2
 	l.Notices, l.PartnerNotices, l.Stored, l.PruneRecords, l.Customers, l.Partners = 40, 30, 12, 2, 3, 2
 	return l
 }
@@ -61,7 +62,7 @@ func (c *crowd) command() *Command {
 func (c *crowd) body() any {
 	n, id := c.payment()
 	who := uint64(c.number(1, 2, "customer"))
-	switch c.number(0, 31, "kind") {
+	switch c.number(0, 33, "kind") {
 	case 0, 1, 2, 3:
 		return c.creation(n, id)
 	case 4:
@@ -97,8 +98,10 @@ func (c *crowd) body() any {
 		return &command.Contradiction{PaymentId: id, Outcome: command.Outcome_OUTCOME_APPROVED, ResponseCode: strconv.Itoa(c.number(0, 9, "code"))}
 	case 30:
 		return c.record()
+	case 31:
+		return &command.BumpEpoch{}
 	}
-	return &command.BumpEpoch{}
+	return c.member()
 }
 
 // record draws what the bank itself keeps.
@@ -474,6 +477,8 @@ func TestEverythingIsBounded_NoTableOutgrowsItsLimit(t *testing.T) {
 			f(c.CommandIDs, l.CommandIDs, "command ids")
 			f(c.IdempotencyKeys, l.Stored, "idempotency keys")
 			f(c.Contradictions, l.Contradictions, "contradictions")
+			f(c.Nodes, l.Nodes, "nodes")
+			f(c.Tokens, l.Tokens, "tokens")
 			stored := 0
 			for _, n := range c.ByState {
 				stored += int(n)
