@@ -140,7 +140,7 @@ func TestClusterIsJudgedByWhoAnswers(t *testing.T) {
 	f(three().change(1, func(n *ClusterNode) { n.Leader = false }), false, "No coordinator leads: no new money moves. 2 of 3", "disk, clock and log")
 	f(three().follower(), true, "Node 1 leads; ask it who answers")
 	f(three().change(3, func(n *ClusterNode) { n.Voter = false }), false, "2 of 2 coordinators answer: the next loss", "Node 3 is a coordinator without a vote", "netbank cluster promote 3", "2 votes stand no more losses than 1")
-	f(three().change(2, func(n *ClusterNode) { n.Lag = LagWarnEntries + 1 }), true, "3 of 3", "Node 2 is 10001 entries behind")
+	f(three().change(2, func(n *ClusterNode) { n.Lag = LagWarnEntries + 1 }), true, "3 of 3", "Node 2 is 10,001 entries behind")
 	f(three().change(2, func(n *ClusterNode) { n.CertificateEnd = since.Add(CertificateWarnFor - 1) }), true, "3 of 3", "certificate that ends on 2026-11-16")
 	f(three().change(2, func(n *ClusterNode) { n.CertificateEnd = since.Add(-1) }), true, "3 of 3", "certificate that ended")
 	f(three().change(2, func(n *ClusterNode) { n.Version = "netbank 2" }), true, "3 of 3", "2 versions run side by side (netbank 1; netbank 2)")
@@ -310,6 +310,22 @@ func TestClusterPageSaysWhatToDo(t *testing.T) {
 	if !strings.Contains(w.Body.String(), "This node runs alone") && !strings.Contains(w.Body.String(), "Three coordinators survive") {
 		t.Errorf("a node alone is told as\n%s", w.Body)
 	}
+}
+
+func TestPageStaysAsItIsUnlessAskedToChange(t *testing.T) {
+	f := func(path, want string) {
+		t.Helper()
+		if got := ask(clusterPort(t, &bank{}, three()), "GET", path, "", "").Header().Get("Refresh"); got != want {
+			t.Errorf("%s is written anew %q, want %q", path, got, want)
+		}
+	}
+	f("/", "")
+	f("/cluster", "")
+	f("/?every=5", "5")
+	f("/cluster?every=60", "60")
+	f("/?every=0", "")
+	f("/?every=3601", "")
+	f("/?every=5;url=https://elsewhere.example", "")
 }
 
 func FuzzChange(f *testing.F) {

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -12,27 +13,38 @@ var clusterText string
 
 var clusterTemplate = template.Must(template.New("cluster").Funcs(template.FuncMap{
 	"stamp":  func(at *time.Time) string { return stamp(*at) },
-	"number": func(n *uint64) uint64 { return *n },
+	"number": func(n *uint64) string { return grouped(*n) },
+	"behind": func(n *uint64) bool { return n != nil && *n > 0 },
 }).Parse(clusterText))
 
 // clusterView is what the cluster page shows.
 type clusterView struct {
 	Payments     string // are payments getting through?
 	PaymentsWell bool
+	Reasons      []string
 	Headline     string
 	Members      *Members
 	Bank         string
-	Written      string
+	refresh
 }
 
-func (p *port) clusterPage(w http.ResponseWriter, _ *http.Request) {
+func (p *port) clusterPage(w http.ResponseWriter, r *http.Request) {
 	now, _ := p.statusNow()
 	v := clusterView{
-		Payments: now.Verdict, PaymentsWell: now.Well(), Headline: now.Verdict, Members: now.Cluster,
-		Bank: p.BankName, Written: time.Now().UTC().Format(time.RFC3339),
+		Payments: now.Verdict, PaymentsWell: now.Well(), Reasons: now.Advice, Headline: now.Verdict, Members: now.Cluster,
+		Bank: p.BankName, refresh: refreshed(w, r),
 	}
 	if v.PaymentsWell && now.Cluster != nil && !now.Cluster.Well {
 		v.Headline = now.Cluster.Verdict
 	}
 	p.show(w, clusterTemplate, &v)
+}
+
+// grouped writes a number as people read it: 1,234,567.
+func grouped(n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }

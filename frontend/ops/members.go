@@ -219,7 +219,7 @@ func (m *Members) advise(line Node, n ClusterNode, now time.Time) {
 		add(fmt.Sprintf("netbank cluster promote %d", line.Node), "is a coordinator without a vote: it gets one by itself once its journal has caught up.")
 	}
 	if n.Known && n.Lag > LagWarnEntries && line.State == NodeUp {
-		add("", "is %d entries behind the leader. Look at its disk and at the network; the journal waits for the quicker ones as long as they are a majority.", n.Lag)
+		add("", "is %s entries behind the leader: look at its disk and at the network. The journal does not wait for it as long as a majority is quicker.", grouped(n.Lag))
 	}
 	if end := n.CertificateEnd; !end.IsZero() && end.Sub(now) < CertificateWarnFor {
 		verb := "ends"

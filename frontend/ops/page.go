@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -20,15 +21,35 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // view is what the status page shows.
 type view struct {
 	Status
-	Silent  bool // the node does not say how it is
-	Bank    string
-	Extra   []string
-	Written string
+	Silent bool // the node does not say how it is
+	Bank   string
+	Extra  []string
+	refresh
 }
 
-func (p *port) page(w http.ResponseWriter, _ *http.Request) {
+// refresh is a page that a person may have written anew all the time. Unasked it stays as it is: a screen reader would begin again
+// each time (WCAG 2.2.1).
+type refresh struct {
+	Written string
+	Every   int // seconds; 0: it stays
+}
+
+// refreshMax is how many seconds a page that is to be written anew may stay.
+const refreshMax = 3600
+
+func refreshed(w http.ResponseWriter, r *http.Request) refresh {
+	every, err := strconv.Atoi(r.URL.Query().Get("every"))
+	if err != nil || every < 1 || every > refreshMax {
+		every = 0
+	} else {
+		w.Header().Set("Refresh", strconv.Itoa(every))
+	}
+	return refresh{time.Now().UTC().Format(time.RFC3339), every}
+}
+
+func (p *port) page(w http.ResponseWriter, r *http.Request) {
 	now, ok := p.statusNow()
-	v := view{Status: now, Silent: !ok, Bank: p.BankName, Written: time.Now().UTC().Format(time.RFC3339)}
+	v := view{Status: now, Silent: !ok, Bank: p.BankName, refresh: refreshed(w, r)}
 	for pattern := range p.Extra {
 		v.Extra = append(v.Extra, pattern)
 	}

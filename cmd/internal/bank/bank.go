@@ -54,6 +54,8 @@ type Bank struct {
 	draining chan struct{}
 	port     *ops.Server
 	open     atomic.Bool // the doors for customers and partners are open
+
+	customerLimits, partnerLimits edge.Limits
 }
 
 // Run opens the bank, serves until ctx is done, and closes it in order. ready is called once, when every door is open.
@@ -114,6 +116,7 @@ func (b *Bank) listen() (*doors, error) {
 	if err != nil {
 		return nil, &Error{Code: ExitUsage, Err: err}
 	}
+	b.customerLimits, b.partnerLimits = doorLimits(b.logger)
 	var d doors
 	if d.operatorTLS, err = c.operatorTLS(); err != nil {
 		return nil, &Error{Code: ExitUsage, Err: err}
@@ -121,10 +124,10 @@ func (b *Bank) listen() (*doors, error) {
 	taken := func(flag string, err error) error {
 		return &Error{Code: ExitAddress, Err: fmt.Errorf("%w; choose another with %s", err, flag)}
 	}
-	if d.customer, err = edge.Listen(c.CustomerAddr, edge.Limits{}, b.logger); err != nil {
+	if d.customer, err = edge.Listen(c.CustomerAddr, b.customerLimits, b.logger); err != nil {
 		return nil, taken("--customer-addr", err)
 	}
-	if d.partner, err = partner.ListenTLS(c.PartnerAddr, config, edge.Limits{}, b.logger); err != nil {
+	if d.partner, err = partner.ListenTLS(c.PartnerAddr, config, b.partnerLimits, b.logger); err != nil {
 		d.customer.Close()
 		return nil, taken("--partner-addr", err)
 	}

@@ -41,10 +41,10 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	drain := edge.Drain{Limit: drainLimit}
 	group.Go(func() error {
-		return edge.Serve(ctx, edge.NewServer("customer", handler, pages.Fail, edge.Limits{}, b.logger), d.customer, drain)
+		return edge.Serve(ctx, edge.NewServer("customer", handler, pages.Fail, b.customerLimits, b.logger), d.customer, drain)
 	})
 	group.Go(func() error {
-		return edge.Serve(ctx, b.api.Server(edge.Limits{}), d.partner, drain)
+		return edge.Serve(ctx, b.api.Server(b.partnerLimits), d.partner, drain)
 	})
 	group.Go(func() error { return b.watchOperator(ctx) })
 	group.Go(func() error { b.rotateKeys(ctx); return nil })

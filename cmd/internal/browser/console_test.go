@@ -1,0 +1,135 @@
+package browser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"netbank/cluster"
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+	"netbank/frontend/ops"
+)
+
+// console is a node as the operator's port sees it.
+type console struct {
+	ops.Bank
+	status  cluster.Status
+	refused bool
+}
+
+func (c *console) Status() cluster.Status { return c.status }
+
+func (c *console) Refused(class gate.Class) (cluster.Refusal, bool) {
+	return cluster.Refusal{Reason: gate.TooLate}, c.refused && class == gate.Confirm
+}
+
+// nodes is a cluster to be looked at.
+type nodes struct {
+	ops.Cluster
+	list []ops.ClusterNode
+}
+
+func (n nodes) Name() string                      { return "bank-of-demonstration" }
+func (n nodes) Nodes() ([]ops.ClusterNode, error) { return n.list, nil }
+
+func coordinators(change func([]ops.ClusterNode)) nodes {
+	since := time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC)
+	var list []ops.ClusterNode
+	for i := range 5 {
+		n := ops.ClusterNode{
+			Node: journal.NodeID(i + 1), Role: ops.RoleCoordinator, Address: fmt.Sprintf("node%d.netbank.bank.example:7000", i+1), Operator: fmt.Sprintf("https://node%d.netbank.bank.example:9090", i+1),
+			Voter: true, Leader: i == 0, Self: i == 0, Up: true, Since: since, Applied: 1_234_567, Known: true, Version: "netbank 0123456789ab, go1.26.8", Ready: true,
+			CertificateEnd: time.Now().AddDate(0, 0, 20),
+		}
+		if i > 2 {
+			n.Role, n.Voter, n.Known = ops.RoleWorker, false, false
+		}
+		list = append(list, n)
+	}
+	if change != nil {
+		change(list)
+	}
+	return nodes{list: list}
+}
+
+func troubled(list []ops.ClusterNode) {
+	list[1].Up, list[1].Ready = false, false
+	list[2].Lag, list[2].Applied, list[2].CertificateEnd, list[2].Version = 48_211, 1_186_356, time.Now().AddDate(0, 0, 2), "netbank fedcba987654, go1.26.9"
+	list[3].Ready, list[3].NotReady = false, []string{"the stream to the leader is down since 2010-11-11T02:00:00Z; look at the network between node 4 and node 1"}
+	list[4].Up, list[4].Ready = false, false
+}
+
+// The operator's pages are read at night, on a phone, by who was woken.
+func TestTheOperatorsPagesInABrowser(t *testing.T) {
+	browser := startBrowser(t)
+	source := axe(t)
+	well := cluster.Status{Node: 1, Role: "leader", Core: cluster.CoreStatus{Reachable: true, Since: time.Now()}, Gate: gate.Snapshot{Taken: 12, Limit: 64}}
+	sick := well
+	sick.Counts.Contradictions = 2
+	sick.Counts.ByState[journal.StateInDoubt] = 7
+	gone := ops.Check{Name: "core", Ask: func() error {
+		return &ops.Fault{What: "the core at core.bank.example:8583 cannot be reached since 2010-11-11T02:00:00Z: dial tcp 10.20.30.40:8583: connect: connection refused", Remedy: "ask the core's operators, and look at the network"}
+	}}
+	fine := ops.Check{Name: "leader", Ask: func() error { return nil }}
+	look := func(name string, bank *console, members ops.Cluster, checks ...ops.Check) {
+		t.Helper()
+		h, err := ops.New(ops.Config{
+			Bank: bank, Gatherer: prometheus.NewRegistry(), Token: "0123456789abcdef0123456789abcdef", Checks: checks, Cluster: members, BankName: "Bank of Demonstration", Version: "netbank 0123456789ab, go1.26.8",
+			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(h)
+		defer server.Close()
+		for _, path := range []string{"", "cluster"} {
+			lookAt(t, browser, source, name+"-"+map[string]string{"": "payments", "cluster": "cluster"}[path], server.URL+"/"+path)
+		}
+	}
+	look("console-well", &console{status: well}, coordinators(nil), fine)
+	look("console-troubled", &console{status: sick, refused: true}, coordinators(troubled), fine)
+	look("console-down", &console{status: sick}, coordinators(func(list []ops.ClusterNode) { list[0].Leader = false }), ops.Check{Name: "leader", Ask: func() error { return errors.New("no leader takes payments; look at the disk") }}, gone)
+	look("console-alone", &console{status: well}, nil, fine)
+}
+
+// lookAt lets axe-core look at a page in light and dark, at the widths of a phone and of a desk, and takes pictures if asked to.
+func lookAt(t *testing.T, browser context.Context, source, name, address string) {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	defer cancel()
+	i := &inspector{visitor: &visitor{t: t, ctx: ctx}, axe: source, language: "en", pictures: os.Getenv("NETBANK_SCREENSHOTS")}
+	i.run(chromedp.EmulateViewport(320, 700, chromedp.EmulateMobile))
+	call(i.visitor, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}) // for axe-core
+	i.open(address)
+	i.sees("h1")
+	evaluate[float64](i.visitor, i.axe+";0")
+	for _, width := range []int64{320, 390, 820, 1280} {
+		i.run(chromedp.EmulateViewport(width, 900))
+		if wide := evaluate[float64](i.visitor, `document.documentElement.scrollWidth`); wide > float64(width) {
+			t.Errorf("%s: %v pixels wide on a screen of %d", name, wide, width)
+		}
+		for _, scheme := range []string{"light", "dark"} {
+			if width == 320 || width == 1280 {
+				i.scheme(scheme)
+				i.findsNothing(fmt.Sprintf("%s at %d pixels, %s", name, width, scheme))
+			}
+		}
+	}
+	if i.pictures != "" {
+		i.picture(name, "phone", 320, 740, "light")
+		i.picture(name, "desk", 1280, 900, "light")
+		i.picture(name, "phone-dark", 390, 740, "dark")
+		i.picture(name, "desk-dark", 1280, 900, "dark")
+	}
+}

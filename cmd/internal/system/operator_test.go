@@ -1,0 +1,82 @@
+package system
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"netbank/cmd/internal/bank"
+)
+
+// startBankWith starts the bank with so many open files at most.
+func (r *rig) startBankWith(files int) {
+	r.t.Helper()
+	args := append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files), labProgram}, r.dev.BankArgs()...)
+	r.bank = start(r.t, "/bin/sh", r.log("bank"), args...)
+	r.await("the bank", func() bool { return r.answers(r.demo.Operator.URL + "/readyz") }, r.bank)
+}
+
+// Failures: "metrics and console stay". Who fills the doors for customers and partners takes no file descriptor from the operator.
+func TestOperatorPortAnswersWhileTheOtherDoorsAreFull(t *testing.T) {
+	const (
+		files  = 1_024
+		asked  = 1_200 // by strangers, of each door: more than the process has files
+		served = 448   // of them; the rest is shed
+	)
+	r := prepare(t, 2, "fixed:0ms")
+	r.startCore()
+	r.startBankWith(files)
+	var strangers crowd
+	t.Cleanup(strangers.leave)
+	nothing := func(int) string { return "" }
+	strangers.join(r.dev.CustomerAddr, asked, nothing)
+	strangers.join(r.dev.PartnerAddr, asked, nothing)
+
+	// Each call comes over a connection of its own.
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 20 {
+		for _, path := range []string{"/livez", "/readyz?verbose", "/metrics", "/", "/cluster"} {
+			resp, err := client.Get(r.demo.Operator.URL + path)
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", path, err, r.bank.tail())
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("%s answered %d", path, resp.StatusCode)
+			}
+		}
+	}
+	metrics := string(r.fetch(r.demo.Operator.URL + "/metrics"))
+	if open := fmt.Sprintf(`netbank_http_connections_open{listener="customer"} %d`, served); !strings.Contains(metrics, open) {
+		t.Errorf("the customers' door is not full: it lacks %q in\n%s", open, metrics)
+	}
+	out, err := exec.Command(bankProgram, "status", "--operator", r.demo.Operator.URL, "--operator-token-file", r.demo.Path(r.demo.Operator.TokenFile)).CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "Payments are getting through.\n") {
+		t.Errorf("netbank status: %v\n%s", err, out)
+	}
+}
+
+// What an operator's script sees: the exit codes of docs/operations.md.
+func TestStatusExitsWithWhatTheNodeIs(t *testing.T) {
+	r := newRig(t, 2, "fixed:0ms")
+	status := func(code int, word string, args ...string) {
+		t.Helper()
+		args = append([]string{"status", "--operator", r.demo.Operator.URL, "--operator-token-file", r.demo.Path(r.demo.Operator.TokenFile)}, args...)
+		cmd := exec.Command(bankProgram, args...)
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != code || !strings.Contains(string(out), word) {
+			t.Errorf("exit code %d, want %d and %q:\n%s", got, code, word, out)
+		}
+	}
+	status(0, "[+] core")
+	r.core.stop(t)
+	r.await("a bank that says that its core is away", func() bool { return !r.answers(r.demo.Operator.URL + "/readyz") }, r.bank)
+	status(75, "[-] core")
+	status(77, "token", "--operator-token-file", r.demo.Path("kek"))
+	r.bank.stop(t)
+	status(69, "does not answer")
+	status(bank.ExitUsage, "https", "--operator", "http://192.0.2.1:9090")
+}
