@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -229,4 +230,33 @@ func TestTakenAddressIsToldBeforeTheJournalIsOpened(t *testing.T) {
 	if _, err := os.Stat(c.DataDir); err == nil {
 		t.Error("the journal was opened all the same")
 	}
+}
+
+// With certificates the port needs no token, and answers nobody else.
+func TestOperatorPortWithCertificatesAnswersOnlyWhoShowsOne(t *testing.T) {
+	r := start(t, func(c *bank.Config) {
+		c.OperatorCert, c.OperatorKey, c.OperatorCA, c.OperatorTokenFile = c.PartnerCert, c.PartnerKey, c.PartnerCA, ""
+	})
+	pair, err := tls.LoadX509KeyPair(r.config.OperatorCert, r.config.OperatorKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(scheme string, certificates []tls.Certificate, want int) {
+		t.Helper()
+		// The certificate names no host; whom it vouches for is not the question here.
+		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certificates}}
+		defer transport.CloseIdleConnections()
+		resp, err := (&http.Client{Transport: transport}).Get(scheme + "://" + r.config.OperatorAddr + "/api/v1/status")
+		code := 0
+		if err == nil {
+			code = resp.StatusCode
+			resp.Body.Close()
+		}
+		if code != want {
+			t.Errorf("%s with %d certificates answered %d (%v), want %d", scheme, len(certificates), code, err, want)
+		}
+	}
+	f("https", []tls.Certificate{pair}, http.StatusOK)
+	f("https", nil, 0)
+	f("http", nil, http.StatusBadRequest) // net/http's own words to who speaks plain HTTP to a TLS port
 }
