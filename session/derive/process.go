@@ -33,6 +33,7 @@ type Process struct {
 	command func() *exec.Cmd
 	logger  *slog.Logger
 	places  chan struct{}
+	lives   sync.WaitGroup // those whose end has not been said yet
 
 	mu      sync.Mutex
 	life    *life     // the last one started; nil before
@@ -79,7 +80,7 @@ func (p *Process) Close() {
 	l.in.Close()
 	limit := time.AfterFunc(closeTimeout, l.kill)
 	defer limit.Stop()
-	<-l.gone
+	p.lives.Wait()
 }
 
 // PID is the process's number, or 0 if there is none.
@@ -109,7 +110,7 @@ func (p *Process) running() (*life, error) {
 		return nil, fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	p.life = l
-	go func() {
+	p.lives.Go(func() {
 		err := l.listen()
 		p.mu.Lock()
 		closed := p.closed
@@ -117,7 +118,7 @@ func (p *Process) running() (*life, error) {
 		if !closed {
 			p.logger.Error("derive: the hashing process has ended, and is started again", "error", err)
 		}
-	}()
+	})
 	return l, nil
 }
 
