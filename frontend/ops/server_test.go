@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,16 +117,16 @@ func TestEverythingIsBounded_ConnectionsThatAreBeingAnsweredKeepTheirPlaces(t *t
 func TestHangingCheckIsToldAndHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
-		asked := 0
-		h := newPort(t, &bank{}, Check{Name: "disk", Ask: func() error { asked++; <-hang; return nil }}, Check{Name: "core", Ask: func() error { return nil }})
+		var asked atomic.Int32
+		h := newPort(t, &bank{}, Check{Name: "disk", Ask: func() error { asked.Add(1); <-hang; return nil }}, Check{Name: "core", Ask: func() error { return nil }})
 		for range 3 {
 			w := ask(h, "GET", "/readyz", "", "")
 			if text := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(text, "[-]disk failed: the node has not been able to say so since") || !strings.Contains(text, "[+]core ok") {
 				t.Errorf("answered %d: %s", w.Code, text)
 			}
 		}
-		if asked != 1 {
-			t.Errorf("asked %d times at once", asked)
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked %d times at once", n)
 		}
 		close(hang)
 		synctest.Wait()
