@@ -7,7 +7,7 @@ SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system netbank/cmd/in
 BASE ?= HEAD~1
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit system needs check generate limits fuzz bench bench-compare clean go-version
+.PHONY: help build run test unit system needs check generate limits fuzz bench bench-compare chaos chaos-bugs clean go-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,14 @@ RUNS ?= 4
 SECONDS ?=
 bench-compare: go-version ## two commits side by side: BASE=HEAD~1 SCENARIO=single RUNS=4 SECONDS=5 BENCHFLAGS=...
 	@bench/compare --scenario '$(or $(SCENARIO),single)' --runs '$(RUNS)' $(if $(SECONDS),--seconds '$(SECONDS)') '$(BASE)' -- $(BENCHFLAGS)
+
+SEED ?=
+CHAOSFLAGS ?=
+chaos: build ## faults from a seed for SECONDS (120) against a bank of processes, and a look at its promises: SEED=1 CHAOSFLAGS=...
+	bin/netbank-lab chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(CHAOSFLAGS)
+
+chaos-bugs: go-version ## plant bugs into copies of netbank, and show that chaos finds each: BUGS="ended-session"
+	GO=$(GO) cmd/internal/chaos/planted $(BUGS)
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results

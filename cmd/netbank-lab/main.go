@@ -18,6 +18,7 @@ import (
 
 	"netbank/cmd/internal/bank"
 	"netbank/cmd/internal/benchmark"
+	"netbank/cmd/internal/chaos"
 	"netbank/cmd/internal/cli"
 	"netbank/cmd/internal/lab"
 	"netbank/core-adapter/simulated"
@@ -41,6 +42,7 @@ type program struct {
 	Generate benchmark.Generate `cmd:"" help:"Make a share of a load." hidden:""`
 	Hello    benchmark.Hello    `cmd:"" help:"Run the hello world that bench measures beside." hidden:""`
 	Derive   bank.Derive        `cmd:"" help:"Hash passwords for the bank that started this process." hidden:""`
+	Chaos    chaos.Command      `cmd:"" help:"Let a bank of processes live through faults drawn from a seed, and look whether its promises held."`
 	Reset    reset              `cmd:"" help:"Remove the demo bank's data."`
 	Version  version            `cmd:"" help:"Print the version."`
 }

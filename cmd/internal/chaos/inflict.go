@@ -1,0 +1,138 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// inflict carries a plan out, and returns when the last fault is over or ctx is.
+func (r *rig) inflict(ctx context.Context, began time.Time, plan []Step) {
+	var going sync.WaitGroup
+	for _, s := range plan {
+		if !pause(ctx, time.Until(began.Add(s.At))) {
+			break
+		}
+		r.say("%8.3f s  %s", time.Since(began).Seconds(), s.String()[12:])
+		undo, err := r.do(s)
+		if err != nil {
+			r.say("            %s could not be done: %v", s.Fault, err)
+			continue
+		}
+		going.Go(func() {
+			pause(ctx, s.For)
+			if err := undo(); err != nil {
+				r.say("            %s could not be undone: %v", s.Fault, err)
+			}
+		})
+	}
+	going.Wait()
+}
+
+// pause waits, and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// do begins a fault, and gives what ends it.
+func (r *rig) do(s Step) (undo func() error, err error) {
+	var n *node
+	if s.Node > 0 {
+		n = r.nodes[s.Node-1]
+	}
+	fine := func() error { return nil }
+	switch s.Fault {
+	case Kill:
+		return r.kill(n), nil
+	case KillCore:
+		return r.kill(r.core), nil
+	case Pause:
+		p := n.process()
+		if p == nil {
+			return fine, nil
+		}
+		p.signal(syscall.SIGSTOP)
+		return func() error { p.signal(syscall.SIGCONT); return nil }, nil
+	case CoreLoses:
+		return r.coreIs(`{"dropAnswers":0.1,"dropRequests":0.1}`)
+	case CoreTwice:
+		return r.coreIs(`{"duplicateAnswers":1}`)
+	case CoreSlow:
+		return r.coreIs(fmt.Sprintf(`{"extraLatencyMillis":%d}`, coreLimit.Milliseconds()))
+	case CoreFrozen:
+		return r.coreIs(`{"freeze":true}`)
+	case CoreAway:
+		if err := r.ask(http.MethodDelete, "/connections", ""); err != nil {
+			return nil, err
+		}
+		return r.coreIs(`{"refuseConnections":true}`)
+	case DiskFull:
+		return n.disk.free, n.disk.fill()
+	case DiskStall:
+		return n.disk.thaw, n.disk.freeze()
+	case ClockStep:
+		return func() error { return n.putClock(0) }, n.putClock(s.By)
+	}
+	return nil, fmt.Errorf("%w: %s", ErrFault, s.Fault)
+}
+
+func (r *rig) kill(n *node) func() error {
+	n.hold(true)
+	n.signal(syscall.SIGKILL)
+	return func() error { n.hold(false); return nil }
+}
+
+func (r *rig) coreIs(faults string) (func() error, error) {
+	if err := r.coreFaults(faults); err != nil {
+		return nil, err
+	}
+	return func() error {
+		// The core may have been killed meanwhile, and heals by that.
+		_ = r.coreFaults("{}")
+		return nil
+	}, nil
+}
+
+// heal ends all faults, whatever state they are in.
+func (r *rig) heal() {
+	for _, n := range r.nodes {
+		if n.disk != nil {
+			_ = n.disk.thaw()
+			_ = n.disk.free()
+		}
+		_ = n.putClock(0)
+		n.signal(syscall.SIGCONT)
+		n.hold(false)
+	}
+	r.core.hold(false)
+	_ = r.coreFaults("{}")
+}
+
+// drawn is the load's dice, which several goroutines throw.
+type drawn struct {
+	lock sync.Mutex
+	r    *rand.Rand
+}
+
+func (d *drawn) intN(n int) int {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	return d.r.IntN(n)
+}
+
+func (d *drawn) exp() float64 {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	return d.r.ExpFloat64()
+}
