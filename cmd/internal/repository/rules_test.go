@@ -128,7 +128,7 @@ func TestPurePackagesHoldNoGoroutineClockSocketFileOrRandomNumber(t *testing.T) 
 func TestTheProductLinksNoDemoBenchOrSimulatedPart(t *testing.T) {
 	for _, p := range list(t, "./cmd/netbank") {
 		for _, d := range p.Deps {
-			for _, part := range []string{"netbank/bench", "netbank/core-adapter/simulated", "netbank/cmd/netbank-lab", "netbank/cmd/internal/lab", "netbank/cmd/internal/benchmark", "netbank/cmd/internal/chaos"} {
+			for _, part := range []string{"netbank/bench", "netbank/core-adapter/simulated", "netbank/cmd/netbank-lab", "netbank/cmd/internal/lab", "netbank/cmd/internal/balancer", "netbank/cmd/internal/benchmark", "netbank/cmd/internal/chaos"} {
 				if d == part || strings.HasPrefix(d, part+"/") {
 					t.Errorf("cmd/netbank links %s, which belongs to netbank-lab only", d)
 				}

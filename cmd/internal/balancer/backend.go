@@ -1,0 +1,210 @@
+package balancer
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// State of a backend.
+type State uint8
+
+// The states, from the worst to the best.
+const (
+	Down State = iota
+	Starting
+	NotReady
+	Ready
+)
+
+// String gives the state's name.
+func (s State) String() string {
+	return [...]string{"down", "starting", "not ready", "ready"}[min(s, Ready)]
+}
+
+// MarshalText gives the name, for JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// backend is a backend as the balancer sees it. The balancer's lock guards all but look and end.
+type backend struct {
+	Backend
+	state    State
+	since    time.Time // of the state
+	heard    time.Time // when it last answered, whatever it said
+	silences int       // answers that did not come, one after the other
+	leaving  bool      // no longer of the set
+	open     int       // connections, those that are being opened included
+	taken    uint64    // connections that it took
+	missed   uint64    // connections that it did not take
+	why      string    // what was wrong at last
+
+	look chan struct{} // asks it at once
+	end  context.CancelFunc
+}
+
+func (k *backend) same(b Backend) bool {
+	return k.Name == b.Name && k.Ready == b.Ready && maps.Equal(k.Doors, b.Doors)
+}
+
+// take chooses a backend for a connection of a front, and counts the connection as its own; it says who leads. It gives nil, and a channel that
+// is closed at the next change, when there is none but those that were tried.
+func (b *Balancer) take(f *front, tried []*backend) (best *backend, leader string, changed <-chan struct{}) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	b.turn++
+	bestRank := 0
+	for i := range b.backends {
+		k := b.backends[(b.turn+i)%len(b.backends)]
+		rank := b.rank(f, k)
+		if rank == 0 || rank < bestRank || best != nil && rank == bestRank && k.open >= best.open || slices.Contains(tried, k) {
+			continue
+		}
+		best, bestRank = k, rank
+	}
+	if best != nil {
+		best.open++
+	}
+	return best, b.leader, b.changed
+}
+
+// rank says how well a backend suits a front: 0 is not at all. The lock is held.
+func (b *Balancer) rank(f *front, k *backend) int {
+	switch {
+	case k.leaving || k.Doors[f.Name] == "":
+		return 0
+	case f.Policy == ToLeader && k.Name == b.leader && k.state != Down:
+		return 3
+	case k.state == Ready:
+		return 2
+	case k.state == NotReady:
+		return 1
+	}
+	return 0
+}
+
+// release gives a connection's place back.
+func (b *Balancer) release(k *backend) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	k.open--
+	if k.leaving && k.open == 0 {
+		b.backends = slices.DeleteFunc(b.backends, func(other *backend) bool { return other == k })
+		b.tell()
+	}
+}
+
+// failed notes that a backend did not take a connection, and has it asked at once how it is.
+func (b *Balancer) failed(k *backend, err error) {
+	b.release(k)
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	k.missed++
+	if b.ctx.Err() == nil {
+		b.enter(k, Down, err.Error())
+	}
+	select {
+	case k.look <- struct{}{}:
+	default:
+	}
+}
+
+// enter changes a backend's state. The lock is held.
+func (b *Balancer) enter(k *backend, s State, why string) {
+	k.why = why
+	if k.state == s {
+		return
+	}
+	b.logger.Info("balancer: a backend changed", "backend", k.Name, "from", k.state, "to", s, "why", why)
+	k.state, k.since = s, time.Now()
+	b.tell()
+}
+
+// watch asks a backend how it is until ctx is done.
+func (b *Balancer) watch(ctx context.Context, k *backend) {
+	transport := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: checkTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	tick := time.NewTicker(b.config.CheckEvery)
+	defer tick.Stop()
+	for {
+		state, why, err := ask(ctx, client, k.Ready)
+		if ctx.Err() != nil {
+			return
+		}
+		b.heard(k, state, why, err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-k.look:
+		}
+	}
+}
+
+// heard takes a backend's answer, or its silence.
+func (b *Balancer) heard(k *backend, state State, why string, err error) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	if err == nil {
+		k.silences, k.heard = 0, time.Now()
+		b.enter(k, state, why)
+		return
+	}
+	switch k.silences++; {
+	case k.silences >= silencesMax || refusedNow(err):
+		b.enter(k, Down, err.Error())
+	case k.state == Ready:
+		b.enter(k, NotReady, err.Error())
+	}
+	if k.state == Down && time.Since(k.heard) > b.config.silent {
+		for l := range b.links {
+			if l.backend == k {
+				l.reset()
+			}
+		}
+	}
+}
+
+// startingLine stands in the answer of a node that has taken its addresses and does not serve yet (package ops, Starting).
+const startingLine = "[-]started failed"
+
+// firstFault gives the first check that failed, of an answer as /readyz gives it, or otherwise the status.
+func firstFault(body []byte, status string) string {
+	for line := range bytes.Lines(body) {
+		if fault, ok := bytes.CutPrefix(line, []byte("[-]")); ok {
+			return string(bytes.TrimSpace(fault))
+		}
+	}
+	return status
+}
+
+// answerMax is how much of an answer is read.
+const answerMax = 4 << 10
+
+// ask gives a backend's state as it says itself, and why when it is not ready.
+func ask(ctx context.Context, client *http.Client, url string) (State, string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return Down, "", err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return Down, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	if err != nil {
+		return Down, "", err
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return Ready, "", nil
+	case bytes.Contains(body, []byte(startingLine)):
+		return Starting, "it is starting", nil
+	}
+	return NotReady, firstFault(body, resp.Status), nil
+}
