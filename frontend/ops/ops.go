@@ -169,8 +169,6 @@ func soon(next http.HandlerFunc) http.HandlerFunc {
 		_ = control.SetReadDeadline(limit)
 		_ = control.SetWriteDeadline(limit)
 		next(w, r)
-		// The next request on this connection may be a long one.
-		_ = control.SetWriteDeadline(time.Now().Add(StreamTimeout))
 	}
 }
 

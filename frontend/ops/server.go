@@ -74,6 +74,8 @@ func (s *Server) Close() { _ = s.http.Close() }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	s.room.begin(r.Context())
+	// What bounded the answer before on this connection is no bound of this one.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	(*s.handler.Load()).ServeHTTP(w, r)
 }
 

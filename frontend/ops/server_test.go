@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -155,6 +156,42 @@ func TestPortAnswersWhileTheNodeHangs(t *testing.T) {
 		close(b.hang)
 		synctest.Wait()
 		f("/api/v1/status", 200, "Payments are getting through")
+	})
+}
+
+// dated remembers the deadlines that it was given for writing.
+type dated struct {
+	http.ResponseWriter
+	writes []time.Time
+}
+
+func (d *dated) SetWriteDeadline(at time.Time) error { d.writes = append(d.writes, at); return nil }
+
+// An import may take minutes, on the connection of a health check that was to take seconds.
+func TestShortRequestLeavesNoDeadlineToALongOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := func(path string, want ...time.Duration) {
+			t.Helper()
+			s := &Server{room: newRoom(1)}
+			s.Handle(newPort(t, &bank{}))
+			w := &dated{ResponseWriter: httptest.NewRecorder()}
+			r := httptest.NewRequest("POST", "http://localhost"+path, strings.NewReader(""))
+			if path == "/readyz" {
+				r.Method = "GET"
+			}
+			r.Header.Set("Authorization", "Bearer "+token)
+			s.answer(w, r)
+			if len(w.writes) != 1+len(want) || !w.writes[0].IsZero() {
+				t.Fatalf("%s has the deadlines %v", path, w.writes)
+			}
+			for i, d := range want {
+				if got := time.Until(w.writes[i+1]); got != d {
+					t.Errorf("%s may take %v, want %v", path, got, d)
+				}
+			}
+		}
+		f("/readyz", AnswerTimeout)
+		f("/api/v1/customers")
 	})
 }
 
