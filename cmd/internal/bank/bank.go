@@ -56,6 +56,7 @@ type Bank struct {
 	open     atomic.Bool // the doors for customers and partners are open
 
 	customerLimits, partnerLimits edge.Limits
+	filesNote                     string
 }
 
 // Run opens the bank, serves until ctx is done, and closes it in order. ready is called once, when every door is open.
@@ -116,7 +117,7 @@ func (b *Bank) listen() (*doors, error) {
 	if err != nil {
 		return nil, &Error{Code: ExitUsage, Err: err}
 	}
-	b.customerLimits, b.partnerLimits = doorLimits(b.logger)
+	b.customerLimits, b.partnerLimits, b.filesNote = shareDoors()
 	var d doors
 	if d.operatorTLS, err = c.operatorTLS(); err != nil {
 		return nil, &Error{Code: ExitUsage, Err: err}

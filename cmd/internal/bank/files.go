@@ -1,7 +1,7 @@
 package bank
 
 import (
-	"log/slog"
+	"fmt"
 	"syscall"
 
 	"netbank/frontend/edge"
@@ -15,20 +15,20 @@ const (
 	partnerShare = 8
 )
 
-// doorLimits shares the file descriptors that this process may have among its doors.
-func doorLimits(logger *slog.Logger) (customers, partners edge.Limits) {
+// shareDoors shares the file descriptors that this process may have among its doors. note is for the log once the doors are open; empty: each
+// gets its full number.
+func shareDoors() (customers, partners edge.Limits, note string) {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		logger.Warn("bank: the limit of open files cannot be read; the doors take their full number of connections", "error", err)
-		return edge.Limits{}, edge.Limits{}
+		return customers, partners, fmt.Sprintf("the limit of open files cannot be read (%v); customers may take the operator's", err)
 	}
 	full := edge.DefaultLimits().Connections
 	customers.Connections, partners.Connections = shareFiles(files.Cur, full)
 	if customers.Connections < full || partners.Connections < full {
-		logger.Warn("bank: the doors take fewer connections than they could; allow the process more open files (LimitNOFILE, ulimit -n)",
-			"files", files.Cur, "customers", customers.Connections, "partners", partners.Connections, "each could take", full)
+		note = fmt.Sprintf("with %d open files customers get %d connections and partners %d, of %d each; allow the process more (LimitNOFILE, ulimit -n)",
+			files.Cur, customers.Connections, partners.Connections, full)
 	}
-	return customers, partners
+	return customers, partners, note
 }
 
 // shareFiles gives each door as many connections as it may have, at most full.

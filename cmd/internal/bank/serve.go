@@ -50,6 +50,9 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	group.Go(func() error { b.rotateKeys(ctx); return nil })
 	group.Go(func() error { b.hooks.Run(ctx); return nil })
 	group.Go(func() error { boundMemory(ctx); return nil })
+	if b.filesNote != "" {
+		b.logger.Warn("bank: " + b.filesNote)
+	}
 	b.open.Store(true)
 	ready()
 	return group.Wait()
