@@ -39,6 +39,15 @@ const (
 	// FollowersMax is the number of callers that may hang on to one confirmation that waits for its seat, and ask for themselves if it is
 	// refused. Others wait for the payment's outcome only.
 	FollowersMax = 16
+	// AsksMax is the number of lookups of a node without a journal that have no answer yet, what it waits for included. Where they are
+	// asked more of one node are a fault.
+	AsksMax = 16384
+	// AskWait is how long a lookup at another node may take, its repetition at the next one included.
+	AskWait = time.Second
+	// BehindMax is how long a node that is asked may take to apply what the one that asks has seen already.
+	BehindMax = 300 * time.Millisecond
+	// KnownMax is the number of payments that a node without a journal remembers at least, and half of what it remembers at most.
+	KnownMax = 8192
 	// EntryCommandsMax is the number of commands in one entry.
 	EntryCommandsMax = 1024
 	// EntriesInFlight is the number of entries that are being committed at once: one is written while the next one
@@ -111,6 +120,8 @@ type Config struct {
 	// Dial connects to a node's stream port, where its Serve hears. The connection is authenticated in both directions. It is
 	// needed with Leader.
 	Dial func(ctx context.Context, node journal.NodeID) (net.Conn, error)
+	// Coordinators lists the nodes that have a journal, for NewWorker: it looks things up at any of them. It must not block.
+	Coordinators func() []journal.NodeID
 	// Members lists the nodes that may have calls in the core, this one included: once all of them have reported theirs, a new
 	// leader starts balances without waiting for the core limit. It must not block. nil: not known.
 	Members func() []journal.NodeID

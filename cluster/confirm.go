@@ -137,13 +137,13 @@ func (n *Node) Confirm(x Confirmation) (Confirmed, error) {
 	}
 	w := &waiter{id: x.Payment, outcome: true, wake: c.wake}
 	// First the watch, then the look: a change between the two is seen by one of them.
-	if !n.watch.add(w) {
+	if !n.attendTo(w) {
 		return Confirmed{}, ErrOverloaded
 	}
 	told := false
 	defer func() {
 		if !told {
-			n.watch.remove(w)
+			n.turnFrom(w)
 		}
 	}()
 	p, ok := n.payment(x.Payment)
@@ -205,7 +205,7 @@ func (n *Node) attend(c *call, w *waiter, x *Confirmation, p journal.Payment, bu
 		}
 		if n.watch.told(w) {
 			done = n.outcome(w, x, verdict)
-			n.watch.remove(w)
+			n.turnFrom(w)
 			return done, true, nil
 		}
 		if c.answered.Load() {
@@ -297,9 +297,9 @@ func (n *Node) authorise(c *call, x *Confirmation) {
 // with the payment as it stands. It reports false if there is no such payment. Errors are those of Payment.
 func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool, error) {
 	w := &waiter{id: id, above: version, wake: make(chan struct{}, 1)}
-	watched := n.watch.add(w)
+	watched := n.attendTo(w)
 	if watched {
-		defer n.watch.remove(w)
+		defer n.turnFrom(w)
 	}
 	p, ok, err := n.Payment(id)
 	wait := min(time.Until(deadline), WaitMax)
@@ -313,6 +313,8 @@ func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (
 	case <-timer.C:
 	case <-n.closing:
 	}
-	p, ok = n.payment(id)
-	return p, ok, n.staleness(&p, ok)
+	if now, found := n.payment(id); found {
+		p = now
+	}
+	return p, true, n.staleness(&p)
 }

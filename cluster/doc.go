@@ -22,7 +22,8 @@
 //   - What was answered is committed, and what is committed survives.
 //
 // Where another node leads, the same calls travel to it over a stream, and the "go" comes back over it: the executor is always the
-// process that was asked. DESIGN.md has a table of what may break, and what happens then.
+// process that was asked. A node without a journal, a worker, looks things up at one that has it, over a second stream. DESIGN.md has a table of
+// what may break, and what happens then.
 //
 // # Who does what
 //

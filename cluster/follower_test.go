@@ -173,3 +173,36 @@ func TestFollower_KnowsTheLeadersLevels(t *testing.T) {
 		}
 	})
 }
+
+// A state that comes whole brings what people wait for without a word about it: they are told all the same.
+func TestFollower_WhoWaitsHearsOfAnOutcomeThatCameWithASnapshot(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		x := r.order()
+		for i := range r.members[1:] {
+			r.members[i+1].lag.Store(int64(time.Hour))
+		}
+		time.Sleep(10 * time.Millisecond)
+		var asks sync.WaitGroup
+		asks.Go(func() { r.confirmAt(0, x) })
+		time.Sleep(100 * time.Millisecond)
+		start := time.Now()
+		for _, i := range []int{1, 2} {
+			asks.Go(func() {
+				if got := r.confirmAt(i, x); got.Payment.State != journal.StateSettled || time.Since(start) > 3*time.Second {
+					t.Errorf("node %d: %v after %v", i+1, got.Payment.State, time.Since(start))
+				}
+			})
+			asks.Go(func() {
+				p, _, _ := r.nodes[i].Await(x.Payment, 2, time.Now().Add(30*time.Second))
+				if p.State != journal.StateSettled || time.Since(start) > 3*time.Second {
+					t.Errorf("node %d: %v after %v", i+1, p.State, time.Since(start))
+				}
+			})
+		}
+		time.Sleep(2 * time.Second)
+		r.members[1].install()
+		r.members[2].install()
+		asks.Wait()
+	})
+}

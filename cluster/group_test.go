@@ -36,6 +36,7 @@ type member struct {
 	machine  *journal.Machine
 	applied  int
 	told     func(replica.Applied)
+	whole    func()       // told of an installed state
 	lag      atomic.Int64 // of a follower, in ns
 	stall    atomic.Int64 // of the next look at who leads, in ns
 	state    sync.Mutex   // guards the rest
@@ -47,10 +48,10 @@ type member struct {
 	closed   bool
 }
 
-func (m *member) start(told func(replica.Applied)) {
+func (m *member) start(told func(replica.Applied), whole func()) {
 	m.changed, m.work, m.quit = make(chan bool, 1), make(chan *fakeFuture, 1024), make(chan struct{})
 	m.mu.Lock()
-	m.told = told
+	m.told, m.whole = told, whole
 	m.mu.Unlock()
 	m.state.Lock()
 	m.leading, m.held, m.closed, m.inFlight = false, false, false, nil
@@ -130,14 +131,29 @@ func (m *member) apply(upTo int) (out replica.Outcome) {
 	return out
 }
 
+// install gives a member everything at once, as a snapshot from the leader does.
+func (m *member) install() {
+	m.mu.Lock()
+	told := m.told
+	m.told = nil
+	m.mu.Unlock()
+	m.group.mu.Lock()
+	at := len(m.group.entries)
+	m.group.mu.Unlock()
+	m.apply(at)
+	m.mu.Lock()
+	m.told = told
+	m.mu.Unlock()
+	m.whole()
+}
+
 // follow applies what others have committed, some time after.
 func (m *member) follow() {
 	for {
-		time.Sleep(time.Millisecond + time.Duration(m.lag.Load()))
 		select {
+		case <-time.After(time.Millisecond + time.Duration(m.lag.Load())):
 		case <-m.quit:
 			return
-		default:
 		}
 		m.group.mu.Lock()
 		at := len(m.group.entries)

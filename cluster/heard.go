@@ -86,6 +86,9 @@ func (l *leader) resulted(r *wire.Result) error {
 		return err
 	}
 	c.result = journal.Result{Verdict: journal.Verdict(min(r.Verdict, 255)), Payment: payment, Access: access}
+	if l.n.far != nil && payment.State != journal.StateNone {
+		l.n.learn(&payment)
+	}
 	refused := gate.Reason(r.Refusal)
 	switch {
 	case refused != gate.Admitted && (refused >= gate.Reasons || c.kind == kindCommand):
@@ -202,6 +205,9 @@ func (l *leader) permitted(g *wire.Go) error {
 		return fmt.Errorf("%w: a go for call %d that is not its own", stream.ErrFrame, g.Id)
 	}
 	l.arrived(c)
+	if l.n.far != nil {
+		l.n.learn(&p)
+	}
 	c.result = journal.Result{Verdict: journal.Done, Payment: p}
 	c.went, c.granted = true, l.now
 	// Clocks of two machines do not run exactly alike.

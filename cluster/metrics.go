@@ -54,6 +54,9 @@ type metrics struct {
 	guestStreams prometheus.Counter
 	repeats      prometheus.Counter
 	disowned     prometheus.Counter
+
+	asked         prometheus.Counter
+	readerStreams prometheus.Counter
 }
 
 func histogram(name, help string, edges []float64) prometheus.HistogramOpts {
@@ -166,6 +169,8 @@ func (m *metrics) streamsOf(n *Node) {
 	m.guestStreams = count("netbank_stream_guests_total", "Streams from other nodes to this one that were established.")
 	m.repeats = count("netbank_stream_repeated_calls_total", "Calls that were sent again because a stream had ended before their answer.")
 	m.disowned = count("netbank_stream_lost_grants_total", "Grants that nobody could use because their go was lost; their payments were rejected as not sent.")
+	m.asked = count("netbank_stream_reads_total", "Streams from this node, which has no journal, to one that has, over which it looks things up.")
+	m.readerStreams = count("netbank_stream_readers_total", "Streams from nodes without a journal to this one, over which they look things up.")
 	m.value("netbank_stream_up", "1 while this node has a stream to a leader.", func() float64 {
 		if n.linkTerm.Load() != 0 {
 			return 1

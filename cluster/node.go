@@ -24,12 +24,14 @@ type Node struct {
 	pinger   pinger // nil if the core has none
 	logger   *slog.Logger
 	log      Log
+	far      *far // where lookups go on a node without a journal; else nil
 	clock    clock
 	metrics  *metrics
 	executor journal.Executor
 
 	inbox      inbox
 	watch      watch
+	readers    readers
 	committing chan *entry // to the goroutine that waits for Raft; room for EntriesInFlight
 	resolver   *resolver
 
@@ -104,6 +106,13 @@ func open(cfg Config, openLog func(replica.Config) (Log, error)) (*Node, error) 
 			also(a)
 		}
 	}
+	installed := cfg.Replica.OnInstalled
+	cfg.Replica.OnInstalled = func() {
+		n.installed()
+		if installed != nil {
+			installed()
+		}
+	}
 	if cfg.Replica.Logger == nil {
 		cfg.Replica.Logger = cfg.Logger
 	}
@@ -114,6 +123,10 @@ func open(cfg Config, openLog func(replica.Config) (Log, error)) (*Node, error) 
 		return nil, err
 	}
 	n.log = log
+	if far, ok := log.(*far); ok {
+		n.far = far
+		n.loops.Go(func() { far.run(n) })
+	}
 	n.loops.Go(func() { newLeader(n).run(n.stop) })
 	n.loops.Go(n.commit)
 	n.loops.Go(n.resolver.run)
@@ -133,6 +146,7 @@ func (n *Node) applied(a replica.Applied) {
 		n.metrics.changed(c)
 		grew = true
 	}
+	n.readers.applied(a.Batch)
 	if grew {
 		select {
 		case n.noticed <- struct{}{}:

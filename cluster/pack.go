@@ -249,6 +249,9 @@ func (l *leader) concluded(c *call) {
 	}
 	if c.result.Payment.State == journal.StateAuthorised {
 		l.unspoken = append(l.unspoken, c.payment) // the journal did not take the outcome; the resolver will
+		if l.n.far != nil {
+			l.n.far.spoken(l.n, c.payment)
+		}
 		return
 	}
 	delete(l.asked, c.payment)
@@ -257,8 +260,8 @@ func (l *leader) concluded(c *call) {
 // speak forgets executions whose payments have come to an end in another way.
 func (l *leader) speak() {
 	l.unspoken = slices.DeleteFunc(l.unspoken, func(id journal.PaymentID) bool {
-		if p, ok := l.n.payment(id); ok && p.State == journal.StateAuthorised {
-			return false
+		if p, ok := l.n.payment(id); ok && p.State == journal.StateAuthorised || !ok && l.n.far != nil {
+			return false // or it has been forgotten here, and is asked for; see far.spoken
 		}
 		delete(l.asked, id)
 		return true

@@ -6,40 +6,54 @@ import (
 	"time"
 
 	"netbank/cluster/journal"
+	"netbank/cluster/stream"
+	"netbank/cluster/stream/wire"
 )
 
 // PaymentsPage is how many payments Payments reads while no entry can be applied: a few milliseconds. Applying must not wait for
 // seconds, or the replica's disk guard takes it for a disk that hangs and ends the process.
 const PaymentsPage = 1024
 
-// Payment looks a payment up in this node's copy of the journal. A "not found" is confirmed at the leader (rule 8): where
-// another node leads, this one first catches up with it, for at most CatchUpMax.
+// Payment looks a payment up in this node's copy of the journal, or in another node's if it has none. A "not found" is confirmed at the
+// leader (rule 8): where another node leads, this one first catches up with it, for at most CatchUpMax.
 //
 // Errors: ErrStale with a payment that was found while no leader is known, unless its state is final; ErrUnavailable if there is none
 // and nobody confirms it.
 func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool, err error) {
-	p, ok = n.payment(id)
-	if !ok && n.gateTerm.Load() == 0 {
-		if !n.CatchUp(CatchUpMax) {
-			if p, ok = n.payment(id); !ok {
-				return p, false, ErrUnavailable
-			}
+	p, ok, err = n.lookUp(id)
+	if !ok && err == nil && n.gateTerm.Load() == 0 {
+		caughtUp := n.CatchUp(CatchUpMax)
+		if p, ok, err = n.lookUp(id); !ok && err == nil && !caughtUp {
+			err = ErrUnavailable
 		}
-		p, ok = n.payment(id)
 	}
-	return p, ok, n.staleness(&p, ok)
+	if ok && err == nil {
+		err = n.staleness(&p)
+	}
+	return p, ok, err
+}
+
+func (n *Node) lookUp(id journal.PaymentID) (p journal.Payment, ok bool, err error) {
+	if n.far != nil {
+		return n.far.payment(id)
+	}
+	p, ok = n.payment(id)
+	return p, ok, nil
 }
 
 // staleness says whether what was found may have changed without this node's knowing.
-func (n *Node) staleness(p *journal.Payment, ok bool) error {
-	if !ok || p.State.Final() || n.led() {
+func (n *Node) staleness(p *journal.Payment) error {
+	if p.State.Final() || n.led() {
 		return nil
 	}
 	return ErrStale
 }
 
-// payment looks a payment up in this node's copy, as it is.
+// payment looks a payment up in what is at hand here, as it is: this node's copy of the journal, or what it remembers of another's.
 func (n *Node) payment(id journal.PaymentID) (p journal.Payment, ok bool) {
+	if n.far != nil {
+		return n.far.known.get(id)
+	}
 	n.log.View(func(m *journal.Machine) { p, ok = m.Payment(id) })
 	return p, ok
 }
@@ -52,6 +66,10 @@ func (n *Node) CatchUp(limit time.Duration) bool {
 	c := &call{kind: kindApplied, asked: now, deadline: now + limit, wake: make(chan struct{}, 1)}
 	if n.await(c, limit) != nil {
 		return false
+	}
+	if n.far != nil {
+		raise(&n.far.index, c.applied) // whoever is asked from here on has applied it
+		return true
 	}
 	// Snapshots from the leader are applied without a word, so that looking again is the only way that misses none.
 	for wait := time.Millisecond; n.log.Stats().AppliedIndex < c.applied; wait = min(2*wait, 20*time.Millisecond) {
@@ -84,44 +102,70 @@ func (n *Node) Payments(f func(journal.Payment) bool) {
 	}
 }
 
+// The lookups below are in this node's copy of the journal. On a node without one they are made at another node, which has seen at least as
+// much as any that was asked before, and an error says that none can be asked; partners and keys are at hand as they were last heard.
+
 // Customer looks a customer up by username.
 func (n *Node) Customer(username string) (c journal.Customer, ok bool, err error) {
+	if n.far != nil {
+		t, err := n.far.ask(&wire.Ask{What: wire.What_WHAT_USERNAME, Key: []byte(username)})
+		return stream.TakeCustomer(t.GetCustomer()), t.GetFound(), err
+	}
 	n.log.View(func(m *journal.Machine) { c, ok = m.Customer(username) })
 	return c, ok, nil
 }
 
 // CustomerByID looks a customer up.
 func (n *Node) CustomerByID(id journal.CustomerID) (c journal.Customer, ok bool, err error) {
+	if n.far != nil {
+		t, err := n.far.ask(&wire.Ask{What: wire.What_WHAT_CUSTOMER, Customer: uint64(id)})
+		return stream.TakeCustomer(t.GetCustomer()), t.GetFound(), err
+	}
 	n.log.View(func(m *journal.Machine) { c, ok = m.CustomerByID(id) })
 	return c, ok, nil
 }
 
 // Access looks up a customer's session in force and attempts.
 func (n *Node) Access(id journal.CustomerID) (a journal.Access, ok bool, err error) {
+	if n.far != nil {
+		return n.far.access(id)
+	}
 	n.log.View(func(m *journal.Machine) { a, ok = m.Access(id) })
 	return a, ok, nil
 }
 
 // Partner looks a partner up.
 func (n *Node) Partner(id journal.PartnerID) (p journal.Partner, ok bool) {
+	if n.far != nil {
+		return n.far.settings.Load().partner(id)
+	}
 	n.log.View(func(m *journal.Machine) { p, ok = m.Partner(id) })
 	return p, ok
 }
 
 // PartnerByFingerprint looks up the partner that a client certificate, by its SHA-256, speaks for.
 func (n *Node) PartnerByFingerprint(fingerprint [32]byte) (p journal.Partner, ok bool) {
+	if n.far != nil {
+		return n.far.settings.Load().partnerOf(fingerprint)
+	}
 	n.log.View(func(m *journal.Machine) { p, ok = m.PartnerByFingerprint(fingerprint) })
 	return p, ok
 }
 
 // Partners lists all partners, by id.
 func (n *Node) Partners() (all []journal.Partner) {
+	if n.far != nil {
+		return slices.Clone(n.far.settings.Load().partners)
+	}
 	n.log.View(func(m *journal.Machine) { all = m.Partners() })
 	return all
 }
 
 // Keys lists the generations of the root key, oldest first.
 func (n *Node) Keys() (all []journal.Key) {
+	if n.far != nil {
+		return slices.Clone(n.far.settings.Load().keys)
+	}
 	n.log.View(func(m *journal.Machine) { all = m.Keys() })
 	return all
 }

@@ -15,6 +15,9 @@ func (n *Node) Serve(conn net.Conn, node journal.NodeID) error {
 	if err != nil {
 		return err
 	}
+	if who.Reads {
+		return n.serveReads(link, who)
+	}
 	type reply struct {
 		guest *guest
 		err   error

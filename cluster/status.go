@@ -11,7 +11,7 @@ import (
 // Status is a picture of a node for its operator. Its parts are taken one after the other, up to 250 ms apart.
 type Status struct {
 	Node     journal.NodeID
-	Role     string // "leader", "starting" (elected, but not all that was committed before is applied) or "follower"
+	Role     string // "leader", "starting" (elected, but not all that was committed before is applied) "follower", or "worker": without a journal
 	Stamp    journal.Millis
 	Clock    ClockStatus
 	Replica  replica.Stats
@@ -19,6 +19,7 @@ type Status struct {
 	Counts   journal.Counts
 	Resolver ResolverStatus
 	Core     CoreStatus
+	Reads    ReadsStatus // of a worker; else zero
 	// Executing is the number of payments between "go" and the outcome's way to the leader.
 	Executing int
 	// Waiting is the number of callers that wait for the leader.
@@ -54,6 +55,8 @@ func (n *Node) Status() Status {
 	}
 	n.log.View(func(m *journal.Machine) { s.Counts, s.Stamp = m.Counts(), m.Now() })
 	switch {
+	case n.far != nil:
+		s.Role, s.Reads = "worker", n.far.status()
 	case n.Leading():
 		s.Role, s.Gate = "leader", *n.gateSeen.Load()
 	case s.Replica.Leading:

@@ -20,10 +20,11 @@ type trio struct {
 	*rig
 	group   *group
 	members [3]*member
-	nodes   [3]*Node
-	blind   [3]atomic.Bool  // does not know who leads
-	deaf    [3]atomic.Bool  // cannot be connected to, nor connect
-	dead    [3]*atomic.Bool // of the present life
+	nodes   []*Node // first those with a journal, then workers
+	workers atomic.Int64
+	blind   [5]atomic.Bool  // does not know who leads
+	deaf    [5]atomic.Bool  // cannot be connected to, nor connect
+	dead    [5]*atomic.Bool // of the present life
 
 	fresh func(i int) *member // a member that has applied nothing
 
@@ -85,8 +86,30 @@ func inTrio(t *testing.T, f func(t *testing.T, r *trio)) {
 	})
 }
 
+// inFive is inTrio with two nodes more, which have no journal.
+func inFive(t *testing.T, f func(t *testing.T, r *trio)) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTrio(t)
+		defer r.close()
+		r.addWorkers()
+		r.lead(0)
+		f(t, r)
+	})
+}
+
+// addWorkers starts the nodes 4 and 5, without a journal.
+func (r *trio) addWorkers() {
+	for i := len(r.members); i < len(r.dead); i++ {
+		r.mu.Lock()
+		r.nodes = append(r.nodes, nil)
+		r.mu.Unlock()
+		r.workers.Add(1)
+		r.bootWorker(i)
+	}
+}
+
 func newTrio(t testing.TB, options ...func(*rig)) *trio {
-	r := &trio{rig: newRig(t), group: &group{leader: -1}, lines: make(map[*line][2]int), sentBy: make(map[journal.PaymentID]int)}
+	r := &trio{rig: newRig(t), nodes: make([]*Node, 3), group: &group{leader: -1}, lines: make(map[*line][2]int), sentBy: make(map[journal.PaymentID]int)}
 	for _, o := range options {
 		o(r.rig)
 	}
@@ -127,7 +150,30 @@ func newTrio(t testing.TB, options ...func(*rig)) *trio {
 	return r
 }
 
+func (r *trio) bootWorker(i int) {
+	dead := new(atomic.Bool)
+	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
+	cfg.Coordinators = func() []journal.NodeID { return []journal.NodeID{1, 2, 3} }
+	cfg.Dial = func(_ context.Context, node journal.NodeID) (net.Conn, error) {
+		if dead.Load() {
+			return nil, errUnreachable
+		}
+		return r.dial(i, int(node)-1)
+	}
+	n, err := NewWorker(cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.nodes[i], r.dead[i] = n, dead
+	r.mu.Unlock()
+}
+
 func (r *trio) bootNode(i int) {
+	if i >= len(r.members) {
+		r.bootWorker(i)
+		return
+	}
 	dead := new(atomic.Bool)
 	member := r.fresh(i)
 	r.mu.Lock()
@@ -148,9 +194,14 @@ func (r *trio) bootNode(i int) {
 		}
 		return r.dial(i, int(node)-1)
 	}
-	cfg.Members = func() []journal.NodeID { return []journal.NodeID{1, 2, 3} }
+	cfg.Members = func() (all []journal.NodeID) {
+		for i := range 3 + r.workers.Load() {
+			all = append(all, journal.NodeID(i+1))
+		}
+		return all
+	}
 	n, err := open(cfg, func(c replica.Config) (Log, error) {
-		member.start(c.OnApplied)
+		member.start(c.OnApplied, c.OnInstalled)
 		return member, nil
 	})
 	if err != nil {
@@ -206,7 +257,7 @@ func (r *trio) lead(i int) {
 	for range 5000 {
 		ready := r.nodes[i].Leading()
 		for j, n := range r.nodes {
-			ready = ready && (j == i || r.dead[j].Load() || r.deaf[j].Load() || r.blind[j].Load() || n.linkTerm.Load() == r.group.term)
+			ready = ready && (j == i || r.dead[j].Load() || r.deaf[j].Load() || r.blind[j].Load() || n.linkTerm.Load() == r.group.term && n.Joined())
 		}
 		if ready {
 			return
@@ -232,10 +283,12 @@ func (r *trio) kill(i int) {
 	n := r.nodes[i]
 	r.dead[i].Store(true)
 	r.cut(i)
-	r.members[i].depose(vanishes)
-	r.members[i].mu.Lock()
-	r.members[i].told = nil
-	r.members[i].mu.Unlock()
+	if i < len(r.members) {
+		r.members[i].depose(vanishes)
+		r.members[i].mu.Lock()
+		r.members[i].told = nil
+		r.members[i].mu.Unlock()
+	}
 	r.died.Go(func() { n.Close() })
 }
 

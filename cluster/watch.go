@@ -25,6 +25,8 @@ type waiter struct {
 	above   uint32 // versions up to this one are known
 	outcome bool   // only a final or doubtful state counts
 	wake    chan struct{}
+	notify  func() // instead of wake; it is called under the shard's lock
+	ask     uint64 // at another node, of one without a journal
 
 	// Guarded by the shard's lock.
 	next    *waiter
@@ -109,9 +111,13 @@ func (w *watch) changed(c *journal.Change, payment *journal.Payment) {
 			if payment != nil {
 				x.payment = *payment
 			}
-			select {
-			case x.wake <- struct{}{}:
-			default:
+			if x.notify != nil {
+				x.notify()
+			} else {
+				select {
+				case x.wake <- struct{}{}:
+				default:
+				}
 			}
 		}
 		x = next
@@ -122,4 +128,22 @@ func (w *watch) changed(c *journal.Change, payment *journal.Payment) {
 // spoken reports whether a state is an answer to a confirmation: final, or in doubt.
 func spoken(s journal.State) bool {
 	return s.Final() || s == journal.StateInDoubt || s == journal.StateReversing
+}
+
+// ids lists the payments that somebody waits for.
+func (w *watch) ids() (all []journal.PaymentID) {
+	for i := range w.shards {
+		s := &w.shards[i]
+		s.mu.Lock()
+		for id := range s.by {
+			all = append(all, id)
+		}
+		s.mu.Unlock()
+	}
+	return all
+}
+
+// stands wakes those who wait for something that has come about already, whichever change it came with.
+func (w *watch) stands(p *journal.Payment) {
+	w.changed(&journal.Change{Payment: p.ID, Version: p.Version, To: p.State}, p)
 }

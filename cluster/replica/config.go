@@ -70,6 +70,9 @@ type Config struct {
 	// held. It must not block, and must not call Propose's Wait, Barrier or Close. Entries that are replayed at start
 	// are reported too. nil: not called.
 	OnApplied func(Applied)
+	// OnInstalled is called after the state of another node has taken the place of this one's, in place of the OnApplied of all the
+	// entries in between. It is called as OnApplied is. nil: not called.
+	OnInstalled func()
 	// OnAppended is called on Raft's goroutine after each write to the log, with the number of entries, their bytes
 	// and the time that the write took with its fsync. It must not block. nil: not called.
 	OnAppended func(entries, bytes int, took time.Duration)
@@ -121,6 +124,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.OnApplied == nil {
 		c.OnApplied = func(Applied) {}
+	}
+	if c.OnInstalled == nil {
+		c.OnInstalled = func() {}
 	}
 	if c.OnFatal == nil {
 		logger := c.Logger

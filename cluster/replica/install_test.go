@@ -97,8 +97,11 @@ func TestASnapshotIsInstalledOnANodeThatLagsBehindTheLogUnderLoad(t *testing.T) 
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	load.Go(func() { c.proposers(stop, 1_000_000) })
+	var installed atomic.Int64
+	lagging.cfg.OnInstalled = func() { installed.Add(1) }
 	c.open(node)
 	c.await("the node has received a snapshot", func() bool { return fromAnother(lagging.Replica) })
+	c.await("the node's owner is told of it", func() bool { return installed.Load() > 0 })
 	close(stop)
 	load.Wait()
 	c.same()

@@ -100,7 +100,7 @@ func (r *Replica) openParts(seams seams) error {
 	r.guard = &guard{disk: r.disk, path: path, fuse: r.fuse, floor: r.snapshots.floor, appended: r.cfg.OnAppended, leading: func() bool { return false }}
 	r.machine = &stateMachine{
 		dir: filepath.Join(r.directory.path, stateName), limits: r.cfg.Limits, logger: r.cfg.Logger,
-		snapshots: r.snapshots, guard: r.guard, fuse: r.fuse, onApplied: r.cfg.OnApplied,
+		snapshots: r.snapshots, guard: r.guard, fuse: r.fuse, onApplied: r.cfg.OnApplied, onInstalled: r.cfg.OnInstalled,
 		decoded: func(entry []byte) (*journal.Batch, bool) { return r.proposer.decoded(entry) },
 		grown:   r.grown,
 	}

@@ -30,6 +30,8 @@ type stateMachine struct {
 	guard     *guard
 	fuse      *fuse
 	onApplied func(Applied)
+	// onInstalled is told of a state that came from another node while this one ran.
+	onInstalled func()
 	// decoded gives the batch of an entry that was proposed here, so that its results are wanted.
 	decoded func(entry []byte) (*journal.Batch, bool)
 	// grown is told how much log lies behind the newest snapshot; it must not block.
@@ -239,6 +241,7 @@ func (s *stateMachine) restore(from io.ReadCloser) error {
 	if old == nil {
 		return nil
 	}
+	s.onInstalled()
 	return errors.Join(old.close(), os.RemoveAll(old.path))
 }
 

@@ -48,6 +48,7 @@ type Identity struct {
 	Role        Role
 	Incarnation uint64
 	HighestTerm uint64
+	Reads       bool // it looks things up, and brings no calls
 }
 
 // Welcomed is what a leader says to a node that it takes calls from.
@@ -62,7 +63,7 @@ func Knock(conn net.Conn, who Identity, traffic *Traffic) (*Link, Welcomed, erro
 	l := NewLink(conn, traffic)
 	l.Send(&wire.Message{Body: &wire.Message_Hello{Hello: &wire.Hello{
 		VersionMin: versionOldest, VersionMax: versionNewest, Cluster: who.Cluster, Node: uint32(who.Node),
-		Role: wire.Role(who.Role), Incarnation: who.Incarnation, HighestTerm: who.HighestTerm,
+		Role: wire.Role(who.Role), Incarnation: who.Incarnation, HighestTerm: who.HighestTerm, Reads: who.Reads,
 	}}})
 	first, err := l.first()
 	if err != nil {
@@ -75,7 +76,7 @@ func Knock(conn net.Conn, who Identity, traffic *Traffic) (*Link, Welcomed, erro
 			err = fmt.Errorf("%w: the leader has chosen version %d of the protocol, this node speaks %d to %d", ErrHandshake, w.Version, versionOldest, versionNewest)
 			break
 		}
-		if w.Term == 0 {
+		if w.Term == 0 && !who.Reads {
 			err = fmt.Errorf("%w: the leader names no term", ErrHandshake)
 			break
 		}
@@ -116,7 +117,7 @@ func Receive(conn net.Conn, cluster string, node journal.NodeID, traffic *Traffi
 		return nil, Identity{}, err
 	}
 	return l, Identity{
-		Cluster: h.Cluster, Node: node, Role: Role(h.Role), Incarnation: h.Incarnation, HighestTerm: h.HighestTerm,
+		Cluster: h.Cluster, Node: node, Role: Role(h.Role), Incarnation: h.Incarnation, HighestTerm: h.HighestTerm, Reads: h.Reads,
 	}, nil
 }
 

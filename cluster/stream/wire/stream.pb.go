@@ -188,6 +188,64 @@ func (Error) EnumDescriptor() ([]byte, []int) {
 	return file_stream_proto_rawDescGZIP(), []int{2}
 }
 
+type What int32
+
+const (
+	What_WHAT_UNSPECIFIED What = 0
+	What_WHAT_PAYMENT     What = 1 // key: the payment's id
+	What_WHAT_CHANGE      What = 2 // the same, answered once its version is above `above` or, with `outcome`, once it has come to an answer
+	What_WHAT_USERNAME    What = 3 // key: the user name of a customer
+	What_WHAT_CUSTOMER    What = 4
+	What_WHAT_ACCESS      What = 5 // a customer's session in force and attempts
+)
+
+// Enum value maps for What.
+var (
+	What_name = map[int32]string{
+		0: "WHAT_UNSPECIFIED",
+		1: "WHAT_PAYMENT",
+		2: "WHAT_CHANGE",
+		3: "WHAT_USERNAME",
+		4: "WHAT_CUSTOMER",
+		5: "WHAT_ACCESS",
+	}
+	What_value = map[string]int32{
+		"WHAT_UNSPECIFIED": 0,
+		"WHAT_PAYMENT":     1,
+		"WHAT_CHANGE":      2,
+		"WHAT_USERNAME":    3,
+		"WHAT_CUSTOMER":    4,
+		"WHAT_ACCESS":      5,
+	}
+)
+
+func (x What) Enum() *What {
+	p := new(What)
+	*p = x
+	return p
+}
+
+func (x What) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (What) Descriptor() protoreflect.EnumDescriptor {
+	return file_stream_proto_enumTypes[3].Descriptor()
+}
+
+func (What) Type() protoreflect.EnumType {
+	return &file_stream_proto_enumTypes[3]
+}
+
+func (x What) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use What.Descriptor instead.
+func (What) EnumDescriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{3}
+}
+
 // Frame is what stands behind four bytes of length, most significant first. The fields of a frame are written one
 // message after the other, so that a frame is packed without an object for it.
 type Frame struct {
@@ -250,6 +308,10 @@ type Message struct {
 	//	*Message_Heartbeat
 	//	*Message_Open
 	//	*Message_Leaving
+	//	*Message_Ask
+	//	*Message_Told
+	//	*Message_Forget
+	//	*Message_Settings
 	Body          isMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -400,6 +462,42 @@ func (x *Message) GetLeaving() *Leaving {
 	return nil
 }
 
+func (x *Message) GetAsk() *Ask {
+	if x != nil {
+		if x, ok := x.Body.(*Message_Ask); ok {
+			return x.Ask
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetTold() *Told {
+	if x != nil {
+		if x, ok := x.Body.(*Message_Told); ok {
+			return x.Told
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetForget() *Forget {
+	if x != nil {
+		if x, ok := x.Body.(*Message_Forget); ok {
+			return x.Forget
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetSettings() *Settings {
+	if x != nil {
+		if x, ok := x.Body.(*Message_Settings); ok {
+			return x.Settings
+		}
+	}
+	return nil
+}
+
 type isMessage_Body interface {
 	isMessage_Body()
 }
@@ -452,6 +550,22 @@ type Message_Leaving struct {
 	Leaving *Leaving `protobuf:"bytes,12,opt,name=leaving,proto3,oneof"`
 }
 
+type Message_Ask struct {
+	Ask *Ask `protobuf:"bytes,13,opt,name=ask,proto3,oneof"`
+}
+
+type Message_Told struct {
+	Told *Told `protobuf:"bytes,14,opt,name=told,proto3,oneof"`
+}
+
+type Message_Forget struct {
+	Forget *Forget `protobuf:"bytes,15,opt,name=forget,proto3,oneof"`
+}
+
+type Message_Settings struct {
+	Settings *Settings `protobuf:"bytes,16,opt,name=settings,proto3,oneof"`
+}
+
 func (*Message_Hello) isMessage_Body() {}
 
 func (*Message_Welcome) isMessage_Body() {}
@@ -476,6 +590,14 @@ func (*Message_Open) isMessage_Body() {}
 
 func (*Message_Leaving) isMessage_Body() {}
 
+func (*Message_Ask) isMessage_Body() {}
+
+func (*Message_Told) isMessage_Body() {}
+
+func (*Message_Forget) isMessage_Body() {}
+
+func (*Message_Settings) isMessage_Body() {}
+
 // Hello is the first message of the node that has dialled.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -486,6 +608,7 @@ type Hello struct {
 	Role          Role                   `protobuf:"varint,5,opt,name=role,proto3,enum=netbank.stream.Role" json:"role,omitempty"`
 	Incarnation   uint64                 `protobuf:"varint,6,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	HighestTerm   uint64                 `protobuf:"varint,7,opt,name=highest_term,json=highestTerm,proto3" json:"highest_term,omitempty"` // that this node has seen anywhere
+	Reads         bool                   `protobuf:"varint,8,opt,name=reads,proto3" json:"reads,omitempty"`                                // it wants to look things up, and brings no calls: any node with a journal will do
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -567,6 +690,13 @@ func (x *Hello) GetHighestTerm() uint64 {
 		return x.HighestTerm
 	}
 	return 0
+}
+
+func (x *Hello) GetReads() bool {
+	if x != nil {
+		return x.Reads
+	}
+	return false
 }
 
 // Welcome answers Hello: this node leads, and has applied a barrier of its own term.
@@ -1206,6 +1336,9 @@ type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
 	Applied       uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"` // index of the last entry that the sender has applied
+	Leader        uint32                 `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`   // that the sender knows of; 0: none. To those who look things up only
+	LeaderTerm    uint64                 `protobuf:"varint,4,opt,name=leader_term,json=leaderTerm,proto3" json:"leader_term,omitempty"`
+	Led           bool                   `protobuf:"varint,5,opt,name=led,proto3" json:"led,omitempty"` // the sender leads, or has a stream to the leader
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1252,6 +1385,27 @@ func (x *Heartbeat) GetApplied() uint64 {
 		return x.Applied
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetLeader() uint32 {
+	if x != nil {
+		return x.Leader
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetLeaderTerm() uint64 {
+	if x != nil {
+		return x.LeaderTerm
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetLed() bool {
+	if x != nil {
+		return x.Led
+	}
+	return false
 }
 
 // Open follows what a node repeats after it was welcomed: all its calls inside the core that are in no journal.
@@ -1808,13 +1962,650 @@ func (x *Lane) GetLastAttemptMs() int64 {
 	return 0
 }
 
+// Ask looks something up at a node that has a journal. It is answered by Told with the same id. Repeated over a later stream it
+// keeps its id.
+type Ask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	What          What                   `protobuf:"varint,2,opt,name=what,proto3,enum=netbank.stream.What" json:"what,omitempty"`
+	Key           []byte                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Customer      uint64                 `protobuf:"varint,4,opt,name=customer,proto3" json:"customer,omitempty"`
+	AtLeast       uint64                 `protobuf:"varint,5,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"` // index of an entry that must have been applied before the look
+	Above         uint32                 `protobuf:"varint,6,opt,name=above,proto3" json:"above,omitempty"`
+	Outcome       bool                   `protobuf:"varint,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_stream_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Ask) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Ask) GetWhat() What {
+	if x != nil {
+		return x.What
+	}
+	return What_WHAT_UNSPECIFIED
+}
+
+func (x *Ask) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Ask) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *Ask) GetAtLeast() uint64 {
+	if x != nil {
+		return x.AtLeast
+	}
+	return 0
+}
+
+func (x *Ask) GetAbove() uint32 {
+	if x != nil {
+		return x.Above
+	}
+	return 0
+}
+
+func (x *Ask) GetOutcome() bool {
+	if x != nil {
+		return x.Outcome
+	}
+	return false
+}
+
+type Told struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Applied       uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"` // index of the last entry that was applied at the look
+	Found         bool                   `protobuf:"varint,3,opt,name=found,proto3" json:"found,omitempty"`
+	Payment       *Payment               `protobuf:"bytes,4,opt,name=payment,proto3" json:"payment,omitempty"`
+	Customer      *Customer              `protobuf:"bytes,5,opt,name=customer,proto3" json:"customer,omitempty"`
+	Access        *Access                `protobuf:"bytes,6,opt,name=access,proto3" json:"access,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Told) Reset() {
+	*x = Told{}
+	mi := &file_stream_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Told) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Told) ProtoMessage() {}
+
+func (x *Told) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Told.ProtoReflect.Descriptor instead.
+func (*Told) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Told) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Told) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *Told) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *Told) GetPayment() *Payment {
+	if x != nil {
+		return x.Payment
+	}
+	return nil
+}
+
+func (x *Told) GetCustomer() *Customer {
+	if x != nil {
+		return x.Customer
+	}
+	return nil
+}
+
+func (x *Told) GetAccess() *Access {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+// Forget says that nobody waits for an Ask any more.
+type Forget struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forget) Reset() {
+	*x = Forget{}
+	mi := &file_stream_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forget) ProtoMessage() {}
+
+func (x *Forget) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forget.ProtoReflect.Descriptor instead.
+func (*Forget) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Forget) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// Settings is all that a node without a journal must have at hand: the keys and the partners. They come whole, in as many messages as they
+// need, after the Welcome and whenever one of them has changed.
+type Settings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         bool                   `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last          bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Applied       uint64                 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
+	Keys          []*Key                 `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	Partners      []*Partner             `protobuf:"bytes,5,rep,name=partners,proto3" json:"partners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_stream_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Settings) GetFirst() bool {
+	if x != nil {
+		return x.First
+	}
+	return false
+}
+
+func (x *Settings) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *Settings) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *Settings) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *Settings) GetPartners() []*Partner {
+	if x != nil {
+		return x.Partners
+	}
+	return nil
+}
+
+type Key struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sealed        []byte                 `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Key) Reset() {
+	*x = Key{}
+	mi := &file_stream_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Key) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Key) ProtoMessage() {}
+
+func (x *Key) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Key.ProtoReflect.Descriptor instead.
+func (*Key) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Key) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Key) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *Key) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+type Partner struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Id               uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name             string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Fingerprints     [][]byte               `protobuf:"bytes,3,rep,name=fingerprints,proto3" json:"fingerprints,omitempty"`
+	RedirectUris     []string               `protobuf:"bytes,4,rep,name=redirect_uris,json=redirectUris,proto3" json:"redirect_uris,omitempty"`
+	NotificationUris []string               `protobuf:"bytes,5,rep,name=notification_uris,json=notificationUris,proto3" json:"notification_uris,omitempty"`
+	OpenPaymentsMax  uint32                 `protobuf:"varint,6,opt,name=open_payments_max,json=openPaymentsMax,proto3" json:"open_payments_max,omitempty"`
+	CreatesPerSecond uint32                 `protobuf:"varint,7,opt,name=creates_per_second,json=createsPerSecond,proto3" json:"creates_per_second,omitempty"`
+	PollsPerSecond   uint32                 `protobuf:"varint,8,opt,name=polls_per_second,json=pollsPerSecond,proto3" json:"polls_per_second,omitempty"`
+	WebhooksDisabled bool                   `protobuf:"varint,9,opt,name=webhooks_disabled,json=webhooksDisabled,proto3" json:"webhooks_disabled,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Partner) Reset() {
+	*x = Partner{}
+	mi := &file_stream_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Partner) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Partner) ProtoMessage() {}
+
+func (x *Partner) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Partner.ProtoReflect.Descriptor instead.
+func (*Partner) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Partner) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Partner) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Partner) GetFingerprints() [][]byte {
+	if x != nil {
+		return x.Fingerprints
+	}
+	return nil
+}
+
+func (x *Partner) GetRedirectUris() []string {
+	if x != nil {
+		return x.RedirectUris
+	}
+	return nil
+}
+
+func (x *Partner) GetNotificationUris() []string {
+	if x != nil {
+		return x.NotificationUris
+	}
+	return nil
+}
+
+func (x *Partner) GetOpenPaymentsMax() uint32 {
+	if x != nil {
+		return x.OpenPaymentsMax
+	}
+	return 0
+}
+
+func (x *Partner) GetCreatesPerSecond() uint32 {
+	if x != nil {
+		return x.CreatesPerSecond
+	}
+	return 0
+}
+
+func (x *Partner) GetPollsPerSecond() uint32 {
+	if x != nil {
+		return x.PollsPerSecond
+	}
+	return 0
+}
+
+func (x *Partner) GetWebhooksDisabled() bool {
+	if x != nil {
+		return x.WebhooksDisabled
+	}
+	return false
+}
+
+type Customer struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Username        string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	PasswordSealed  []byte                 `protobuf:"bytes,3,opt,name=password_sealed,json=passwordSealed,proto3" json:"password_sealed,omitempty"`
+	TotpSealed      []byte                 `protobuf:"bytes,4,opt,name=totp_sealed,json=totpSealed,proto3" json:"totp_sealed,omitempty"`
+	Name            string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	ReservedMessage string                 `protobuf:"bytes,6,opt,name=reserved_message,json=reservedMessage,proto3" json:"reserved_message,omitempty"`
+	Tier            uint32                 `protobuf:"varint,7,opt,name=tier,proto3" json:"tier,omitempty"`
+	Locale          string                 `protobuf:"bytes,8,opt,name=locale,proto3" json:"locale,omitempty"`
+	Accounts        []*Account             `protobuf:"bytes,9,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Customer) Reset() {
+	*x = Customer{}
+	mi := &file_stream_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Customer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Customer) ProtoMessage() {}
+
+func (x *Customer) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Customer.ProtoReflect.Descriptor instead.
+func (*Customer) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Customer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Customer) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Customer) GetPasswordSealed() []byte {
+	if x != nil {
+		return x.PasswordSealed
+	}
+	return nil
+}
+
+func (x *Customer) GetTotpSealed() []byte {
+	if x != nil {
+		return x.TotpSealed
+	}
+	return nil
+}
+
+func (x *Customer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Customer) GetReservedMessage() string {
+	if x != nil {
+		return x.ReservedMessage
+	}
+	return ""
+}
+
+func (x *Customer) GetTier() uint32 {
+	if x != nil {
+		return x.Tier
+	}
+	return 0
+}
+
+func (x *Customer) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *Customer) GetAccounts() []*Account {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+type Account struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        string                 `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	Currency      string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	Label         string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Account) Reset() {
+	*x = Account{}
+	mi := &file_stream_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Account) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Account) ProtoMessage() {}
+
+func (x *Account) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Account.ProtoReflect.Descriptor instead.
+func (*Account) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Account) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *Account) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Account) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
 var File_stream_proto protoreflect.FileDescriptor
 
 const file_stream_proto_rawDesc = "" +
 	"\n" +
 	"\fstream.proto\x12\x0enetbank.stream\"<\n" +
 	"\x05Frame\x123\n" +
-	"\bmessages\x18\x01 \x03(\v2\x17.netbank.stream.MessageR\bmessages\"\xf2\x04\n" +
+	"\bmessages\x18\x01 \x03(\v2\x17.netbank.stream.MessageR\bmessages\"\xb1\x06\n" +
 	"\aMessage\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.netbank.stream.HelloH\x00R\x05hello\x123\n" +
 	"\awelcome\x18\x02 \x01(\v2\x17.netbank.stream.WelcomeH\x00R\awelcome\x129\n" +
@@ -1828,8 +2619,12 @@ const file_stream_proto_rawDesc = "" +
 	"\theartbeat\x18\n" +
 	" \x01(\v2\x19.netbank.stream.HeartbeatH\x00R\theartbeat\x12*\n" +
 	"\x04open\x18\v \x01(\v2\x14.netbank.stream.OpenH\x00R\x04open\x123\n" +
-	"\aleaving\x18\f \x01(\v2\x17.netbank.stream.LeavingH\x00R\aleavingB\x06\n" +
-	"\x04body\"\xe6\x01\n" +
+	"\aleaving\x18\f \x01(\v2\x17.netbank.stream.LeavingH\x00R\aleaving\x12'\n" +
+	"\x03ask\x18\r \x01(\v2\x13.netbank.stream.AskH\x00R\x03ask\x12*\n" +
+	"\x04told\x18\x0e \x01(\v2\x14.netbank.stream.ToldH\x00R\x04told\x120\n" +
+	"\x06forget\x18\x0f \x01(\v2\x16.netbank.stream.ForgetH\x00R\x06forget\x126\n" +
+	"\bsettings\x18\x10 \x01(\v2\x18.netbank.stream.SettingsH\x00R\bsettingsB\x06\n" +
+	"\x04body\"\xfc\x01\n" +
 	"\x05Hello\x12\x1f\n" +
 	"\vversion_min\x18\x01 \x01(\rR\n" +
 	"versionMin\x12\x1f\n" +
@@ -1839,7 +2634,8 @@ const file_stream_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\rR\x04node\x12(\n" +
 	"\x04role\x18\x05 \x01(\x0e2\x14.netbank.stream.RoleR\x04role\x12 \n" +
 	"\vincarnation\x18\x06 \x01(\x04R\vincarnation\x12!\n" +
-	"\fhighest_term\x18\a \x01(\x04R\vhighestTerm\"g\n" +
+	"\fhighest_term\x18\a \x01(\x04R\vhighestTerm\x12\x14\n" +
+	"\x05reads\x18\b \x01(\bR\x05reads\"g\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12.\n" +
@@ -1891,10 +2687,14 @@ const file_stream_proto_rawDesc = "" +
 	"\x04next\x18\b \x01(\v2\x14.netbank.stream.CallR\x04next\x12\x19\n" +
 	"\bnot_sent\x18\t \x01(\bR\anotSent\"\x1e\n" +
 	"\x06Levels\x12\x14\n" +
-	"\x05words\x18\x01 \x03(\x06R\x05words\"9\n" +
+	"\x05words\x18\x01 \x03(\x06R\x05words\"\x84\x01\n" +
 	"\tHeartbeat\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
-	"\aapplied\x18\x02 \x01(\x04R\aapplied\"G\n" +
+	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x16\n" +
+	"\x06leader\x18\x03 \x01(\rR\x06leader\x12\x1f\n" +
+	"\vleader_term\x18\x04 \x01(\x04R\n" +
+	"leaderTerm\x12\x10\n" +
+	"\x03led\x18\x05 \x01(\bR\x03led\"G\n" +
 	"\x04Open\x12\x13\n" +
 	"\x05up_us\x18\x01 \x01(\x03R\x04upUs\x12*\n" +
 	"\x05seats\x18\x02 \x03(\v2\x14.netbank.stream.SeatR\x05seats\"s\n" +
@@ -1951,7 +2751,60 @@ const file_stream_proto_rawDesc = "" +
 	"\ttotp_step\x18\x05 \x01(\x03R\btotpStep\"J\n" +
 	"\x04Lane\x12\x1a\n" +
 	"\bfailures\x18\x01 \x01(\rR\bfailures\x12&\n" +
-	"\x0flast_attempt_ms\x18\x02 \x01(\x03R\rlastAttemptMs*C\n" +
+	"\x0flast_attempt_ms\x18\x02 \x01(\x03R\rlastAttemptMs\"\xb8\x01\n" +
+	"\x03Ask\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
+	"\x04what\x18\x02 \x01(\x0e2\x14.netbank.stream.WhatR\x04what\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\fR\x03key\x12\x1a\n" +
+	"\bcustomer\x18\x04 \x01(\x04R\bcustomer\x12\x19\n" +
+	"\bat_least\x18\x05 \x01(\x04R\aatLeast\x12\x14\n" +
+	"\x05above\x18\x06 \x01(\rR\x05above\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\bR\aoutcome\"\xdf\x01\n" +
+	"\x04Told\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\bR\x05found\x121\n" +
+	"\apayment\x18\x04 \x01(\v2\x17.netbank.stream.PaymentR\apayment\x124\n" +
+	"\bcustomer\x18\x05 \x01(\v2\x18.netbank.stream.CustomerR\bcustomer\x12.\n" +
+	"\x06access\x18\x06 \x01(\v2\x16.netbank.stream.AccessR\x06access\"\x18\n" +
+	"\x06Forget\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"\xac\x01\n" +
+	"\bSettings\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\bR\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\bR\x04last\x12\x18\n" +
+	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12'\n" +
+	"\x04keys\x18\x04 \x03(\v2\x13.netbank.stream.KeyR\x04keys\x123\n" +
+	"\bpartners\x18\x05 \x03(\v2\x17.netbank.stream.PartnerR\bpartners\"L\n" +
+	"\x03Key\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\"\xd4\x02\n" +
+	"\aPartner\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
+	"\ffingerprints\x18\x03 \x03(\fR\ffingerprints\x12#\n" +
+	"\rredirect_uris\x18\x04 \x03(\tR\fredirectUris\x12+\n" +
+	"\x11notification_uris\x18\x05 \x03(\tR\x10notificationUris\x12*\n" +
+	"\x11open_payments_max\x18\x06 \x01(\rR\x0fopenPaymentsMax\x12,\n" +
+	"\x12creates_per_second\x18\a \x01(\rR\x10createsPerSecond\x12(\n" +
+	"\x10polls_per_second\x18\b \x01(\rR\x0epollsPerSecond\x12+\n" +
+	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xa0\x02\n" +
+	"\bCustomer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12'\n" +
+	"\x0fpassword_sealed\x18\x03 \x01(\fR\x0epasswordSealed\x12\x1f\n" +
+	"\vtotp_sealed\x18\x04 \x01(\fR\n" +
+	"totpSealed\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12)\n" +
+	"\x10reserved_message\x18\x06 \x01(\tR\x0freservedMessage\x12\x12\n" +
+	"\x04tier\x18\a \x01(\rR\x04tier\x12\x16\n" +
+	"\x06locale\x18\b \x01(\tR\x06locale\x123\n" +
+	"\baccounts\x18\t \x03(\v2\x17.netbank.stream.AccountR\baccounts\"S\n" +
+	"\aAccount\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label*C\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ROLE_COORDINATOR\x10\x01\x12\x0f\n" +
@@ -1967,7 +2820,14 @@ const file_stream_proto_rawDesc = "" +
 	"ERROR_NONE\x10\x00\x12\x13\n" +
 	"\x0fERROR_WITHDRAWN\x10\x01\x12\x11\n" +
 	"\rERROR_OFFERED\x10\x02\x12\x13\n" +
-	"\x0fERROR_TOO_LARGE\x10\x03B\x1dZ\x1bnetbank/cluster/stream/wireb\x06proto3"
+	"\x0fERROR_TOO_LARGE\x10\x03*v\n" +
+	"\x04What\x12\x14\n" +
+	"\x10WHAT_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fWHAT_PAYMENT\x10\x01\x12\x0f\n" +
+	"\vWHAT_CHANGE\x10\x02\x12\x11\n" +
+	"\rWHAT_USERNAME\x10\x03\x12\x11\n" +
+	"\rWHAT_CUSTOMER\x10\x04\x12\x0f\n" +
+	"\vWHAT_ACCESS\x10\x05B\x1dZ\x1bnetbank/cluster/stream/wireb\x06proto3"
 
 var (
 	file_stream_proto_rawDescOnce sync.Once
@@ -1981,60 +2841,80 @@ func file_stream_proto_rawDescGZIP() []byte {
 	return file_stream_proto_rawDescData
 }
 
-var file_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_stream_proto_goTypes = []any{
 	(Role)(0),         // 0: netbank.stream.Role
 	(Kind)(0),         // 1: netbank.stream.Kind
 	(Error)(0),        // 2: netbank.stream.Error
-	(*Frame)(nil),     // 3: netbank.stream.Frame
-	(*Message)(nil),   // 4: netbank.stream.Message
-	(*Hello)(nil),     // 5: netbank.stream.Hello
-	(*Welcome)(nil),   // 6: netbank.stream.Welcome
-	(*Elsewhere)(nil), // 7: netbank.stream.Elsewhere
-	(*Call)(nil),      // 8: netbank.stream.Call
-	(*Withdraw)(nil),  // 9: netbank.stream.Withdraw
-	(*Result)(nil),    // 10: netbank.stream.Result
-	(*Go)(nil),        // 11: netbank.stream.Go
-	(*Answered)(nil),  // 12: netbank.stream.Answered
-	(*Levels)(nil),    // 13: netbank.stream.Levels
-	(*Heartbeat)(nil), // 14: netbank.stream.Heartbeat
-	(*Open)(nil),      // 15: netbank.stream.Open
-	(*Seat)(nil),      // 16: netbank.stream.Seat
-	(*Leaving)(nil),   // 17: netbank.stream.Leaving
-	(*Payment)(nil),   // 18: netbank.stream.Payment
-	(*Access)(nil),    // 19: netbank.stream.Access
-	(*Lane)(nil),      // 20: netbank.stream.Lane
+	(What)(0),         // 3: netbank.stream.What
+	(*Frame)(nil),     // 4: netbank.stream.Frame
+	(*Message)(nil),   // 5: netbank.stream.Message
+	(*Hello)(nil),     // 6: netbank.stream.Hello
+	(*Welcome)(nil),   // 7: netbank.stream.Welcome
+	(*Elsewhere)(nil), // 8: netbank.stream.Elsewhere
+	(*Call)(nil),      // 9: netbank.stream.Call
+	(*Withdraw)(nil),  // 10: netbank.stream.Withdraw
+	(*Result)(nil),    // 11: netbank.stream.Result
+	(*Go)(nil),        // 12: netbank.stream.Go
+	(*Answered)(nil),  // 13: netbank.stream.Answered
+	(*Levels)(nil),    // 14: netbank.stream.Levels
+	(*Heartbeat)(nil), // 15: netbank.stream.Heartbeat
+	(*Open)(nil),      // 16: netbank.stream.Open
+	(*Seat)(nil),      // 17: netbank.stream.Seat
+	(*Leaving)(nil),   // 18: netbank.stream.Leaving
+	(*Payment)(nil),   // 19: netbank.stream.Payment
+	(*Access)(nil),    // 20: netbank.stream.Access
+	(*Lane)(nil),      // 21: netbank.stream.Lane
+	(*Ask)(nil),       // 22: netbank.stream.Ask
+	(*Told)(nil),      // 23: netbank.stream.Told
+	(*Forget)(nil),    // 24: netbank.stream.Forget
+	(*Settings)(nil),  // 25: netbank.stream.Settings
+	(*Key)(nil),       // 26: netbank.stream.Key
+	(*Partner)(nil),   // 27: netbank.stream.Partner
+	(*Customer)(nil),  // 28: netbank.stream.Customer
+	(*Account)(nil),   // 29: netbank.stream.Account
 }
 var file_stream_proto_depIdxs = []int32{
-	4,  // 0: netbank.stream.Frame.messages:type_name -> netbank.stream.Message
-	5,  // 1: netbank.stream.Message.hello:type_name -> netbank.stream.Hello
-	6,  // 2: netbank.stream.Message.welcome:type_name -> netbank.stream.Welcome
-	7,  // 3: netbank.stream.Message.elsewhere:type_name -> netbank.stream.Elsewhere
-	8,  // 4: netbank.stream.Message.call:type_name -> netbank.stream.Call
-	9,  // 5: netbank.stream.Message.withdraw:type_name -> netbank.stream.Withdraw
-	10, // 6: netbank.stream.Message.result:type_name -> netbank.stream.Result
-	11, // 7: netbank.stream.Message.go:type_name -> netbank.stream.Go
-	12, // 8: netbank.stream.Message.answered:type_name -> netbank.stream.Answered
-	13, // 9: netbank.stream.Message.levels:type_name -> netbank.stream.Levels
-	14, // 10: netbank.stream.Message.heartbeat:type_name -> netbank.stream.Heartbeat
-	15, // 11: netbank.stream.Message.open:type_name -> netbank.stream.Open
-	17, // 12: netbank.stream.Message.leaving:type_name -> netbank.stream.Leaving
-	0,  // 13: netbank.stream.Hello.role:type_name -> netbank.stream.Role
-	13, // 14: netbank.stream.Welcome.levels:type_name -> netbank.stream.Levels
-	1,  // 15: netbank.stream.Call.kind:type_name -> netbank.stream.Kind
-	2,  // 16: netbank.stream.Result.error:type_name -> netbank.stream.Error
-	18, // 17: netbank.stream.Result.payment:type_name -> netbank.stream.Payment
-	19, // 18: netbank.stream.Result.access:type_name -> netbank.stream.Access
-	18, // 19: netbank.stream.Go.payment:type_name -> netbank.stream.Payment
-	8,  // 20: netbank.stream.Answered.next:type_name -> netbank.stream.Call
-	16, // 21: netbank.stream.Open.seats:type_name -> netbank.stream.Seat
-	20, // 22: netbank.stream.Access.lanes:type_name -> netbank.stream.Lane
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	5,  // 0: netbank.stream.Frame.messages:type_name -> netbank.stream.Message
+	6,  // 1: netbank.stream.Message.hello:type_name -> netbank.stream.Hello
+	7,  // 2: netbank.stream.Message.welcome:type_name -> netbank.stream.Welcome
+	8,  // 3: netbank.stream.Message.elsewhere:type_name -> netbank.stream.Elsewhere
+	9,  // 4: netbank.stream.Message.call:type_name -> netbank.stream.Call
+	10, // 5: netbank.stream.Message.withdraw:type_name -> netbank.stream.Withdraw
+	11, // 6: netbank.stream.Message.result:type_name -> netbank.stream.Result
+	12, // 7: netbank.stream.Message.go:type_name -> netbank.stream.Go
+	13, // 8: netbank.stream.Message.answered:type_name -> netbank.stream.Answered
+	14, // 9: netbank.stream.Message.levels:type_name -> netbank.stream.Levels
+	15, // 10: netbank.stream.Message.heartbeat:type_name -> netbank.stream.Heartbeat
+	16, // 11: netbank.stream.Message.open:type_name -> netbank.stream.Open
+	18, // 12: netbank.stream.Message.leaving:type_name -> netbank.stream.Leaving
+	22, // 13: netbank.stream.Message.ask:type_name -> netbank.stream.Ask
+	23, // 14: netbank.stream.Message.told:type_name -> netbank.stream.Told
+	24, // 15: netbank.stream.Message.forget:type_name -> netbank.stream.Forget
+	25, // 16: netbank.stream.Message.settings:type_name -> netbank.stream.Settings
+	0,  // 17: netbank.stream.Hello.role:type_name -> netbank.stream.Role
+	14, // 18: netbank.stream.Welcome.levels:type_name -> netbank.stream.Levels
+	1,  // 19: netbank.stream.Call.kind:type_name -> netbank.stream.Kind
+	2,  // 20: netbank.stream.Result.error:type_name -> netbank.stream.Error
+	19, // 21: netbank.stream.Result.payment:type_name -> netbank.stream.Payment
+	20, // 22: netbank.stream.Result.access:type_name -> netbank.stream.Access
+	19, // 23: netbank.stream.Go.payment:type_name -> netbank.stream.Payment
+	9,  // 24: netbank.stream.Answered.next:type_name -> netbank.stream.Call
+	17, // 25: netbank.stream.Open.seats:type_name -> netbank.stream.Seat
+	21, // 26: netbank.stream.Access.lanes:type_name -> netbank.stream.Lane
+	3,  // 27: netbank.stream.Ask.what:type_name -> netbank.stream.What
+	19, // 28: netbank.stream.Told.payment:type_name -> netbank.stream.Payment
+	28, // 29: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
+	20, // 30: netbank.stream.Told.access:type_name -> netbank.stream.Access
+	26, // 31: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
+	27, // 32: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
+	29, // 33: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_stream_proto_init() }
@@ -2055,14 +2935,18 @@ func file_stream_proto_init() {
 		(*Message_Heartbeat)(nil),
 		(*Message_Open)(nil),
 		(*Message_Leaving)(nil),
+		(*Message_Ask)(nil),
+		(*Message_Told)(nil),
+		(*Message_Forget)(nil),
+		(*Message_Settings)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stream_proto_rawDesc), len(file_stream_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   18,
+			NumEnums:      4,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
