@@ -149,12 +149,13 @@ func TestASnapshotThatBreaksOffOrIsSpoiltOnTheWayIsSentAgain(t *testing.T) {
 		c := newBusyCluster(t, &n)
 		var faults atomic.Int32
 		for _, s := range c.nodes {
-			s.wire.snapshot = func(r io.Reader) io.Reader {
+			through := func(r io.Reader) io.Reader {
 				if faults.Add(1) > 2 {
 					return r
 				}
 				return fault(r)
 			}
+			s.wire.snapshot.Store(&through)
 		}
 		s := c.prepare(4, Joining)
 		c.open(4)
@@ -214,12 +215,13 @@ func TestANodeKilledWhileItReceivesASnapshotGoesOnFromItsNewestWholeState(t *tes
 			if s.Replica == nil {
 				continue
 			}
-			s.wire.snapshot = func(r io.Reader) io.Reader {
+			through := func(r io.Reader) io.Reader {
 				if again.Load() {
 					return r
 				}
 				return &paused{from: r, after: 700, reached: func() { once.Do(func() { close(reached) }) }, release: release}
 			}
+			s.wire.snapshot.Store(&through)
 		}
 		c.open(node)
 		if !keeps {

@@ -19,14 +19,15 @@ import (
 	"netbank/cluster/journal"
 )
 
-// quick is a clock for clusters in one process: elections take 0.2 to 0.4 s.
-var quick = timing{heartbeat: 200 * time.Millisecond, election: 200 * time.Millisecond, lease: 150 * time.Millisecond}
+// quick is a clock for clusters in one process: elections take 0.2 to 0.4 s. Under the race detector everything is several times as slow,
+// and a machine that has no time for a node must not look like a node that is gone.
+var quick = timing{heartbeat: patience * 200 * time.Millisecond, election: patience * 200 * time.Millisecond, lease: patience * 150 * time.Millisecond}
 
 // wire is a node's transport in memory, with faults.
 type wire struct {
 	*raft.InmemTransport
 	// snapshot stands between a snapshot's stream and its receiver. nil: nothing does.
-	snapshot func(io.Reader) io.Reader
+	snapshot atomic.Pointer[func(io.Reader) io.Reader]
 	// entries is asked before entries are sent to a node, and may hold them up; heartbeats pass. nil: nothing is held up.
 	entries atomic.Pointer[func(to raft.ServerID)]
 }
@@ -39,8 +40,8 @@ func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 }
 
 func (w *wire) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	if w.snapshot != nil {
-		data = w.snapshot(data)
+	if through := w.snapshot.Load(); through != nil {
+		data = (*through)(data)
 	}
 	return w.InmemTransport.InstallSnapshot(id, target, args, resp, data)
 }
