@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,7 +53,12 @@ type Bank struct {
 	hooks    *webhook.Dispatcher
 	signer   *signer
 	draining chan struct{}
+	stopping func() // closes draining
 	port     *ops.Server
+	peers    *peers         // nil: a node alone
+	keeping  sync.WaitGroup // what looks after the cluster
+	kept     context.Context
+	unkeep   context.CancelFunc
 	open     atomic.Bool // the doors for customers and partners are open
 
 	customerLimits, partnerLimits edge.Limits
@@ -65,6 +71,8 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 		return err
 	}
 	b := &Bank{config: c, logger: logger, registry: prometheus.NewRegistry(), draining: make(chan struct{})}
+	b.kept, b.unkeep = context.WithCancel(context.Background())
+	b.stopping = sync.OnceFunc(func() { close(b.draining) })
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// Doors are taken first: a taken address is told before the journal is opened.
 	doors, err := b.listen()
@@ -78,16 +86,13 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 	if err := b.port.Watch(b.registry); err != nil {
 		return err
 	}
-	if err := b.openJournal(); err != nil {
+	if err := b.openJournal(ctx); err != nil {
 		return err
 	}
 	if err := b.openOperator(); err != nil {
 		return err
 	}
-	if err := waitForLeader(ctx, b.node.Leading, func() uint64 { return b.node.Status().Replica.AppliedIndex }); err != nil {
-		return err
-	}
-	if err := ensureKey(b.node, b.key); err != nil {
+	if err := b.becomeReady(ctx); err != nil {
 		return err
 	}
 	if err := b.openSessions(); err != nil {
@@ -193,10 +198,13 @@ func (c *Config) corePin() (*x509.Certificate, error) {
 }
 
 // openJournal opens the link to the core and the node, which replays its journal.
-func (b *Bank) openJournal() (err error) {
+func (b *Bank) openJournal(ctx context.Context) (err error) {
 	c := &b.config
 	if b.key, err = kek.Load(c.KEKFile); err != nil {
 		return &Error{Code: ExitUsage, Err: err}
+	}
+	if b.peers, err = openPeers(ctx, c, b.key, b.registry, b.logger); err != nil {
+		return err
 	}
 	pin, err := c.corePin()
 	if err != nil {
@@ -225,21 +233,30 @@ func (b *Bank) openJournal() (err error) {
 	if err != nil {
 		return &Error{Code: ExitUsage, Err: err}
 	}
-	node, err = cluster.Open(cluster.Config{
+	config := cluster.Config{
 		Replica: replica.Config{Dir: filepath.Clean(c.DataDir), Node: 1, Logger: b.logger, SnapshotBytes: c.SnapshotBytes},
 		Core:    core{b.link}, Gate: gate.Config{Limit: seats, Ceiling: seats}, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
 		AdmissionOff: c.Lab.AdmissionOff, Wall: c.Lab.Wall,
 		Registerer: b.registry, Logger: b.logger,
-	})
+	}
+	if b.peers != nil {
+		if err := b.peers.configure(&config); err != nil {
+			return err
+		}
+	}
+	node, err = cluster.Open(config)
 	switch {
 	case errors.Is(err, replica.ErrNewer):
 		return &Error{Code: ExitNewer, Err: err}
-	case errors.Is(err, replica.ErrLocked), errors.Is(err, replica.ErrUnwritable), errors.Is(err, replica.ErrDamaged), errors.Is(err, replica.ErrOtherNode):
+	case errors.Is(err, replica.ErrLocked), errors.Is(err, replica.ErrUnwritable), errors.Is(err, replica.ErrDamaged), errors.Is(err, replica.ErrOtherNode), errors.Is(err, replica.ErrOtherCluster):
 		return &Error{Code: ExitDirectory, Err: err}
 	case err != nil:
 		return err
 	}
 	b.node = node
+	if b.peers != nil {
+		b.peers.node.Store(node)
+	}
 	close(opened)
 	return nil
 }
@@ -279,6 +296,10 @@ func (b *Bank) openSessions() (err error) {
 }
 
 func (b *Bank) close() {
+	if b.unkeep != nil {
+		b.unkeep()
+	}
+	b.keeping.Wait()
 	if b.port != nil {
 		b.port.Close()
 	}
@@ -296,6 +317,9 @@ func (b *Bank) close() {
 			b.logger.Error("bank: closing the node", "error", err)
 		}
 	}
+	if b.peers != nil {
+		b.peers.close(b.logger) // behind Raft, which has its connections from there
+	}
 	if b.link != nil {
 		b.link.Close()
 	}
@@ -303,7 +327,7 @@ func (b *Bank) close() {
 
 // checks are the lines of /readyz.
 func (b *Bank) checks() []ops.Check {
-	return []ops.Check{
+	checks := []ops.Check{
 		{Name: "serving", Ask: func() error {
 			select {
 			case <-b.draining:
@@ -316,7 +340,7 @@ func (b *Bank) checks() []ops.Check {
 			return nil
 		}},
 		{Name: "leader", Ask: func() error {
-			if !b.node.Leading() {
+			if !b.node.Led() {
 				return &ops.Fault{What: "no leader takes payments", Remedy: "look at the disk, the clock and the log, and at the other coordinators"}
 			}
 			return nil
@@ -337,6 +361,10 @@ func (b *Bank) checks() []ops.Check {
 			return nil
 		}},
 	}
+	if b.peers != nil {
+		checks = append(checks, ops.Check{Name: "member", Ask: func() error { return b.node.Replica().Waiting() }})
+	}
+	return checks
 }
 
 // openOperator lets the operator's port answer in full.
@@ -361,8 +389,13 @@ func (b *Bank) openOperator() error {
 		b.hashing = derive.New(c.Deriving, b.logger)
 		deriver = b.hashing
 	}
+	var members ops.Cluster
+	if b.peers != nil {
+		members = operated{b.peers}
+	}
 	handler, err := ops.New(ops.Config{
-		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
+		Cluster: members,
+		Bank:    b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
 		Token: token, ClientCertificates: c.OperatorCert != "", Checks: b.checks(), Version: c.Version, BankName: c.BankName, Logger: b.logger,
 		Extra: c.Lab.Operator, Backup: b.backup,
 	})

@@ -37,6 +37,14 @@ type Config struct {
 	CustomerAddr string `help:"Where customer pages listen." default:"localhost:8080"`
 	CustomerURL  string `name:"customer-url" help:"Where customers reach them: scheme and host, such as https://pay.bank.example." default:"http://localhost:8080"`
 
+	Cluster         string   `help:"The id of the cluster that this node is one of: the same on all of them. It counts with --peer-addr." default:"netbank"`
+	PeerAddr        string   `help:"Where the other nodes of the cluster reach this one (TLS 1.3, certificates of the cluster's own). Empty: a node alone, and no port."`
+	PeerAdvertise   string   `help:"The same as the others know it: host:port. Left out: --peer-addr."`
+	BootstrapExpect int      `help:"Found a new cluster of so many coordinators: 1, 3 or 5, all with the same key-encryption key. Of no effect once there is a journal."`
+	Join            []string `help:"The founders' advertised addresses, this one among them, the same list on all of them: A,B,C."`
+	JoinTokenFile   string   `help:"Join a cluster with the token that 'netbank cluster token' made; a file readable by its owner only. Of no effect once joined." type:"path"`
+	Role            string   `help:"What this node is to be, as a check of the token: coordinator."`
+
 	PartnerAddr string `help:"Where the partner API listens (TLS 1.3, client certificates)." default:"127.0.0.1:8443"`
 	PartnerCert string `help:"Its certificate, a PEM file." required:"" type:"path"`
 	PartnerKey  string `help:"Its private key, a PEM file." required:"" type:"path"`
@@ -110,6 +118,9 @@ func (c *Config) check() error {
 	}
 	if u, err := url.Parse(c.CustomerURL); err == nil && u.Scheme == "http" && !onLoopback(u.Hostname()) {
 		return usage("--customer-url is %s: off loopback customers are reached over https, or their cookies travel in clear; end TLS in front, and name that address", c.CustomerURL)
+	}
+	if err := c.checkCluster(); err != nil {
+		return err
 	}
 	if c.CoreSeats < 1 || c.CoreSeats > 4096 {
 		return usage("--core-seats is %d; it may be 1 to 4096", c.CoreSeats)

@@ -38,6 +38,8 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 			return err
 		}
 	}
+	ctx, ended := b.handingOver(ctx)
+	defer ended()
 	group, ctx := errgroup.WithContext(ctx)
 	drain := edge.Drain{Limit: drainLimit}
 	group.Go(func() error {
@@ -81,7 +83,7 @@ func (b *Bank) watchOperator(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	close(b.draining)
+	b.stopping()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 	defer cancel()
 	b.port.Shutdown(limit)
@@ -98,7 +100,9 @@ func (b *Bank) rotateKeys(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := ensureKey(b.node, b.key); err != nil {
+		if !b.node.Leading() {
+			// Another node commits the key.
+		} else if err := ensureKey(b.node, b.key); err != nil {
 			b.logger.Error("bank: a new root key is due and cannot be committed; it is tried again in a minute", "error", err)
 		}
 		if err := errors.Join(b.sessions.Refresh(), b.signer.refresh(b.node.Keys(), b.key)); err != nil {

@@ -95,6 +95,12 @@ func (p *process) ended() bool {
 func (p *process) tail() string {
 	text, _ := os.ReadFile(p.log)
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	for i, line := range lines {
+		// A crash ends with a list of all goroutines, and says at its beginning what it is.
+		if bytes.HasPrefix(line, []byte("panic:")) || bytes.HasPrefix(line, []byte("fatal error:")) {
+			return fmt.Sprintf("%s:\n%s", p.log, bytes.Join(lines[max(0, i-4):min(len(lines), i+40)], []byte("\n")))
+		}
+	}
 	return fmt.Sprintf("%s ends:\n%s", p.log, bytes.Join(lines[max(0, len(lines)-12):], []byte("\n")))
 }
 

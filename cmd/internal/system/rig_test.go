@@ -278,10 +278,19 @@ func (r *rig) withinAMinute(report *audit.Report) {
 type told struct {
 	lock sync.Mutex
 	list []audit.Told
+	// newest is set where several nodes answer: who asks one after the other ignores what is older than what it has (rule 8).
+	newest map[string]uint32
 }
 
 func (t *told) add(one audit.Told) {
 	t.lock.Lock()
+	if t.newest != nil && one.Source == audit.ByAPI {
+		if one.Version < t.newest[one.Payment] {
+			t.lock.Unlock()
+			return
+		}
+		t.newest[one.Payment] = one.Version
+	}
 	t.list = append(t.list, one)
 	t.lock.Unlock()
 }

@@ -1,0 +1,286 @@
+package bank
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
+	"netbank/cluster/peer"
+	"netbank/cluster/replica"
+)
+
+// The pace at which a node looks after its cluster.
+const (
+	// FollowEvery is the time between two looks at the membership in the journal.
+	FollowEvery = 100 * time.Millisecond
+	// TendEvery is the time between two rounds of the leader, in which it makes the voters what the membership says.
+	TendEvery = time.Second
+	// TendTimeout bounds each of the leader's changes of the voters; what is not done by then goes on in the next round.
+	TendTimeout = 30 * time.Second
+	// HeardWithin is how long after its last answer a coordinator is still called up.
+	HeardWithin = 2 * time.Second
+)
+
+// keep looks after the cluster until ctx is done.
+func (p *peers) keep(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { p.follow(ctx) })
+	all.Go(func() { p.lead(ctx) })
+	all.Go(func() {
+		p.port.KeepRenewed(ctx, func() []journal.NodeID {
+			leader, _ := p.node.Load().Replica().Leader()
+			var nodes []journal.NodeID
+			for _, m := range p.roster.Load().coordinators(leader) {
+				nodes = append(nodes, m.Node)
+			}
+			return nodes
+		}, p.store)
+	})
+	all.Wait()
+}
+
+// follow takes up what the journal says of the membership.
+func (p *peers) follow(ctx context.Context) {
+	ticker := time.NewTicker(FollowEvery)
+	defer ticker.Stop()
+	var last *journal.Membership
+	complaint := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		n := p.node.Load()
+		p.seen.look(n.Replica())
+		m := n.Membership()
+		if m == last || m.Version < p.roster.Load().Version {
+			continue // a node that has just started may know more than its journal has replayed
+		}
+		err := p.adopt(m)
+		if err == nil {
+			last, complaint = m, ""
+		} else if text := err.Error(); text != complaint {
+			complaint = text
+			p.logger.Warn("the cluster's membership cannot be taken up yet; trying again", "version", m.Version, "error", err)
+		}
+	}
+}
+
+// adopt makes a membership of the journal this node's own.
+func (p *peers) adopt(m *journal.Membership) error {
+	was := p.roster.Load()
+	next := was.following(m)
+	p.roster.Store(next)
+	for _, old := range was.Members {
+		if next.find(old.Node) == nil {
+			p.logger.Info("a node is no member any more", "node", old.Node)
+			p.port.Disconnect(old.Node)
+		}
+	}
+	return errors.Join(p.trust(m), p.store(nil))
+}
+
+// trust makes the authorities of the journal those that this node trusts, and renews its certificate when another one issues.
+func (p *peers) trust(m *journal.Membership) error {
+	certificates, err := p.certificates(m)
+	if err != nil || len(certificates) == 0 {
+		return err
+	}
+	shown := p.port.Identity()
+	if !slices.EqualFunc(shown.Authorities(), certificates, slices.Equal[[]byte]) {
+		if shown, err = p.port.Trust(certificates...); err != nil {
+			p.port.RenewNow()
+			return err
+		}
+	}
+	sealed := make(map[uint32][]byte, len(m.Authorities))
+	for _, a := range m.Authorities {
+		sealed[a.ID] = a.Sealed
+	}
+	p.writing.Lock()
+	renew := p.id.Issuer != 0 && p.id.Issuer != m.Issuer
+	p.id.shown, p.id.Authorities, p.id.Issuer = shown, sealed, m.Issuer
+	p.writing.Unlock()
+	if renew {
+		p.port.RenewNow()
+	}
+	return nil
+}
+
+// lead does, as long as this node leads, what only the leader does.
+func (p *peers) lead(ctx context.Context) {
+	ticker := time.NewTicker(TendEvery)
+	defer ticker.Stop()
+	complaint := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if !p.node.Load().Leading() {
+			complaint = ""
+			continue
+		}
+		err := p.tend(ctx)
+		if err == nil || errors.Is(err, replica.ErrNotLeader) || ctx.Err() != nil {
+			complaint = ""
+		} else if text := fmt.Sprint(err); text != complaint {
+			complaint = text
+			p.logger.Warn("the cluster is not as it should be; trying again", "error", err)
+		}
+	}
+}
+
+// tend is one round of the leader.
+func (p *peers) tend(ctx context.Context) error {
+	if err := p.record(); err != nil {
+		return err
+	}
+	r := p.node.Load().Replica()
+	m := p.node.Load().Membership()
+	members := r.Members()
+	var errs []error
+	within := func(f func(ctx context.Context) error) {
+		limited, cancel := context.WithTimeout(ctx, TendTimeout)
+		defer cancel()
+		errs = append(errs, f(limited))
+	}
+	voters := 0
+	for _, member := range members {
+		n := m.Node(member.Node)
+		if gone := n == nil && member.Node < m.NextNode || n != nil && !n.Member(); gone && !member.Self {
+			within(func(ctx context.Context) error { return r.Remove(ctx, member.Node, false) })
+			p.port.Disconnect(member.Node)
+		} else if member.Voter {
+			voters++
+		}
+	}
+	for i := range m.Nodes {
+		n := &m.Nodes[i]
+		at := slices.IndexFunc(members, func(member replica.Member) bool { return member.Node == n.ID })
+		if !n.Member() || n.Role != journal.RoleCoordinator || at >= 0 && members[at].Voter {
+			continue
+		}
+		if at < 0 {
+			within(func(ctx context.Context) error { return r.AddNonvoter(ctx, n.ID, peer.Name(n.ID)) })
+		}
+		if errs == nil || errs[len(errs)-1] == nil {
+			if voters >= replica.VotersMax {
+				continue
+			}
+			within(func(ctx context.Context) error { return r.Promote(ctx, n.ID) })
+			if errs[len(errs)-1] == nil {
+				voters++
+				p.logger.Info("a coordinator has a vote now", "node", n.ID)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// record puts into the journal what a new cluster begins with: its authority, and its founders.
+func (p *peers) record() error {
+	n := p.node.Load()
+	m := n.Membership()
+	if len(m.Authorities) == 0 {
+		authority, err := p.derived()
+		if err != nil {
+			return err
+		}
+		sealed, err := authority.Seal(p.key)
+		if err != nil {
+			return err
+		}
+		fingerprint := authority.Fingerprint()
+		put := &command.PutAuthority{Id: 1, Fingerprint: fingerprint[:], Sealed: sealed}
+		if verdict, err := p.commit(&journal.Command{Body: &command.Command_PutAuthority{PutAuthority: put}}); err != nil || verdict != journal.Done {
+			return fmt.Errorf("bank: recording the cluster's authority: %s, %w", verdict, err)
+		}
+	}
+	known := p.roster.Load()
+	for _, member := range n.Replica().Members() { // in the order of their numbers
+		if member.Node < m.NextNode {
+			continue
+		}
+		addr, err := known.addressOf(member.Node)
+		if err != nil {
+			return err
+		}
+		put := &command.PutNode{Node: uint32(member.Node), Role: command.Role_ROLE_COORDINATOR, Address: addr}
+		if verdict, err := p.commit(&journal.Command{Body: &command.Command_PutNode{PutNode: put}}); err != nil || verdict != journal.Done {
+			return fmt.Errorf("bank: recording node %d: %s, %w", member.Node, verdict, err)
+		}
+	}
+	return nil
+}
+
+// handOver lets another coordinator lead, so that payments wait for milliseconds instead of an election when this node stops.
+func (p *peers) handOver() {
+	r := p.node.Load().Replica()
+	voters := 0
+	for _, m := range r.Members() {
+		if m.Voter {
+			voters++
+		}
+	}
+	if _, leading := r.Leadership(); !leading || voters < 2 {
+		return
+	}
+	if err := r.TransferLeadership(context.Background(), 0); err != nil && !errors.Is(err, replica.ErrNotLeader) {
+		p.logger.Warn("nobody took over the leadership before this node stops; an election follows", "error", err)
+		return
+	}
+	leader, _ := r.Leader()
+	p.logger.Info("another node leads from here on", "leader", leader)
+}
+
+// seen remembers when coordinators were heard of, as long as this node leads.
+type seen struct {
+	sync.Mutex
+	term  uint64
+	nodes map[journal.NodeID]hearing
+}
+
+type hearing struct {
+	up    bool
+	since time.Time
+}
+
+func (s *seen) look(r *replica.Replica) {
+	term, leading := r.Leadership()
+	s.Lock()
+	defer s.Unlock()
+	if !leading || term != s.term {
+		s.term, s.nodes = term, make(map[journal.NodeID]hearing)
+	}
+	if !leading {
+		return
+	}
+	now := time.Now()
+	for _, m := range r.Members() {
+		up := m.Self || !m.Contact.IsZero() && now.Sub(m.Contact) < HeardWithin
+		old, known := s.nodes[m.Node]
+		if known && old.up == up {
+			continue
+		}
+		since := now
+		if !up && !m.Contact.IsZero() {
+			since = m.Contact
+		}
+		s.nodes[m.Node] = hearing{up, since}
+	}
+}
+
+func (s *seen) of(node journal.NodeID) (hearing, bool) {
+	s.Lock()
+	defer s.Unlock()
+	h, ok := s.nodes[node]
+	return h, ok
+}

@@ -1,0 +1,275 @@
+package bank
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"netbank/cluster"
+	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
+	"netbank/cluster/kek"
+	"netbank/cluster/peer"
+	"netbank/cluster/replica"
+)
+
+// Waits of a node with others.
+const (
+	// CommitWithin is how long a change of the membership may take to commit.
+	CommitWithin = 8 * time.Second
+	// TokenLookWait is how long a coordinator that does not know a token looks whether it is behind.
+	TokenLookWait = time.Second
+	// TokenLooksMax is how many strangers' tokens are looked for at once in this way.
+	TokenLooksMax = 4
+)
+
+// peers is a node's part in its cluster: its port for the other nodes, who they are, and what the leader does for them.
+type peers struct {
+	config *Config
+	key    *kek.Key
+	logger *slog.Logger
+
+	port   *peer.Port
+	roster atomic.Pointer[roster]
+	node   atomic.Pointer[cluster.Node] // nil until the journal is open
+	looks  chan struct{}
+
+	writing sync.Mutex // guards id
+	id      *identity
+	seen    seen // when which node was last heard of, as long as this one leads
+}
+
+// openPeers finds out who this node is and opens its port for the others. nil: it is alone.
+func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus.Registerer, logger *slog.Logger) (*peers, error) {
+	if c.PeerAddr == "" {
+		if id, err := readIdentity(c.DataDir, key); err == nil && id != nil {
+			s := id.shown.Subject()
+			return nil, usage("the data directory belongs to node %d of cluster %s; give --peer-addr and --cluster %s", s.Node, s.Cluster, s.Cluster)
+		}
+		return nil, nil
+	}
+	p := &peers{config: c, key: key, logger: logger, looks: make(chan struct{}, TokenLooksMax)}
+	if err := p.identify(ctx); err != nil {
+		return nil, err
+	}
+	p.roster.Store(p.id.Roster)
+	var err error
+	p.port, err = peer.Listen(c.PeerAddr, peer.Config{
+		Identity:  p.id.shown,
+		Admitted:  func(who peer.Peer) error { return p.roster.Load().admitted(who) },
+		AddressOf: func(node journal.NodeID) (string, error) { return p.roster.Load().addressOf(node) },
+		Stream:    p.stream, Token: p.token, Enrol: p.enrol, Renew: p.renew,
+		Logger: logger, Registerer: registry,
+	})
+	if err != nil {
+		return nil, &Error{Code: ExitAddress, Err: fmt.Errorf("%w; --peer-addr names it", err)}
+	}
+	logger.Info("this node is one of a cluster", "cluster", c.Cluster, "node", p.self(), "peer", c.PeerAdvertise, "members", len(p.id.Roster.Members))
+	return p, nil
+}
+
+func (p *peers) self() journal.NodeID { return p.port.Identity().Subject().Node }
+
+// configure fills in what a node with others is made of.
+func (p *peers) configure(c *cluster.Config) error {
+	transport, err := p.port.RaftTransport(peer.RaftConfig{})
+	if err != nil {
+		return err
+	}
+	c.Replica.Node, c.Replica.Cluster, c.Replica.Transport = p.self(), p.config.Cluster, transport
+	c.Replica.Beginning = beginnings[p.id.Beginning]
+	if p.id.Roster.Version > 0 {
+		// It has had a journal. If that is gone, it must never begin another one.
+		c.Replica.Beginning = replica.Joining
+	}
+	if c.Replica.Beginning == replica.Founding {
+		for _, m := range p.id.Roster.Members {
+			if int(m.Node) <= p.id.Founders {
+				c.Replica.Founders = append(c.Replica.Founders, replica.Founder{Node: m.Node, Address: peer.Name(m.Node)})
+			}
+		}
+	}
+	c.ClusterID = p.config.Cluster
+	c.Leader = func() (journal.NodeID, uint64) {
+		if n := p.node.Load(); n != nil {
+			return n.Replica().Leader()
+		}
+		return 0, 0
+	}
+	c.Dial = func(ctx context.Context, node journal.NodeID) (net.Conn, error) {
+		conn, err := p.port.Dial(ctx, node, peer.ALPNStream)
+		if err != nil {
+			return nil, err // not a nil *peer.Conn, which would be a net.Conn
+		}
+		return conn, nil
+	}
+	c.Members = func() []journal.NodeID { return p.roster.Load().numbers() }
+	return nil
+}
+
+// stream serves a node that has connected to this one.
+func (p *peers) stream(who peer.Peer, conn net.Conn) {
+	n := p.node.Load()
+	if n == nil {
+		return
+	}
+	if err := n.Serve(conn, who.Node); err != nil {
+		p.logger.Debug("a stream was not served", "node", who.Node, "error", err)
+	}
+}
+
+// commit proposes a change of the membership, here or at the leader.
+func (p *peers) commit(c *journal.Command) (journal.Verdict, error) {
+	n := p.node.Load()
+	if n == nil {
+		return 0, cluster.ErrNoLeader
+	}
+	result, err := n.Submit(c, time.Now().Add(CommitWithin))
+	if result.Verdict == journal.Repeated {
+		result.Verdict = journal.Done
+	}
+	return result.Verdict, err
+}
+
+// token looks up a join token. One that is not known may have been made a moment ago, and not be here yet.
+func (p *peers) token(id peer.TokenID) (peer.TokenRecord, bool) {
+	n := p.node.Load()
+	if n == nil {
+		return peer.TokenRecord{}, false
+	}
+	found := n.Membership().Token(journal.TokenID(id))
+	if found == nil {
+		select {
+		case p.looks <- struct{}{}:
+			n.CatchUp(TokenLookWait)
+			<-p.looks
+			found = n.Membership().Token(journal.TokenID(id))
+		default:
+		}
+	}
+	if found == nil {
+		return peer.TokenRecord{}, false
+	}
+	return peer.TokenRecord{
+		ID: peer.TokenID(found.ID), Hash: found.Hash, Role: peer.Role(found.Role), Expires: time.UnixMilli(int64(found.Expires)), Multiple: found.Uses > 1,
+	}, true
+}
+
+// enrol lets a new node in: the journal decides and draws its number, then its certificate is issued.
+func (p *peers) enrol(_ context.Context, e peer.Enrolment) (peer.Granted, error) {
+	body := &command.Enrol{Token: e.Token[:], Key: e.Key[:], Address: e.Addr}
+	verdict, err := p.commit(&journal.Command{Body: &command.Command_Enrol{Enrol: body}})
+	switch {
+	case err != nil:
+		return peer.Granted{}, fmt.Errorf("%w (%w)", peer.ErrUnavailable, err)
+	case verdict == journal.TokenUsed:
+		return peer.Granted{}, peer.ErrTokenUsed
+	case verdict == journal.TokenExpired:
+		return peer.Granted{}, peer.ErrTokenExpired
+	case verdict == journal.NotFound:
+		return peer.Granted{}, peer.ErrTokenRefused
+	case verdict == journal.TooMany:
+		return peer.Granted{}, fmt.Errorf("%w: the cluster has as many nodes, or as many coordinators, as it may have; remove one that is gone", peer.ErrRefused)
+	case verdict != journal.Done:
+		return peer.Granted{}, fmt.Errorf("%w: the journal says %s", peer.ErrRefused, verdict)
+	}
+	n := p.node.Load()
+	n.CatchUp(TokenLookWait)
+	m := n.Membership()
+	node := m.NodeByKey(e.Key)
+	if node == nil {
+		return peer.Granted{}, fmt.Errorf("%w (this coordinator has not applied the new node's entry yet)", peer.ErrUnavailable)
+	}
+	p.logger.Info("a node joins", "node", node.ID, "role", node.Role.String(), "token", e.Token.String(), "addr", node.Address, "from", e.From)
+	return p.grant(m, peer.Subject{Cluster: p.config.Cluster, Node: node.ID, Role: peer.Role(node.Role)}, e.Request)
+}
+
+// renew issues a member's next certificate.
+func (p *peers) renew(_ context.Context, from peer.Peer, request []byte) (peer.Granted, error) {
+	n := p.node.Load()
+	if n == nil {
+		return peer.Granted{}, peer.ErrUnavailable
+	}
+	return p.grant(n.Membership(), peer.Subject{Cluster: p.config.Cluster, Node: from.Node, Role: from.Role}, request)
+}
+
+// grant issues a certificate, and tells what the node has to know.
+func (p *peers) grant(m *journal.Membership, to peer.Subject, request []byte) (peer.Granted, error) {
+	issuer := m.Authority(m.Issuer)
+	if issuer == nil {
+		return peer.Granted{}, fmt.Errorf("%w (the cluster has not recorded its authority yet)", peer.ErrUnavailable)
+	}
+	authority, err := peer.OpenAuthority(p.key, issuer.Sealed)
+	if err != nil {
+		return peer.Granted{}, err
+	}
+	issued, err := authority.Issue(request, to, time.Now())
+	if err != nil {
+		return peer.Granted{}, err
+	}
+	granted := peer.Granted{Node: to.Node, Certificate: issued.Certificate}
+	if granted.Authorities, err = p.certificates(m); err != nil {
+		return peer.Granted{}, err
+	}
+	granted.Members = p.roster.Load().following(m).coordinators(0)
+	return granted, nil
+}
+
+// certificates gives those of the trusted authorities, in DER.
+func (p *peers) certificates(m *journal.Membership) (all [][]byte, err error) {
+	for _, a := range m.Authorities {
+		authority, err := peer.OpenAuthority(p.key, a.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		if sha256.Sum256(authority.Certificate()) != a.Fingerprint {
+			return nil, fmt.Errorf("bank: authority %d of the cluster is not the one that was recorded", a.ID)
+		}
+		all = append(all, authority.Certificate())
+	}
+	return all, nil
+}
+
+// store writes what the node must know at its next start. shown nil: as it is.
+func (p *peers) store(shown *peer.Identity) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if shown != nil {
+		p.id.shown = shown
+	}
+	p.id.Roster = p.roster.Load()
+	return p.id.write(p.config.DataDir, p.key)
+}
+
+func (p *peers) close(logger *slog.Logger) {
+	if err := p.port.Close(); err != nil {
+		logger.Error("bank: closing the port for other nodes", "error", err)
+	}
+}
+
+// waits tells what a node waits for that is in no cluster, or whose cluster has no leader. nil: nothing.
+func (p *peers) waits() error {
+	n := p.node.Load()
+	if n == nil {
+		return errors.New("the journal is being opened")
+	}
+	if err := n.Replica().Waiting(); err != nil {
+		return err
+	}
+	if !n.Led() {
+		leader, term := n.Replica().Leader()
+		if leader == 0 {
+			return fmt.Errorf("no coordinator leads in term %d; a majority of them must run and reach each other", term)
+		}
+		return fmt.Errorf("%s leads in term %d, and there is no stream to it yet", peer.Name(leader), term)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package bank
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"netbank/cluster"
+	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
+	"netbank/cluster/peer"
+	"netbank/cluster/replica"
+	"netbank/frontend/ops"
+)
+
+// operated is a node's cluster as its operator's port needs it.
+type operated struct{ *peers }
+
+var _ ops.Cluster = operated{}
+
+// Name implements ops.Cluster.
+func (o operated) Name() string { return o.config.Cluster }
+
+// Nodes implements ops.Cluster.
+func (o operated) Nodes() ([]ops.ClusterNode, error) {
+	r := o.node.Load().Replica()
+	stats := r.Stats()
+	var all []ops.ClusterNode
+	for _, m := range r.Members() {
+		all = append(all, o.coordinator(m, stats))
+	}
+	for _, m := range o.roster.Load().Members {
+		if !slices.ContainsFunc(all, func(n ops.ClusterNode) bool { return n.Node == m.Node }) {
+			all = append(all, ops.ClusterNode{Node: m.Node, Role: m.Role.String(), Address: m.Addr, Self: m.Node == o.self()})
+		}
+	}
+	return all, r.Waiting()
+}
+
+func (o operated) coordinator(m replica.Member, stats replica.Stats) ops.ClusterNode {
+	n := ops.ClusterNode{Node: m.Node, Role: ops.RoleCoordinator, Voter: m.Voter, Leader: m.Leader, Self: m.Self}
+	n.Address, _ = o.roster.Load().addressOf(m.Node)
+	if h, ok := o.seen.of(m.Node); ok {
+		n.Up, n.Since = h.up, h.since
+	}
+	if stats.Leading && !m.Contact.IsZero() {
+		n.Known, n.Applied = true, m.Matched
+		n.Lag = stats.LastIndex - min(m.Matched, stats.LastIndex)
+	}
+	if m.Self {
+		n.Version, n.CertificateEnd, n.Operator = o.config.Version, o.port.Identity().NotAfter(), o.config.operatorURL()
+	}
+	return n
+}
+
+func (c *Config) operatorURL() string {
+	if c.OperatorCert != "" {
+		return "https://" + c.OperatorAddr
+	}
+	return "http://" + c.OperatorAddr
+}
+
+// NewToken implements ops.Cluster.
+func (o operated) NewToken(_ context.Context, terms ops.TokenTerms) (string, error) {
+	role, err := peer.ParseRole(terms.Role)
+	if err != nil {
+		return "", err
+	}
+	if role != peer.Coordinator {
+		return "", fmt.Errorf("%w: this version runs coordinators only; ask for a token with the role coordinator", ops.ErrNotAllowed)
+	}
+	leader, _ := o.node.Load().Replica().Leader()
+	var addrs []string
+	for _, m := range o.roster.Load().coordinators(leader) {
+		addrs = append(addrs, m.Addr)
+	}
+	addrs = addrs[:min(len(addrs), peer.AddrsMax)]
+	token, record, err := peer.NewToken(o.port.Identity(), peer.TokenTerms{Addrs: addrs, Role: role, Lifetime: terms.Lifetime, Multiple: terms.Uses > 1}, time.Now())
+	if err != nil {
+		return "", err
+	}
+	put := &command.PutToken{
+		Id: record.ID[:], Hash: record.Hash[:], Role: command.Role(record.Role), ExpiresMs: record.Expires.UnixMilli(), Uses: uint32(terms.Uses),
+	}
+	verdict, err := o.commit(&journal.Command{Body: &command.Command_PutToken{PutToken: put}})
+	switch {
+	case err != nil:
+		return "", err
+	case verdict == journal.TooMany:
+		return "", fmt.Errorf("%w: there are as many join tokens as there may be; wait until one has expired", ops.ErrNotAllowed)
+	case verdict != journal.Done:
+		return "", fmt.Errorf("bank: the journal did not take the token: %s; look at the clocks", verdict)
+	}
+	return token.Text(), nil
+}
+
+// leading refuses what only the leader can do.
+func (o operated) leading() error {
+	if o.node.Load().Leading() {
+		return nil
+	}
+	leader, _ := o.node.Load().Replica().Leader()
+	if leader == o.self() {
+		leader = 0 // elected, and not yet ready
+	}
+	return &ops.NotLeader{Leader: leader}
+}
+
+// told puts an error of the replica into the words of the operator's port.
+func (o operated) told(err error) error {
+	for _, known := range []struct{ is, as error }{
+		{replica.ErrUnknown, ops.ErrOutcomeUnknown},
+		{replica.ErrNotMember, ops.ErrUnknownNode},
+		{replica.ErrMajority, ops.ErrNotAllowed},
+		{replica.ErrTooMany, ops.ErrNotAllowed},
+		{replica.ErrMember, ops.ErrNotAllowed},
+		{replica.ErrUnreachable, ops.ErrNotAllowed},
+		{replica.ErrBehind, ops.ErrNotAllowed},
+		{replica.ErrBusy, cluster.ErrOverloaded},
+		{replica.ErrClosed, cluster.ErrClosed},
+	} {
+		if errors.Is(err, known.is) {
+			return fmt.Errorf("%w: %w", known.as, err)
+		}
+	}
+	if errors.Is(err, replica.ErrNotLeader) {
+		if now := o.leading(); now != nil {
+			return now
+		}
+		return fmt.Errorf("%w: %w", ops.ErrOutcomeUnknown, err)
+	}
+	return err
+}
+
+// RemoveNode implements ops.Cluster. The vote goes first, which may be refused; the journal then bars the node for good. Broken off in
+// between, it is repeated.
+func (o operated) RemoveNode(ctx context.Context, node journal.NodeID, force bool, reason string) error {
+	if err := o.leading(); err != nil {
+		return err
+	}
+	r := o.node.Load().Replica()
+	n := o.node.Load().Membership().Node(node)
+	votes := slices.ContainsFunc(r.Members(), func(m replica.Member) bool { return m.Node == node })
+	switch {
+	case n == nil && !votes:
+		return fmt.Errorf("%w: node %d", ops.ErrUnknownNode, node)
+	case node == o.self():
+		return fmt.Errorf("%w: node %d leads and cannot remove itself; let another node lead first, and ask that one", ops.ErrNotAllowed, node)
+	}
+	if votes {
+		if err := r.Remove(ctx, node, force); err != nil {
+			return o.told(err)
+		}
+	}
+	if n == nil || !n.Member() {
+		return nil
+	}
+	verdict, err := o.commit(&journal.Command{Body: &command.Command_RemoveNode{RemoveNode: &command.RemoveNode{Node: uint32(node)}}})
+	if err == nil && verdict != journal.Done {
+		err = fmt.Errorf("bank: the journal did not remove node %d: %s", node, verdict)
+	}
+	if err != nil {
+		return err
+	}
+	o.port.Disconnect(node)
+	o.logger.Info("a node was removed", "node", node, "reason", reason, "forced", force)
+	return nil
+}
+
+// PromoteNode implements ops.Cluster. The leader does the same by itself; this says why it does not come about.
+func (o operated) PromoteNode(ctx context.Context, node journal.NodeID, _ string) error {
+	if err := o.leading(); err != nil {
+		return err
+	}
+	n := o.node.Load().Membership().Node(node)
+	if n == nil || !n.Member() {
+		return fmt.Errorf("%w: node %d", ops.ErrUnknownNode, node)
+	}
+	if n.Role != journal.RoleCoordinator {
+		return fmt.Errorf("%w: node %d is a %s, and only coordinators vote", ops.ErrNotAllowed, node, n.Role)
+	}
+	r := o.node.Load().Replica()
+	if !slices.ContainsFunc(r.Members(), func(m replica.Member) bool { return m.Node == node }) {
+		if err := r.AddNonvoter(ctx, node, peer.Name(node)); err != nil {
+			return o.told(err)
+		}
+	}
+	return o.told(r.Promote(ctx, node))
+}
+
+// TransferLeadership implements ops.Cluster.
+func (o operated) TransferLeadership(ctx context.Context, to journal.NodeID, _ string) error {
+	r := o.node.Load().Replica()
+	if leader, _ := r.Leader(); to != 0 && leader == to {
+		return nil
+	}
+	if err := o.leading(); err != nil {
+		return err
+	}
+	return o.told(r.TransferLeadership(ctx, to))
+}
