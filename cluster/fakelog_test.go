@@ -169,6 +169,14 @@ func (l *fakeLog) Barrier(time.Duration) (uint64, error) {
 	return l.term, nil
 }
 
+func (l *fakeLog) Verify() (uint64, error) {
+	term, leading := l.Leadership()
+	if !leading {
+		return 0, replica.ErrNotLeader
+	}
+	return term, nil
+}
+
 func (l *fakeLog) Stats() replica.Stats {
 	term, leading := l.Leadership()
 	return replica.Stats{Term: term, Leading: leading}

@@ -92,6 +92,9 @@ func (f *far) LeadershipChanged() <-chan bool { return nil }
 // Barrier fails.
 func (f *far) Barrier(time.Duration) (uint64, error) { return 0, replica.ErrNotLeader }
 
+// Verify fails.
+func (f *far) Verify() (uint64, error) { return 0, replica.ErrNotLeader }
+
 // Stats tells how much of the journal this node has seen something of.
 func (f *far) Stats() replica.Stats { return replica.Stats{AppliedIndex: f.index.Load()} }
 

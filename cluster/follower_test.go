@@ -98,6 +98,27 @@ func TestRule4_WithoutALeaderCallsWaitAndNothingIsRefused(t *testing.T) {
 	})
 }
 
+// A process that stood still has a successor of whom it has not heard. What it does not know it does not call unknown.
+func TestRule8_ALeaderThatWasReplacedUnawaresConfirmsNothing(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		if _, ok, err := r.nodes[0].Payment(journal.PaymentID{1}); ok || err != nil {
+			t.Errorf("the leader says %v, %v of what there is not", ok, err)
+		}
+		r.members[0].lag.Store(int64(time.Minute))
+		r.group.elect(r.members[1])
+		for !r.nodes[1].Leading() {
+			time.Sleep(time.Millisecond)
+		}
+		x := r.create()
+		if _, here := r.nodes[0].payment(x.Payment); here || !r.nodes[0].Leading() {
+			t.Fatal("node 1 has heard of its successor")
+		}
+		if p, ok, err := r.nodes[0].Payment(x.Payment); ok || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("got %v, %v, %v", p.State, ok, err)
+		}
+	})
+}
+
 // A leader that is silent, and does not even close its connection, is looked for again.
 func TestStream_ASilentLeaderIsLookedForAgainAndEverythingIsRepeated(t *testing.T) {
 	withPuppet(t, func(t *testing.T, p *puppet) {

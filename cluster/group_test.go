@@ -212,6 +212,16 @@ func (m *member) Barrier(time.Duration) (uint64, error) {
 	return term, nil
 }
 
+func (m *member) Verify() (uint64, error) {
+	term, leading := m.leads()
+	m.group.mu.Lock()
+	defer m.group.mu.Unlock()
+	if !leading || m.group.leader != m.index || m.group.term != term {
+		return 0, replica.ErrNotLeader
+	}
+	return term, nil
+}
+
 func (m *member) Stats() replica.Stats {
 	term, leading := m.leads()
 	m.mu.RLock()

@@ -19,6 +19,8 @@ type Log interface {
 	LeadershipChanged() <-chan bool
 	// Barrier returns the term in which this node led while everything committed before was applied.
 	Barrier(timeout time.Duration) (term uint64, err error)
+	// Verify returns the term in which this node leads, once a majority knows no later one.
+	Verify() (term uint64, err error)
 	Stats() replica.Stats
 	Close() error
 }

@@ -21,8 +21,8 @@ const PaymentsPage = 1024
 // and nobody confirms it.
 func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool, err error) {
 	p, ok, err = n.lookUp(id)
-	if !ok && err == nil && n.gateTerm.Load() == 0 {
-		caughtUp := n.CatchUp(CatchUpMax)
+	if !ok && err == nil && !n.rules() {
+		caughtUp := n.gateTerm.Load() == 0 && n.CatchUp(CatchUpMax)
 		if p, ok, err = n.lookUp(id); !ok && err == nil && !caughtUp {
 			err = ErrUnavailable
 		}
@@ -31,6 +31,16 @@ func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool, err er
 		err = n.staleness(&p)
 	}
 	return p, ok, err
+}
+
+// rules reports whether this node leads for certain. A process that stood still may have a successor, of whom it has not heard.
+func (n *Node) rules() bool {
+	term := n.gateTerm.Load()
+	if term == 0 {
+		return false
+	}
+	verified, err := n.log.Verify()
+	return err == nil && verified == term
 }
 
 func (n *Node) lookUp(id journal.PaymentID) (p journal.Payment, ok bool, err error) {

@@ -59,6 +59,7 @@ type peer struct {
 	term     uint64 // in which matched was learnt
 	matched  uint64 // up to here its log is this node's
 	contact  time.Time
+	answered time.Time // when the newest request was sent, of those that it answered in that term
 }
 
 var (
@@ -240,17 +241,21 @@ func (l *link) peer(id raft.ServerID) *peer {
 	return p
 }
 
-// heard notes that a member answered, and what is known of its log: matched is 0 when the answer says nothing of it.
-func (l *link) heard(id raft.ServerID, term, matched uint64) {
+// heard notes that a member answered, and what is known of its log: matched is 0 when the answer says nothing of it. sent is when a
+// request was sent to which the answer says that it knows no later term; or zero.
+func (l *link) heard(id raft.ServerID, term, matched uint64, sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.peer(id)
 	p.contact = time.Now()
 	if term > p.term {
-		p.term, p.matched = term, 0
+		p.term, p.matched, p.answered = term, 0, time.Time{}
 	}
 	if term == p.term && matched > p.matched {
 		p.matched = matched
+	}
+	if term == p.term && sent.After(p.answered) {
+		p.answered = sent
 	}
 	if l.waiting > 0 {
 		close(l.moved)
@@ -271,6 +276,14 @@ func (l *link) progress(id raft.ServerID, term uint64) (matched uint64, contact 
 		matched = p.matched
 	}
 	return matched, p.contact
+}
+
+// followed tells whether a member has answered, in a term, what was sent to it after a moment.
+func (l *link) followed(id raft.ServerID, term uint64, since time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.peers[id]
+	return p != nil && p.term == term && p.answered.After(since)
 }
 
 // news gives a channel that is closed when a member is heard of. done must be called.
@@ -301,6 +314,7 @@ func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 	request := *args
 	var plain raft.ServerAddress
 	plain, request.RPCHeader = l.to(id, target, args.RPCHeader)
+	sent := time.Now()
 	if err := l.inner.AppendEntries(id, plain, &request, resp); err != nil {
 		return err
 	}
@@ -312,7 +326,10 @@ func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 			matched = args.Entries[n-1].Index
 		}
 	}
-	l.heard(id, args.Term, matched)
+	if resp.Term != args.Term {
+		sent = time.Time{}
+	}
+	l.heard(id, args.Term, matched, sent)
 	return nil
 }
 
@@ -344,7 +361,7 @@ func (l *link) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args
 	if resp.Success && resp.Term == args.Term {
 		matched = args.LastLogIndex
 	}
-	l.heard(id, args.Term, matched)
+	l.heard(id, args.Term, matched, time.Time{})
 	return nil
 }
 

@@ -85,6 +85,62 @@ func (r *Replica) Leader() (node journal.NodeID, term uint64) {
 	}
 }
 
+// Verify gives the term in which this node leads, once a majority of the voters has answered a question that was asked during the call, and
+// knows no later term. It writes nothing, and costs a heartbeat. The error is ErrNotLeader or ErrClosed; it may take as long as two
+// elections.
+//
+// Leadership says what this node believes. A process that stood still believes that it leads until it has heard of its successor.
+// Raft's own VerifyLeader takes answers to what was asked before, too, which may have lain there while the process stood still; here
+// it only makes heartbeats go out.
+func (r *Replica) Verify() (term uint64, err error) {
+	began := time.Now()
+	term, leading := r.Leadership()
+	if !leading {
+		return 0, ErrNotLeader
+	}
+	limit := time.NewTimer(2 * r.timing.election)
+	defer limit.Stop()
+	for asked := false; ; asked = true {
+		var moved <-chan struct{}
+		done := func() {}
+		if r.link != nil {
+			moved, done = r.link.news()
+		}
+		voters, yes := 0, 0
+		for _, s := range r.raft.GetConfiguration().Configuration().Servers {
+			if s.Suffrage != raft.Voter {
+				continue
+			}
+			voters++
+			if s.ID == serverID(r.cfg.Node) || r.link != nil && r.link.followed(s.ID, term, began) {
+				yes++
+			}
+		}
+		if now, leading := r.Leadership(); !leading || now != term {
+			done()
+			return 0, fmt.Errorf("%w (it led in term %d, the term is %d now)", ErrNotLeader, term, now)
+		}
+		if yes > voters/2 {
+			done()
+			return term, nil
+		}
+		if !asked {
+			r.raft.VerifyLeader()
+		}
+		select {
+		case <-moved:
+		case <-limit.C:
+			err = fmt.Errorf("%w (no majority has answered within %v)", ErrNotLeader, 2*r.timing.election)
+		case <-r.stop:
+			err = ErrClosed
+		}
+		done()
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
 // AddNonvoter makes a node a member that gets every entry and has no vote. The node must be running at the address with an
 // empty data directory and Beginning Joining: it is asked first. Done again, it changes nothing. Only the leader can.
 // The errors are ErrNotLeader, ErrUnreachable, ErrOtherCluster, ErrOtherNode, ErrOtherDisk, ErrMember, ErrTooMany,

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"netbank/cluster/journal"
 )
 
@@ -97,6 +99,49 @@ func TestABarrierShowsTheNextLeaderEverythingThatWasAcknowledged(t *testing.T) {
 		c.heal()
 		c.same()
 	}
+}
+
+func TestALeaderIsVerifiedByAMajorityAndByNothingElse(t *testing.T) {
+	c := newTrio(t)
+	leader := c.leader()
+	term, _ := leader.Leadership()
+	last := leader.Stats().LastIndex
+	if verified, err := leader.Verify(); err != nil || verified != term {
+		t.Errorf("term %d, %v; it leads in term %d", verified, err, term)
+	}
+	if now := leader.Stats().LastIndex; now != last {
+		t.Errorf("to verify a leader has written %d entries", now-last)
+	}
+	_, err := c.others(leader)[0].Verify()
+	wantError(t, err, ErrNotLeader)
+	c.part(leader.cfg.Node)
+	// It believes that it leads until its lease is over.
+	_, err = leader.Verify()
+	wantError(t, err, ErrNotLeader)
+}
+
+// Answers that lay there while a process stood still say nothing of the time since.
+func TestALeaderIsNotVerifiedByAnswersToWhatWasAskedBefore(t *testing.T) {
+	c := newTrio(t)
+	c.same()
+	leader := c.leader()
+	held, release := make(chan raft.ServerID, 100), make(chan struct{})
+	hold := func(from raft.ServerID) {
+		held <- from
+		<-release
+	}
+	leader.wire.answers.Store(&hold)
+	for from := make(map[raft.ServerID]bool); len(from) < 2; {
+		from[<-held] = true
+	}
+	c.part(leader.cfg.Node)
+	verified := make(chan error, 1)
+	go func() {
+		_, err := leader.Verify()
+		verified <- err
+	}()
+	close(release)
+	wantError(t, <-verified, ErrNotLeader)
 }
 
 // A leader that is cut off takes entries until its lease ends. What it appended may be committed by nobody, or by the next

@@ -30,13 +30,19 @@ type wire struct {
 	snapshot atomic.Pointer[func(io.Reader) io.Reader]
 	// entries is asked before entries are sent to a node, and may hold them up; heartbeats pass. nil: nothing is held up.
 	entries atomic.Pointer[func(to raft.ServerID)]
+	// answers is called before a node's answer is handed over, and may hold it up. nil: nothing is held up.
+	answers atomic.Pointer[func(from raft.ServerID)]
 }
 
 func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if ask := w.entries.Load(); ask != nil && len(args.Entries) > 0 {
 		(*ask)(id)
 	}
-	return w.InmemTransport.AppendEntries(id, target, args, resp)
+	err := w.InmemTransport.AppendEntries(id, target, args, resp)
+	if hold := w.answers.Load(); hold != nil && err == nil {
+		(*hold)(id)
+	}
+	return err
 }
 
 func (w *wire) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
