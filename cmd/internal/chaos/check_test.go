@@ -123,6 +123,8 @@ func TestOnlyNodesThatMayBeBehindShowEarlierVersions(t *testing.T) {
 	all := []Operation{op(Create, 10, 20, received, 1), op(Confirm, 30, 40, Settled, 0), at(1, 1, op(Read, 50, 60, settled, 3)), at(2, 1, op(Read, 70, 80, received, 1))}
 	judge(t, Rules{}, false, all...)
 	judge(t, Rules{Stale: true}, true, all...)
+	judge(t, Rules{Stale: true}, true, all[0], all[1], at(2, 1, op(Read, 45, 46, authorised, 2)), all[2])
+	judge(t, Rules{Stale: true}, false, all[0], all[1], at(2, 1, op(Read, 45, 46, inDoubt, 3)), all[2])
 	t.Log("what a node behind shows must have been so")
 	judge(t, Rules{Stale: true}, false, append(all, at(2, 1, op(Read, 90, 95, rejected, 1)))...)
 	t.Log("and a node is never behind itself")

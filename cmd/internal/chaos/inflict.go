@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"netbank/frontend/ops"
 )
 
 // inflict carries a plan out, and returns when the last fault is over or ctx is.
@@ -83,8 +85,44 @@ func (r *rig) do(s Step) (undo func() error, err error) {
 		return n.disk.thaw, n.disk.freeze()
 	case ClockStep:
 		return func() error { return n.putClock(0) }, n.putClock(s.By)
+	case Cut:
+		var resume []func()
+		for other := range len(r.nodes) + 1 { // 0: connections that nobody is known to have opened
+			if other != n.number {
+				resume = append(resume, r.links.stop(n.number, other), r.links.stop(other, n.number))
+			}
+		}
+		return each(resume), nil
+	case OneWay:
+		return each([]func(){r.links.stop(s.Node, s.To)}), nil
+	case Delay:
+		r.links.slow(n.number, s.By)
+		return each([]func(){func() { r.links.slow(n.number, 0) }}), nil
+	case HandOver:
+		return fine, r.handOver()
 	}
 	return nil, fmt.Errorf("%w: %s", ErrFault, s.Fault)
+}
+
+func each(all []func()) func() error {
+	return func() error {
+		for _, f := range all {
+			f()
+		}
+		return nil
+	}
+}
+
+// handOver asks whoever leads to hand the lead over. That it does not work is no fault of the run: there may be nobody to take it.
+func (r *rig) handOver() error {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	leader, err := r.leader(ctx)
+	if err != nil {
+		return err
+	}
+	var done ops.Change
+	return r.operate(leader, http.MethodPost, "/api/v1/cluster/lead", ops.LeadRequest{Reason: "chaos"}, &done)
 }
 
 func (r *rig) kill(n *node) func() error {
@@ -116,6 +154,9 @@ func (r *rig) heal() {
 		n.hold(false)
 	}
 	r.core.hold(false)
+	if r.links != nil {
+		r.links.heal()
+	}
 	_ = r.coreFaults("{}")
 }
 

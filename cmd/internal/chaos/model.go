@@ -75,11 +75,15 @@ func (p payment) show(status string, version uint32) (payment, bool) {
 		}
 	}
 	p.status, p.version, p.exact = status, version, true
-	mark := fmt.Sprintf(",%d %s,", version, status)
-	if !strings.Contains(p.shown, mark) {
+	return p.mark(status, version), true
+}
+
+// mark notes that a version was shown as a status.
+func (p payment) mark(status string, version uint32) payment {
+	if mark := fmt.Sprintf(",%d %s,", version, status); !strings.Contains(p.shown, mark) {
 		p.shown += mark
 	}
-	return p, true
+	return p
 }
 
 // Rules says what a history is held to.
@@ -166,9 +170,12 @@ func read(rules Rules, p payment, o Operation) (payment, bool) {
 	if !p.exists {
 		return p, false
 	}
-	if rules.Stale && o.Version < p.version {
-		other := strings.Contains(p.shown, fmt.Sprintf(",%d ", o.Version)) // a version means one status
-		return p, !other || strings.Contains(p.shown, fmt.Sprintf(",%d %s,", o.Version, o.Status))
+	// A final status whose version nobody has been told is at least p.version.
+	unversioned := !p.exact && (o.Status == received || o.Status == authorised || o.Status == inDoubt)
+	if rules.Stale && (o.Version < p.version || unversioned) {
+		p.version = max(p.version, o.Version+1)
+		p = p.mark(o.Status, o.Version)
+		return p, strings.Count(p.shown, fmt.Sprintf(",%d ", o.Version)) == 1 // a version means one status
 	}
 	return p.show(o.Status, o.Version)
 }

@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +21,7 @@ import (
 	"netbank/bench/demo"
 	"netbank/cmd/internal/bank"
 	"netbank/cmd/internal/lab"
+	"netbank/frontend/ops"
 )
 
 // Bounds of a rig.
@@ -36,6 +40,9 @@ type rig struct {
 	dev     lab.Dev
 	core    *node
 	nodes   []*node
+	devs    []lab.Dev // of the nodes
+	links   *links    // nil: one node
+	token   string    // of the operator
 	client  *http.Client
 	say     func(format string, args ...any)
 
@@ -43,6 +50,7 @@ type rig struct {
 	ends []string // how processes ended that nobody ended
 	bad  []string // of them, those that no fault explains
 	over bool     // the run is over: processes are being ended
+	done sync.Once
 }
 
 // node is a process that is started again whenever it ends.
@@ -67,7 +75,7 @@ type node struct {
 // newRig prepares a bank and starts nothing.
 func newRig(c *Command, say func(string, ...any)) (*rig, error) {
 	dir, coordinators := c.DataDir, c.Nodes
-	addr, err := freePorts(3 + 5*coordinators)
+	addr, err := freePorts(4 + 5*coordinators)
 	if err != nil {
 		return nil, err
 	}
@@ -83,34 +91,120 @@ func newRig(c *Command, say func(string, ...any)) (*rig, error) {
 	}
 	r.core = r.newNode("core", 0, r.dev.CoreArgs())
 	r.core.ready = "http://" + r.dev.CoreAdmin + "/status"
-	for number := 1; number <= coordinators; number++ {
-		d := r.dev
-		d.CustomerAddr, d.PartnerAddr, d.OperatorAddr = take(), take(), take()
-		if number == 1 {
-			r.dev = d // seeds through the first
-			if err := d.Prepare(); err != nil {
+	peers, founders := make([]string, coordinators), make([]string, coordinators)
+	for i := range coordinators {
+		peers[i] = take()
+	}
+	for i := range coordinators {
+		founders[i] = take() // in rising order, and so are the nodes' numbers
+	}
+	if coordinators > 1 {
+		r.links = newLinks(r.opener)
+		for i := range coordinators {
+			if err := r.links.open(founders[i], i+1, peers[i]); err != nil {
 				return nil, err
 			}
 		}
-		if _, err := d.WriteDemo(); err != nil {
+	}
+	if err := r.dev.Prepare(); err != nil {
+		return nil, err
+	}
+	if r.token, err = bank.ReadToken(filepath.Join(dir, "operator.token")); err != nil {
+		return nil, err
+	}
+	for i := range coordinators {
+		d := r.dev
+		d.CustomerAddr, d.PartnerAddr, d.OperatorAddr = take(), take(), take()
+		n := r.newNode(fmt.Sprintf("node-%d", i+1), i+1, nil)
+		if err := n.reachedBy(&d); err != nil {
 			return nil, err
 		}
-		n := r.newNode(fmt.Sprintf("node-%d", number), number, nil)
-		if n.demo, err = demo.Load(dir); err != nil {
-			return nil, err
+		if r.links != nil {
+			n.args = append(n.args, "--peer-addr", peers[i], "--peer-advertise", founders[i],
+				"--bootstrap-expect", strconv.Itoa(coordinators), "--join", strings.Join(founders, ","))
 		}
-		n.clock = filepath.Join(dir, n.name+".clock")
-		n.ready = "http://" + d.OperatorAddr + "/readyz"
-		args := d.BankArgs()
-		// The demo phone would hold every customer in the node's memory.
-		if i := slices.Index(args, "--demo-file"); i >= 0 {
-			args = slices.Delete(args, i, i+2)
-		}
-		args[slices.Index(args, "--data-dir")+1] = filepath.Join(dir, n.name)
-		n.args = append(args, "--clock-file", n.clock, "--core-limit", coreLimit.String(), "--snapshot-bytes", "1048576")
-		r.nodes = append(r.nodes, n)
+		r.nodes, r.devs = append(r.nodes, n), append(r.devs, d)
 	}
 	return r, nil
+}
+
+// reachedBy makes a node's command line, and what its clients need.
+func (n *node) reachedBy(d *lab.Dev) (err error) {
+	if _, err := d.WriteDemo(); err != nil {
+		return err
+	}
+	if n.demo, err = demo.Load(d.DataDir); err != nil {
+		return err
+	}
+	n.clock = filepath.Join(d.DataDir, n.name+".clock")
+	n.ready = n.demo.Operator.URL + "/readyz"
+	args := d.BankArgs()
+	// The demo phone would hold every customer in the node's memory.
+	if i := slices.Index(args, "--demo-file"); i >= 0 {
+		args = slices.Delete(args, i, i+2)
+	}
+	args[slices.Index(args, "--data-dir")+1] = filepath.Join(d.DataDir, n.name)
+	n.args = append(args, "--clock-file", n.clock, "--core-limit", coreLimit.String(), "--snapshot-bytes", "1048576")
+	return nil
+}
+
+// opener tells which node has opened a connection.
+func (r *rig) opener(client, server net.Addr) int {
+	var pids []int
+	for _, n := range r.nodes {
+		if p := n.process(); p != nil {
+			pids = append(pids, p.cmd.Process.Pid)
+		} else {
+			pids = append(pids, 0)
+		}
+	}
+	owner := ownerOf(client, server, pids)
+	if owner == 0 {
+		return 0
+	}
+	return slices.Index(pids, owner) + 1
+}
+
+// leader is the node that says that it leads.
+func (r *rig) leader(ctx context.Context) (*node, error) {
+	for {
+		for _, n := range r.nodes {
+			var m ops.Members
+			if err := r.operate(n, http.MethodGet, "/api/v1/cluster", nil, &m); err == nil && (m.Alone || m.Leader != 0 && m.Leader == m.Self) {
+				return n, nil
+			}
+		}
+		if !pause(ctx, 50*time.Millisecond) {
+			return nil, fmt.Errorf("chaos: nobody leads: %w", ctx.Err())
+		}
+	}
+}
+
+// operate asks a node's operator's port. in may be nil.
+func (r *rig) operate(n *node, method, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("chaos: %w", err)
+	}
+	req, err := http.NewRequest(method, n.demo.Operator.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("chaos: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("chaos: %w", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("chaos: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("chaos: %s %s answered %d: %.300s", method, path, resp.StatusCode, text)
+	}
+	return json.Unmarshal(text, out)
 }
 
 func (r *rig) newNode(name string, number int, args []string) *node {
@@ -163,10 +257,11 @@ func (r *rig) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.dev.Seed(ctx); err != nil {
+	leader, err := r.leader(ctx)
+	if err != nil {
 		return err
 	}
-	return nil
+	return r.devs[leader.number-1].Seed(ctx)
 }
 
 // await waits until a node can be used.
@@ -193,7 +288,9 @@ func (r *rig) answers(url string) bool {
 }
 
 // close ends all processes, and gives the disks back.
-func (r *rig) close() {
+func (r *rig) close() { r.done.Do(r.finish) }
+
+func (r *rig) finish() {
 	r.lock.Lock()
 	r.over = true
 	r.lock.Unlock()
@@ -204,6 +301,9 @@ func (r *rig) close() {
 		n.end()
 	}
 	r.core.end()
+	if r.links != nil {
+		r.links.close()
+	}
 	for _, n := range r.nodes {
 		if n.disk != nil {
 			n.disk.close()
@@ -244,7 +344,7 @@ func (n *node) keep() {
 		}
 		if code := p.exit(); !held && code != -1 {
 			// A disk that fails, or hangs, ends a node; a full one may not let it begin.
-			n.rig.ended(n, fmt.Sprintf("with code %d: %s", code, lastPlain(n.log())), code != bank.ExitFatal && code != bank.ExitDirectory)
+			n.rig.ended(n, fmt.Sprintf("by itself, with code %d: %s", code, lastPlain(n.log())), code != bank.ExitFatal && code != bank.ExitDirectory)
 		}
 		time.Sleep(restartPause)
 	}
@@ -262,7 +362,7 @@ func (r *rig) isOver() bool {
 }
 
 func (r *rig) ended(n *node, how string, bad bool) {
-	text := fmt.Sprintf("%s ended by itself %s", n.name, how)
+	text := fmt.Sprintf("%s ended %s", n.name, how)
 	r.say("%s", text)
 	r.lock.Lock()
 	defer r.lock.Unlock()
@@ -309,6 +409,9 @@ func (n *node) end() {
 	n.hold(false)
 	if p := n.process(); p != nil {
 		p.stop()
+		if code := p.exit(); code != 0 {
+			n.rig.ended(n, fmt.Sprintf("when it was asked to, with code %d: %s", code, lastPlain(n.log())), true)
+		}
 	}
 	n.kept.Wait()
 }

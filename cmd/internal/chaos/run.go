@@ -22,7 +22,7 @@ import (
 type Command struct {
 	Seconds   int     `help:"For how long faults come." default:"120"`
 	Seed      uint64  `help:"Repeats the plan and the load of a run; 0: another one. Times depend on the machine, so the interleaving is not repeated."`
-	Nodes     int     `help:"Coordinators." default:"1"`
+	Nodes     int     `help:"Coordinators: 1, 3 or 5." default:"3"`
 	Rate      float64 `help:"Errands that begin a second." default:"25"`
 	CoreModel string  `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"fixed:10ms"`
 	Faults    string  `help:"Only these, with commas between them; empty: all that the machine allows."`
@@ -52,8 +52,8 @@ func (c *Command) Run() error {
 	case err != nil:
 	case c.Seconds < 10 || c.Seconds > secondsMax:
 		err = fmt.Errorf("--seconds is %d; it may be 10 to %d", c.Seconds, secondsMax)
-	case c.Nodes != 1:
-		err = fmt.Errorf("--nodes is %d; it may be 1", c.Nodes)
+	case c.Nodes != 1 && c.Nodes != 3 && c.Nodes != 5:
+		err = fmt.Errorf("--nodes is %d; it may be 1, 3 or 5", c.Nodes)
 	case c.Rate <= 0 || c.Rate > 1000:
 		err = fmt.Errorf("--rate is %v; it may be up to 1000", c.Rate)
 	}
@@ -85,7 +85,7 @@ func (c *Command) Run() error {
 	} else if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return &bank.Error{Code: bank.ExitDirectory, Err: err}
 	}
-	say("seed %d: `make chaos SEED=%d SECONDS=%d` makes the same plan again", c.Seed, c.Seed, c.Seconds)
+	say("seed %d: `make chaos SEED=%d SECONDS=%d CHAOSFLAGS=--nodes=%d` makes the same plan again", c.Seed, c.Seed, c.Seconds, c.Nodes)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err = c.run(ctx, shape)
@@ -166,7 +166,18 @@ func (c *Command) run(ctx context.Context, shape Shape) error {
 	}
 	r.heal()
 	found := c.settle(ctx, r, l, heard)
-	return errors.Join(found, c.write(h), c.judge(h.Operations()))
+	r.close()
+	return errors.Join(found, r.crashes(), c.write(h), c.judge(h.Operations()))
+}
+
+// crashes tells of processes that ended as no fault explains.
+func (r *rig) crashes() error {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	if len(r.bad) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrFound, strings.Join(r.bad, "; "))
 }
 
 // settle waits until the bank is at rest, and audits it.
@@ -178,7 +189,11 @@ func (c *Command) settle(ctx context.Context, r *rig, l *load, h *heard) error {
 			return fmt.Errorf("%w: %w", ErrFound, err)
 		}
 	}
-	auditor, err := audit.NewBank(r.nodes[0].demo)
+	leader, err := r.leader(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFound, err)
+	}
+	auditor, err := audit.NewBank(leader.demo)
 	if err != nil {
 		return err
 	}
@@ -202,11 +217,6 @@ func (c *Command) settle(ctx context.Context, r *rig, l *load, h *heard) error {
 	}
 	if l.settled.Load() == 0 {
 		found = append(found, fmt.Errorf("%w: nobody could pay in %d s", ErrFound, c.Seconds))
-	}
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	if len(r.bad) > 0 {
-		found = append(found, fmt.Errorf("%w: %s", ErrFound, strings.Join(r.bad, "; ")))
 	}
 	return errors.Join(found...)
 }
