@@ -21,6 +21,7 @@ import (
 	"netbank/cmd/internal/chaos"
 	"netbank/cmd/internal/cli"
 	"netbank/cmd/internal/lab"
+	"netbank/cmd/internal/simulate"
 	"netbank/core-adapter/simulated"
 	"netbank/session"
 )
@@ -43,6 +44,7 @@ type program struct {
 	Hello    benchmark.Hello    `cmd:"" help:"Run the hello world that bench measures beside." hidden:""`
 	Derive   bank.Derive        `cmd:"" help:"Hash passwords for the bank that started this process." hidden:""`
 	Chaos    chaos.Command      `cmd:"" help:"Let a bank of processes live through faults drawn from a seed, and look whether its promises held."`
+	Sim      simulate.Command   `cmd:"" help:"Play the gate in virtual time before cores of several shapes."`
 	Reset    reset              `cmd:"" help:"Remove the demo bank's data."`
 	Version  version            `cmd:"" help:"Print the version."`
 }

@@ -72,7 +72,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"session":         {"cluster/journal", "cluster/gate"},
 		"frontend":        {"session", "cluster", "cluster/journal", "cluster/gate"},
 		"core-adapter":    {},
-		"bench":           {"core-adapter"}, // the congestion models, for simulations in virtual time
+		"bench":           {"core-adapter", "cluster/gate"}, // the congestion models and the gate, for simulations in virtual time
 		"cmd":             {"frontend", "session", "cluster", "cluster/journal", "cluster/gate", "core-adapter", "bench"},
 	}
 	for _, p := range list(t, "./...") {

@@ -1,0 +1,53 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"netbank/cluster/gate"
+)
+
+// Fixed is the gate with a limit that somebody has configured.
+func Fixed(limit int) Policy {
+	return Policy{fmt.Sprintf("fixed-%d", limit), func(int, uint64) Admission { return gate.New(gate.Config{Limit: limit}) }}
+}
+
+// Off lets everybody in at once.
+func Off() Policy {
+	return Policy{"off", func(int, uint64) Admission { return &open{} }}
+}
+
+// open admits whatever comes.
+type open struct{ inside int }
+
+func (o *open) Offer(_ gate.Time, of gate.Offer, out []gate.Decision) []gate.Decision {
+	o.inside++
+	return append(out, gate.Decision{Ticket: of.Ticket, Action: gate.Start})
+}
+
+func (o *open) Withdraw(_ gate.Time, _ gate.Ticket, out []gate.Decision) []gate.Decision { return out }
+
+func (o *open) Answer(_ gate.Time, _ gate.Ticket, _ time.Duration, _ bool, out []gate.Decision) []gate.Decision {
+	o.inside--
+	return out
+}
+
+func (o *open) Occupy(gate.Time, gate.Ticket, gate.Class, float64, gate.Time) bool {
+	o.inside++
+	return true
+}
+
+func (o *open) Tick(_ gate.Time, out []gate.Decision) []gate.Decision { return out }
+
+func (o *open) Next(gate.Time) (gate.Time, bool) { return 0, false }
+
+func (o *open) Snapshot() gate.Snapshot {
+	return gate.Snapshot{Limit: math.MaxInt32, Ceiling: math.MaxInt32, Taken: o.inside}
+}
+
+// Knee is the number of calls with which a scenario's core does most at first.
+func (s *Scenario) Knee() int {
+	jobs, _ := s.Core.Knee()
+	return max(1, jobs)
+}

@@ -1,0 +1,178 @@
+package sim
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"netbank/cluster/gate"
+)
+
+// Result is what became of everybody in one run.
+type Result struct {
+	Scenario string
+	Policy   string
+	Seed     uint64
+	// Value in the counted part of the run, and what a clairvoyant would have had at most.
+	Value, Clairvoyant float64
+	Offered            uint64
+	Outcomes           [streams][Outcomes]uint64 // of flows, of each partner's express debits, of inquiries
+	Tries              [Operations]uint64
+	InTime             [Operations]uint64
+	Refusals           [gate.Reasons]uint64 // by the admission, of tries
+	// Signed flows were let in: SignedOutcomes is how they ended.
+	Signed         uint64
+	SignedOutcomes [Outcomes]uint64
+	Samples        []Sample
+	Events         uint64 // of the simulation
+	// Violations counts what must not be: a decision about a call that waits for none, a call started beyond the limit.
+	Violations uint64
+
+	tickets            uint64
+	offers             uint64 // that reached the admission
+	decided, withdrawn uint64
+	queued             uint64 // at the end
+	started, wasted    float64
+	work               []float64 // in time, by the second
+}
+
+// Sample is the admission's state every tenth of a second.
+type Sample struct {
+	At     time.Duration
+	Limit  int
+	Inside int
+	Queued int
+}
+
+const sampleEvery = 100 * time.Millisecond
+
+// Percent is the value as a part of the clairvoyant's.
+func (r *Result) Percent() float64 {
+	if r.Clairvoyant <= 0 {
+		return 100
+	}
+	return 100 * r.Value / r.Clairvoyant
+}
+
+// Wasted is the part of the work, in percent, that was begun for answers which came too late, or for nobody.
+func (r *Result) Wasted() float64 {
+	if r.started == 0 {
+		return 0
+	}
+	return 100 * r.wasted / r.started
+}
+
+// Finished is the part of the flows let in whose customers got all they wanted in time, in percent. Those still thinking at the
+// end do not count.
+func (r *Result) Finished() float64 {
+	ended := r.Signed - r.SignedOutcomes[Unfinished]
+	if ended == 0 {
+		return 100
+	}
+	return 100 * float64(r.SignedOutcomes[Completed]) / float64(ended)
+}
+
+// Limits gives the geometric mean of the limit over the last half of the run, and its least and greatest there.
+func (r *Result) Limits() (mean float64, least, most int) {
+	if len(r.Samples) == 0 {
+		return 0, 0, 0
+	}
+	half := r.Samples[len(r.Samples)/2:]
+	least = half[0].Limit
+	for _, s := range half {
+		mean += math.Log(float64(s.Limit)) / float64(len(half))
+		least, most = min(least, s.Limit), max(most, s.Limit)
+	}
+	return math.Exp(mean), least, most
+}
+
+// PerSecond is the mean work of what was answered in time, for each second of the run.
+func (r *Result) PerSecond() []float64 { return r.work }
+
+// MarshalJSON gives the figures without the samples.
+func (r Result) MarshalJSON() ([]byte, error) {
+	limit, least, most := r.Limits()
+	outcomes := make(map[string]uint64)
+	for _, of := range r.Outcomes {
+		for o, n := range of {
+			outcomes[Outcome(o).String()] += n
+		}
+	}
+	inTime, refusals := make(map[string]uint64), make(map[string]uint64)
+	for o, n := range r.InTime {
+		inTime[Operation(o).String()] = n
+	}
+	for reason, n := range r.Refusals {
+		if n > 0 {
+			refusals[gate.Reason(reason).String()] = n
+		}
+	}
+	return json.Marshal(struct {
+		Schema                                                    string
+		Scenario, Policy                                          string
+		Seed                                                      uint64
+		Value, Clairvoyant, Percent, WastedPercent, FlowsFinished float64
+		Offered                                                   uint64
+		Outcomes, InTime, RefusedTries                            map[string]uint64
+		LimitMean                                                 float64
+		LimitLeast, LimitMost                                     int
+		Events, Violations                                        uint64
+	}{
+		"netbank-sim-1", r.Scenario, r.Policy, r.Seed, r.Value, r.Clairvoyant, r.Percent(), r.Wasted(), r.Finished(), r.Offered,
+		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations,
+	})
+}
+
+func (r *run) sample() {
+	s := r.adm.Snapshot()
+	r.result.Samples = append(r.result.Samples, Sample{r.now, s.Limit, s.Taken, s.Queued})
+	r.events.add(r.now+sampleEvery, sampleDue, 0, 0)
+}
+
+// close ends the run: who is under way stays unfinished.
+func (r *run) close() {
+	gone := make([]bool, len(r.customers))
+	for _, slot := range r.freeCust {
+		gone[slot] = true
+	}
+	for slot := range r.customers {
+		if !gone[slot] {
+			r.leave(int32(slot), Unfinished)
+		}
+	}
+	for i := range r.calls {
+		if r.calls[i].state == waiting {
+			r.result.queued++
+		}
+	}
+}
+
+// seatCount counts seats for itself, to hold the admission to its limit: a seat is taken from the grant to the moment at which the
+// leader hears of the answer, or to the core limit.
+type seatCount struct {
+	inside map[gate.Ticket]struct{}
+	order  []grant
+}
+
+type grant struct {
+	ticket gate.Ticket
+	at     time.Duration
+}
+
+func (s *seatCount) begin(t gate.Ticket, now time.Duration) {
+	if s.inside == nil {
+		s.inside = make(map[gate.Ticket]struct{})
+	}
+	s.inside[t] = struct{}{}
+	s.order = append(s.order, grant{t, now})
+}
+
+func (s *seatCount) end(t gate.Ticket) { delete(s.inside, t) }
+
+func (s *seatCount) taken(now time.Duration) int {
+	for len(s.order) > 0 && s.order[0].at+coreLimit <= now {
+		delete(s.inside, s.order[0].ticket)
+		s.order = s.order[1:]
+	}
+	return len(s.inside)
+}
