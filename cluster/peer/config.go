@@ -157,6 +157,9 @@ type Config struct {
 	Enrol func(context.Context, Enrolment) (Granted, error)
 	// Renew issues a member's next certificate, for the same node and role. nil: renewals are refused.
 	Renew func(ctx context.Context, from Peer, request []byte) (Granted, error)
+	// Told gets the members that the answer to a renewal names: how a node without a journal learns where the coordinators are. It is
+	// called before the renewed identity is stored. nil: not called.
+	Told func([]Member)
 	// Now is the clock by which certificates and tokens are judged. nil: time.Now.
 	Now func() time.Time
 	// Logger gets one line a second at most about refused connections. nil: slog.Default().

@@ -37,6 +37,9 @@ func (p *Port) Renew(ctx context.Context, from journal.NodeID, store func(*Ident
 	if err != nil {
 		return err
 	}
+	if p.cfg.Told != nil {
+		p.cfg.Told(granted.Members)
+	}
 	return p.adopt(key, granted, store)
 }
 

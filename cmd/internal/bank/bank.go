@@ -244,7 +244,11 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	node, err = cluster.Open(config)
+	if b.peers != nil {
+		node, err = b.peers.open(config)
+	} else {
+		node, err = cluster.Open(config)
+	}
 	switch {
 	case errors.Is(err, replica.ErrNewer):
 		return &Error{Code: ExitNewer, Err: err}
@@ -362,7 +366,7 @@ func (b *Bank) checks() []ops.Check {
 		}},
 	}
 	if b.peers != nil {
-		checks = append(checks, ops.Check{Name: "member", Ask: func() error { return b.node.Replica().Waiting() }})
+		checks = append(checks, ops.Check{Name: "member", Ask: b.peers.waits})
 	}
 	return checks
 }

@@ -43,7 +43,7 @@ type Config struct {
 	BootstrapExpect int      `help:"Found a new cluster of so many coordinators: 1, 3 or 5, all with the same key-encryption key. Of no effect once there is a journal."`
 	Join            []string `help:"The founders' advertised addresses, this one among them, the same list on all of them: A,B,C."`
 	JoinTokenFile   string   `help:"Join a cluster with the token that 'netbank cluster token' made; a file readable by its owner only. Of no effect once joined." type:"path"`
-	Role            string   `help:"What this node is to be, as a check of the token: coordinator."`
+	Role            string   `help:"What this node is to be, as a check of the token: coordinator or worker. A worker keeps no journal and needs no --peer-addr, but this flag."`
 
 	PartnerAddr string `help:"Where the partner API listens (TLS 1.3, client certificates)." default:"127.0.0.1:8443"`
 	PartnerCert string `help:"Its certificate, a PEM file." required:"" type:"path"`

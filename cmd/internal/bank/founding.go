@@ -20,24 +20,28 @@ const derivedAuthority = "cluster-authority-seed"
 
 // checkCluster refuses flags that do not go together, and fills in the advertised address.
 func (c *Config) checkCluster() error {
-	alone := c.PeerAddr == ""
+	worker := c.Role == peer.Worker.String()
+	alone := c.PeerAddr == "" && !worker
 	switch {
 	case alone && (c.PeerAdvertise != "" || c.BootstrapExpect != 0 || len(c.Join) > 0 || c.JoinTokenFile != "" || c.Role != ""):
-		return usage("--peer-advertise, --bootstrap-expect, --join, --join-token-file and --role are for a node with others; give --peer-addr too, where they reach this one")
+		return usage("--peer-advertise, --bootstrap-expect, --join, --join-token-file and --role are for a node with others; give --peer-addr too, where they reach this one (a worker needs none, but --role worker)")
 	case alone:
 		return nil
 	case c.BootstrapExpect != 0 && c.JoinTokenFile != "":
 		return usage("--bootstrap-expect founds a cluster, and --join-token-file joins one; give one of them")
 	case c.Role != "" && c.Role != peer.Coordinator.String() && c.Role != peer.Worker.String():
 		return usage("--role is %q; the roles are coordinator and worker", c.Role)
-	case c.Role == peer.Worker.String():
-		return usage("--role is worker, and this version runs coordinators only")
+	case worker && c.BootstrapExpect != 0:
+		return usage("--role is worker, and only coordinators found a cluster; give --join-token-file")
 	}
 	if c.Cluster == "" {
 		c.Cluster = "netbank"
 	}
 	if err := peer.CheckCluster(c.Cluster); err != nil {
 		return usage("--cluster: %w", err)
+	}
+	if worker {
+		return nil // nobody dials it
 	}
 	if c.PeerAdvertise == "" {
 		c.PeerAdvertise = c.PeerAddr
@@ -102,14 +106,25 @@ func (p *peers) identify(ctx context.Context) error {
 	switch {
 	case id != nil && !again:
 		p.id = id
+		if id.lapsedWorker() && c.JoinTokenFile != "" {
+			return p.join(ctx)
+		}
 		if s := id.shown.Subject(); s.Cluster != c.Cluster {
 			return usage("--cluster is %s, and the data directory belongs to node %d of cluster %s; name that cluster, or another directory", c.Cluster, s.Node, s.Cluster)
+		} else if c.Role != "" && c.Role != s.Role.String() {
+			return usage("--role is %s, and the data directory belongs to a %s; a node keeps its role for life: name an empty directory, and let a new node join", c.Role, s.Role)
+		}
+		if id.lapsedWorker() {
+			return usage("this worker was off for longer than its certificate ran, until %s; give --join-token-file with a new token, and it joins again under another number", id.shown.NotAfter().Format(time.RFC3339))
 		}
 		return p.recertify()
 	case c.JoinTokenFile != "" && node == 0:
 		return p.join(ctx)
 	case c.BootstrapExpect > 1 && (node == 0 || again):
 		return p.found(c.founders())
+	}
+	if c.Role == peer.Worker.String() {
+		return usage("a worker joins with a token, and this one has neither a token nor an identity; give --join-token-file, and an empty data directory")
 	}
 	// A node alone that others may join, with or without a journal of its own.
 	return p.begin("alone", max(node, 1), []peer.Member{{Node: max(node, 1), Role: peer.Coordinator, Addr: c.PeerAdvertise}})
@@ -173,11 +188,15 @@ func (p *peers) join(ctx context.Context) error {
 		return usage("--cluster is %s, and the token is one of cluster %s", c.Cluster, token.Cluster)
 	case c.Role != "" && c.Role != token.Role.String():
 		return usage("--role is %s, and the token lets in a %s; ask for another token, or leave --role out", c.Role, token.Role)
-	case token.Role != peer.Coordinator:
-		return usage("the token lets in a %s, and this version runs coordinators only; ask for a token with --role coordinator", token.Role)
+	case token.Role == peer.Coordinator && c.PeerAddr == "":
+		return usage("the token lets in a coordinator; give --peer-addr, where the others reach it")
+	}
+	addr := c.PeerAdvertise
+	if token.Role == peer.Worker {
+		addr = ""
 	}
 	p.logger.Info("this node asks to join", "cluster", token.Cluster, "token", token.ID.String(), "coordinators", token.Addrs)
-	shown, members, err := peer.Join(ctx, peer.JoinConfig{Token: token, Addr: c.PeerAdvertise, Logger: p.logger})
+	shown, members, err := peer.Join(ctx, peer.JoinConfig{Token: token, Addr: addr, Logger: p.logger})
 	for _, hopeless := range []error{peer.ErrTokenRefused, peer.ErrTokenExpired, peer.ErrTokenUsed, peer.ErrRefused} {
 		if errors.Is(err, hopeless) {
 			return &Error{Code: ExitUsage, Err: err}

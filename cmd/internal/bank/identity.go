@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"netbank/cluster/journal"
 	"netbank/cluster/kek"
@@ -108,6 +109,11 @@ func syncDirectory(dir string) error {
 		return fmt.Errorf("bank: %w", err)
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// lapsedWorker says whether this is a worker whose certificate has ended: it cannot make itself another one.
+func (id *identity) lapsedWorker() bool {
+	return id.shown.Subject().Role == peer.Worker && !time.Now().Before(id.shown.NotAfter())
 }
 
 func (id *identity) node() journal.NodeID { return id.shown.Subject().Node }

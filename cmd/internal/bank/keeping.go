@@ -22,6 +22,8 @@ const (
 	TendEvery = time.Second
 	// TendTimeout bounds each of the leader's changes of the voters; what is not done by then goes on in the next round.
 	TendTimeout = 30 * time.Second
+	// WorkerRenewEvery is how often a worker renews its certificate, and hears with it where the coordinators are.
+	WorkerRenewEvery = 10 * time.Minute
 	// HeardWithin is how long after its last answer a coordinator is still called up.
 	HeardWithin = 2 * time.Second
 )
@@ -29,19 +31,48 @@ const (
 // keep looks after the cluster until ctx is done.
 func (p *peers) keep(ctx context.Context) {
 	var all sync.WaitGroup
-	all.Go(func() { p.follow(ctx) })
-	all.Go(func() { p.lead(ctx) })
+	if p.worker() {
+		all.Go(func() { p.refresh(ctx) })
+	} else {
+		all.Go(func() { p.follow(ctx) })
+		all.Go(func() { p.lead(ctx) })
+	}
 	all.Go(func() {
 		p.port.KeepRenewed(ctx, func() []journal.NodeID {
-			leader, _ := p.node.Load().Replica().Leader()
 			var nodes []journal.NodeID
-			for _, m := range p.roster.Load().coordinators(leader) {
+			for _, m := range p.roster.Load().coordinators(p.leader()) {
 				nodes = append(nodes, m.Node)
 			}
 			return nodes
 		}, p.store)
 	})
 	all.Wait()
+}
+
+// leader gives who leads as far as this node knows. 0: nobody.
+func (p *peers) leader() journal.NodeID {
+	if p.worker() {
+		return p.node.Load().Status().Reads.Leader
+	}
+	leader, _ := p.node.Load().Replica().Leader()
+	return leader
+}
+
+// refresh lets a worker hear again and again where the coordinators are: with the answer to a renewal, which costs little.
+func (p *peers) refresh(ctx context.Context) {
+	ticker := time.NewTicker(WorkerRenewEvery)
+	defer ticker.Stop()
+	if time.Until(p.port.Identity().NotAfter()) < peer.CertificateLifetime-WorkerRenewEvery {
+		p.port.RenewNow() // it was off for a while
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			p.port.RenewNow()
+		}
+	}
 }
 
 // follow takes up what the journal says of the membership.
@@ -185,25 +216,11 @@ func (p *peers) tend(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// record puts into the journal what a new cluster begins with: its authority, and its founders.
+// record puts into the journal what a new cluster begins with: its founders, and then its authority. Nobody can join before the authority is
+// there, or a new node would get a founder's number.
 func (p *peers) record() error {
 	n := p.node.Load()
 	m := n.Membership()
-	if len(m.Authorities) == 0 {
-		authority, err := p.derived()
-		if err != nil {
-			return err
-		}
-		sealed, err := authority.Seal(p.key)
-		if err != nil {
-			return err
-		}
-		fingerprint := authority.Fingerprint()
-		put := &command.PutAuthority{Id: 1, Fingerprint: fingerprint[:], Sealed: sealed}
-		if verdict, err := p.commit(&journal.Command{Body: &command.Command_PutAuthority{PutAuthority: put}}); err != nil || verdict != journal.Done {
-			return fmt.Errorf("bank: recording the cluster's authority: %s, %w", verdict, err)
-		}
-	}
 	known := p.roster.Load()
 	for _, member := range n.Replica().Members() { // in the order of their numbers
 		if member.Node < m.NextNode {
@@ -214,15 +231,43 @@ func (p *peers) record() error {
 			return err
 		}
 		put := &command.PutNode{Node: uint32(member.Node), Role: command.Role_ROLE_COORDINATOR, Address: addr}
-		if verdict, err := p.commit(&journal.Command{Body: &command.Command_PutNode{PutNode: put}}); err != nil || verdict != journal.Done {
-			return fmt.Errorf("bank: recording node %d: %s, %w", member.Node, verdict, err)
+		if err := p.must(&journal.Command{Body: &command.Command_PutNode{PutNode: put}}); err != nil {
+			return fmt.Errorf("bank: recording node %d: %w", member.Node, err)
 		}
+	}
+	if m.Issuer != 0 {
+		return nil
+	}
+	authority, err := p.derived()
+	if err != nil {
+		return err
+	}
+	sealed, err := authority.Seal(p.key)
+	if err != nil {
+		return err
+	}
+	fingerprint := authority.Fingerprint()
+	put := &command.PutAuthority{Id: 1, Fingerprint: fingerprint[:], Sealed: sealed}
+	if err := p.must(&journal.Command{Body: &command.Command_PutAuthority{PutAuthority: put}}); err != nil {
+		return fmt.Errorf("bank: recording the cluster's authority: %w", err)
 	}
 	return nil
 }
 
+// must commits what the journal has no reason to refuse.
+func (p *peers) must(c *journal.Command) error {
+	verdict, err := p.commit(c)
+	if err == nil && verdict != journal.Done {
+		err = fmt.Errorf("the journal says %s", verdict)
+	}
+	return err
+}
+
 // handOver lets another coordinator lead, so that payments wait for milliseconds instead of an election when this node stops.
 func (p *peers) handOver() {
+	if p.worker() {
+		return
+	}
 	r := p.node.Load().Replica()
 	voters := 0
 	for _, m := range r.Members() {

@@ -49,10 +49,10 @@ type peers struct {
 
 // openPeers finds out who this node is and opens its port for the others. nil: it is alone.
 func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus.Registerer, logger *slog.Logger) (*peers, error) {
-	if c.PeerAddr == "" {
+	if c.PeerAddr == "" && c.Role != peer.Worker.String() {
 		if id, err := readIdentity(c.DataDir, key); err == nil && id != nil {
 			s := id.shown.Subject()
-			return nil, usage("the data directory belongs to node %d of cluster %s; give --peer-addr and --cluster %s", s.Node, s.Cluster, s.Cluster)
+			return nil, usage("the data directory belongs to node %d of cluster %s; give --cluster %s, and --peer-addr or, for a worker, --role worker", s.Node, s.Cluster, s.Cluster)
 		}
 		return nil, nil
 	}
@@ -62,29 +62,69 @@ func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus
 	}
 	p.roster.Store(p.id.Roster)
 	var err error
-	p.port, err = peer.Listen(c.PeerAddr, peer.Config{
+	addr := c.PeerAddr
+	if p.worker() {
+		addr = ""
+	}
+	p.port, err = peer.Listen(addr, peer.Config{
 		Identity:  p.id.shown,
 		Admitted:  func(who peer.Peer) error { return p.roster.Load().admitted(who) },
 		AddressOf: func(node journal.NodeID) (string, error) { return p.roster.Load().addressOf(node) },
-		Stream:    p.stream, Token: p.token, Enrol: p.enrol, Renew: p.renew,
+		Stream:    p.stream, Token: p.token, Enrol: p.enrol, Renew: p.renew, Told: p.told,
 		Logger: logger, Registerer: registry,
 	})
 	if err != nil {
 		return nil, &Error{Code: ExitAddress, Err: fmt.Errorf("%w; --peer-addr names it", err)}
 	}
-	logger.Info("this node is one of a cluster", "cluster", c.Cluster, "node", p.self(), "peer", c.PeerAdvertise, "members", len(p.id.Roster.Members))
+	logger.Info("this node is one of a cluster", "cluster", c.Cluster, "node", p.self(), "role", p.id.shown.Subject().Role.String(), "peer", c.PeerAdvertise, "members", len(p.id.Roster.Members))
 	return p, nil
 }
 
 func (p *peers) self() journal.NodeID { return p.port.Identity().Subject().Node }
 
+// worker says whether this node keeps no journal.
+func (p *peers) worker() bool { return p.id.shown.Subject().Role == peer.Worker }
+
+// told takes up where the coordinators are. Only a worker has to be told: the others have the journal.
+func (p *peers) told(coordinators []peer.Member) {
+	if !p.worker() || len(coordinators) == 0 {
+		return
+	}
+	old := p.roster.Load()
+	next := &roster{Next: old.Next, Members: coordinators}
+	for _, m := range coordinators {
+		next.Next = max(next.Next, m.Node+1)
+	}
+	p.roster.Store(next)
+}
+
+// open opens the node: with a journal, or without.
+func (p *peers) open(c cluster.Config) (*cluster.Node, error) {
+	if p.worker() {
+		return cluster.NewWorker(c)
+	}
+	return cluster.Open(c)
+}
+
 // configure fills in what a node with others is made of.
 func (p *peers) configure(c *cluster.Config) error {
+	c.ClusterID, c.Replica.Node = p.config.Cluster, p.self()
+	c.Dial = func(ctx context.Context, node journal.NodeID) (net.Conn, error) {
+		conn, err := p.port.Dial(ctx, node, peer.ALPNStream)
+		if err != nil {
+			return nil, err // not a nil *peer.Conn, which would be a net.Conn
+		}
+		return conn, nil
+	}
+	if p.worker() {
+		c.Coordinators = func() []journal.NodeID { return p.roster.Load().numbers() }
+		return nil
+	}
 	transport, err := p.port.RaftTransport(peer.RaftConfig{})
 	if err != nil {
 		return err
 	}
-	c.Replica.Node, c.Replica.Cluster, c.Replica.Transport = p.self(), p.config.Cluster, transport
+	c.Replica.Cluster, c.Replica.Transport = p.config.Cluster, transport
 	c.Replica.Beginning = beginnings[p.id.Beginning]
 	if p.id.Roster.Version > 0 {
 		// It has had a journal. If that is gone, it must never begin another one.
@@ -97,19 +137,11 @@ func (p *peers) configure(c *cluster.Config) error {
 			}
 		}
 	}
-	c.ClusterID = p.config.Cluster
 	c.Leader = func() (journal.NodeID, uint64) {
 		if n := p.node.Load(); n != nil {
 			return n.Replica().Leader()
 		}
 		return 0, 0
-	}
-	c.Dial = func(ctx context.Context, node journal.NodeID) (net.Conn, error) {
-		conn, err := p.port.Dial(ctx, node, peer.ALPNStream)
-		if err != nil {
-			return nil, err // not a nil *peer.Conn, which would be a net.Conn
-		}
-		return conn, nil
 	}
 	c.Members = func() []journal.NodeID { return p.roster.Load().numbers() }
 	return nil
@@ -165,6 +197,9 @@ func (p *peers) token(id peer.TokenID) (peer.TokenRecord, bool) {
 
 // enrol lets a new node in: the journal decides and draws its number, then its certificate is issued.
 func (p *peers) enrol(_ context.Context, e peer.Enrolment) (peer.Granted, error) {
+	if n := p.node.Load(); n == nil || n.Membership().Issuer == 0 {
+		return peer.Granted{}, fmt.Errorf("%w (the cluster has not recorded its founders yet)", peer.ErrUnavailable)
+	}
 	body := &command.Enrol{Token: e.Token[:], Key: e.Key[:], Address: e.Addr}
 	verdict, err := p.commit(&journal.Command{Body: &command.Command_Enrol{Enrol: body}})
 	switch {
@@ -261,8 +296,17 @@ func (p *peers) waits() error {
 	if n == nil {
 		return errors.New("the journal is being opened")
 	}
+	if p.worker() {
+		if !n.Joined() {
+			return errors.New("no coordinator has told what a worker must know, or none leads; a majority of the coordinators must run, and this node must reach them")
+		}
+		return nil
+	}
 	if err := n.Replica().Waiting(); err != nil {
 		return err
+	}
+	if n.Led() && n.Membership().Issuer == 0 {
+		return errors.New("the leader has not recorded the cluster's founders yet")
 	}
 	if !n.Led() {
 		leader, term := n.Replica().Leader()

@@ -37,7 +37,7 @@ func TestFlagsOfAClusterThatDoNotFitAreRefused(t *testing.T) {
 	refuse("--join-token-file", func(c *Config) { c.Join = three })
 	refuse("cluster id", func(c *Config) { c.Cluster = "Main!" })
 	refuse("--role", func(c *Config) { c.Role = "king" })
-	refuse("coordinators only", func(c *Config) { c.Role = "worker" })
+	refuse("only coordinators found", func(c *Config) { c.Role, c.BootstrapExpect, c.Join = "worker", 3, three })
 	c := Config{PeerAddr: "0.0.0.0:7000", PeerAdvertise: three[1], BootstrapExpect: 3, Join: []string{three[2], three[0], three[1]}}
 	if err := c.checkCluster(); err != nil || c.founders()[1] != three[1] {
 		t.Errorf("%v, founders %v", err, c.founders())

@@ -33,6 +33,9 @@ func (b *Bank) joinOthers(ctx context.Context) error {
 	for {
 		reason := b.peers.waits()
 		if reason == nil {
+			if b.peers.worker() {
+				return nil
+			}
 			if b.node.Leading() {
 				// A leadership that is lost meanwhile is no failure of this node.
 				if err := ensureKey(b.node, b.key); err == nil {

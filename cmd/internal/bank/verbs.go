@@ -25,9 +25,12 @@ func (o operated) Name() string { return o.config.Cluster }
 
 // Nodes implements ops.Cluster.
 func (o operated) Nodes() ([]ops.ClusterNode, error) {
+	var all []ops.ClusterNode
+	if o.worker() {
+		return o.seenByWorker(), nil
+	}
 	r := o.node.Load().Replica()
 	stats := r.Stats()
-	var all []ops.ClusterNode
 	for _, m := range r.Members() {
 		all = append(all, o.coordinator(m, stats))
 	}
@@ -37,6 +40,17 @@ func (o operated) Nodes() ([]ops.ClusterNode, error) {
 		}
 	}
 	return all, r.Waiting()
+}
+
+// seenByWorker is what a node without a journal knows: the coordinators, and itself.
+func (o operated) seenByWorker() (all []ops.ClusterNode) {
+	leader := o.leader()
+	for _, m := range o.roster.Load().Members {
+		all = append(all, ops.ClusterNode{Node: m.Node, Role: m.Role.String(), Address: m.Addr, Voter: true, Leader: m.Node == leader})
+	}
+	return append(all, ops.ClusterNode{
+		Node: o.self(), Role: ops.RoleWorker, Self: true, Version: o.config.Version, CertificateEnd: o.port.Identity().NotAfter(), Operator: o.config.operatorURL(),
+	})
 }
 
 func (o operated) coordinator(m replica.Member, stats replica.Stats) ops.ClusterNode {
@@ -68,12 +82,14 @@ func (o operated) NewToken(_ context.Context, terms ops.TokenTerms) (string, err
 	if err != nil {
 		return "", err
 	}
-	if role != peer.Coordinator {
-		return "", fmt.Errorf("%w: this version runs coordinators only; ask for a token with the role coordinator", ops.ErrNotAllowed)
+	if o.worker() {
+		return "", o.leading()
 	}
-	leader, _ := o.node.Load().Replica().Leader()
+	if o.node.Load().Membership().Issuer == 0 {
+		return "", fmt.Errorf("%w: the cluster has not recorded its founders yet", cluster.ErrNoLeader)
+	}
 	var addrs []string
-	for _, m := range o.roster.Load().coordinators(leader) {
+	for _, m := range o.roster.Load().coordinators(o.leader()) {
 		addrs = append(addrs, m.Addr)
 	}
 	addrs = addrs[:min(len(addrs), peer.AddrsMax)]
@@ -101,15 +117,15 @@ func (o operated) leading() error {
 	if o.node.Load().Leading() {
 		return nil
 	}
-	leader, _ := o.node.Load().Replica().Leader()
+	leader := o.leader()
 	if leader == o.self() {
 		leader = 0 // elected, and not yet ready
 	}
 	return &ops.NotLeader{Leader: leader}
 }
 
-// told puts an error of the replica into the words of the operator's port.
-func (o operated) told(err error) error {
+// worded puts an error of the replica into the words of the operator's port.
+func (o operated) worded(err error) error {
 	for _, known := range []struct{ is, as error }{
 		{replica.ErrUnknown, ops.ErrOutcomeUnknown},
 		{replica.ErrNotMember, ops.ErrUnknownNode},
@@ -151,18 +167,14 @@ func (o operated) RemoveNode(ctx context.Context, node journal.NodeID, force boo
 	}
 	if votes {
 		if err := r.Remove(ctx, node, force); err != nil {
-			return o.told(err)
+			return o.worded(err)
 		}
 	}
 	if n == nil || !n.Member() {
 		return nil
 	}
-	verdict, err := o.commit(&journal.Command{Body: &command.Command_RemoveNode{RemoveNode: &command.RemoveNode{Node: uint32(node)}}})
-	if err == nil && verdict != journal.Done {
-		err = fmt.Errorf("bank: the journal did not remove node %d: %s", node, verdict)
-	}
-	if err != nil {
-		return err
+	if err := o.must(&journal.Command{Body: &command.Command_RemoveNode{RemoveNode: &command.RemoveNode{Node: uint32(node)}}}); err != nil {
+		return fmt.Errorf("bank: removing node %d: %w", node, err)
 	}
 	o.port.Disconnect(node)
 	o.logger.Info("a node was removed", "node", node, "reason", reason, "forced", force)
@@ -184,20 +196,19 @@ func (o operated) PromoteNode(ctx context.Context, node journal.NodeID, _ string
 	r := o.node.Load().Replica()
 	if !slices.ContainsFunc(r.Members(), func(m replica.Member) bool { return m.Node == node }) {
 		if err := r.AddNonvoter(ctx, node, peer.Name(node)); err != nil {
-			return o.told(err)
+			return o.worded(err)
 		}
 	}
-	return o.told(r.Promote(ctx, node))
+	return o.worded(r.Promote(ctx, node))
 }
 
 // TransferLeadership implements ops.Cluster.
 func (o operated) TransferLeadership(ctx context.Context, to journal.NodeID, _ string) error {
-	r := o.node.Load().Replica()
-	if leader, _ := r.Leader(); to != 0 && leader == to {
+	if to != 0 && o.leader() == to {
 		return nil
 	}
 	if err := o.leading(); err != nil {
 		return err
 	}
-	return o.told(r.TransferLeadership(ctx, to))
+	return o.worded(o.node.Load().Replica().TransferLeadership(ctx, to))
 }

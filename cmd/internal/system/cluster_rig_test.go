@@ -35,6 +35,7 @@ type coordinator struct {
 type trio struct {
 	*rig
 	nodes []*coordinator
+	doors atomic.Pointer[[]*coordinator] // who alone has open doors for customers and partners; nil: all
 	lock  sync.Mutex                     // guards changes of nodes, and reads by other goroutines than the test's
 	front atomic.Pointer[[]*coordinator] // who gets connections, the leader first
 	token string
@@ -80,7 +81,10 @@ func (c *trio) add(name string, addr []string, args ...string) *coordinator {
 
 func (c *trio) launch(n *coordinator) {
 	c.t.Helper()
-	args := append(c.dev.BankArgs(), "--data-dir", n.data, "--customer-addr", n.customers, "--partner-addr", n.partners, "--operator-addr", n.operator, "--peer-addr", n.peer)
+	args := append(c.dev.BankArgs(), "--data-dir", n.data, "--customer-addr", n.customers, "--partner-addr", n.partners, "--operator-addr", n.operator)
+	if n.peer != "" {
+		args = append(args, "--peer-addr", n.peer)
+	}
 	n.process = start(c.t, labProgram, c.log(n.name), append(args, n.args...)...)
 }
 
@@ -175,6 +179,9 @@ func (c *trio) forward(addr string, door func(*coordinator) string) {
 				return
 			}
 			nodes := *c.front.Load()
+			if only := c.doors.Load(); only != nil && !leaderOnly {
+				nodes = slices.DeleteFunc(slices.Clone(nodes), func(n *coordinator) bool { return !slices.Contains(*only, n) })
+			}
 			go func() {
 				defer in.Close()
 				for i := range nodes {
@@ -262,17 +269,8 @@ func (c *trio) number(n *coordinator) uint32 {
 
 // joins starts a new coordinator with a token, and waits until it has a vote.
 func (c *trio) joins(name string) *coordinator {
-	t := c.t
-	t.Helper()
-	var made ops.Change
-	if err := c.call(c.leader(), http.MethodPost, "/api/v1/cluster/tokens", ops.TokenRequest{Role: ops.RoleCoordinator, Uses: 1, LifetimeSeconds: 60, Reason: "test"}, &made); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(c.dev.DataDir, name+".token")
-	if err := os.WriteFile(file, []byte(made.Token+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	n := c.add(name, ports(t, c.random, 4), "--join-token-file", file)
+	c.t.Helper()
+	n := c.add(name, ports(c.t, c.random, 4), "--join-token-file", c.invite(name, ops.RoleCoordinator))
 	c.launch(n)
 	c.awaitReady(n)
 	c.await(name+"'s vote", func() bool {
@@ -280,4 +278,28 @@ func (c *trio) joins(name string) *coordinator {
 		return err == nil && slices.ContainsFunc(m.Nodes, func(one ops.Node) bool { return one.Self && one.Voter })
 	}, n.process)
 	return n
+}
+
+// works starts a new worker with a token.
+func (c *trio) works(name string) *coordinator {
+	c.t.Helper()
+	n := c.add(name, append(ports(c.t, c.random, 3), ""), "--role=worker", "--join-token-file", c.invite(name, ops.RoleWorker))
+	c.launch(n)
+	c.awaitReady(n)
+	return n
+}
+
+// invite makes a token for one node, in a file.
+func (c *trio) invite(name, role string) string {
+	t := c.t
+	t.Helper()
+	var made ops.Change
+	if err := c.call(c.leader(), http.MethodPost, "/api/v1/cluster/tokens", ops.TokenRequest{Role: role, Uses: 1, LifetimeSeconds: 60, Reason: "test"}, &made); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(c.dev.DataDir, name+".token")
+	if err := os.WriteFile(file, []byte(made.Token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
