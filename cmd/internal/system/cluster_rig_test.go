@@ -44,6 +44,19 @@ type trio struct {
 // newTrio founds a cluster of three and seeds it.
 func newTrio(t *testing.T, customers int) *trio {
 	t.Helper()
+	c := prepareTrio(t, customers)
+	addr := ports(t, c.random, 12)
+	founders := []string{addr[3], addr[7], addr[11]}
+	for i := range 3 {
+		c.add(fmt.Sprintf("founder%d", i+1), addr[4*i:4*i+4], "--bootstrap-expect=3", "--join="+strings.Join(founders, ","))
+	}
+	c.open(c.nodes...)
+	return c
+}
+
+// prepareTrio opens the doors in front of a cluster, and starts nothing.
+func prepareTrio(t *testing.T, customers int) *trio {
+	t.Helper()
 	c := &trio{rig: prepare(t, customers, "fixed:15ms")}
 	c.told.newest = make(map[string]uint32)
 	token, err := bank.ReadToken(filepath.Join(c.dev.DataDir, c.demo.Operator.TokenFile))
@@ -51,23 +64,23 @@ func newTrio(t *testing.T, customers int) *trio {
 		t.Fatal(err)
 	}
 	c.token = token
-	addr := ports(t, c.random, 12)
-	founders := []string{addr[3], addr[7], addr[11]}
-	for i := range 3 {
-		c.add(fmt.Sprintf("founder%d", i+1), addr[4*i:4*i+4], "--bootstrap-expect=3", "--join="+strings.Join(founders, ","))
-	}
 	c.front.Store(&[]*coordinator{})
 	c.forward(c.dev.CustomerAddr, func(n *coordinator) string { return n.customers })
 	c.forward(c.dev.PartnerAddr, func(n *coordinator) string { return n.partners })
 	c.forward(c.dev.OperatorAddr, func(n *coordinator) string { return n.operator })
+	return c
+}
+
+// open starts the core and the nodes, and seeds them.
+func (c *trio) open(nodes ...*coordinator) {
+	c.t.Helper()
 	c.startCore()
-	for _, n := range c.nodes {
+	for _, n := range nodes {
 		c.launch(n)
 	}
-	c.awaitReady(c.nodes...)
-	c.bank = c.nodes[0].process
+	c.awaitReady(nodes...)
+	c.bank = nodes[0].process
 	c.use()
-	return c
 }
 
 // add prepares a node with four addresses, and does not start it.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"netbank/cmd/internal/bank"
 	"netbank/frontend/ops"
 )
 
@@ -81,6 +82,38 @@ func TestNodesAreReplacedAndRestartedUnderLoad(t *testing.T) {
 	c.await("the removed node to see that it is alone", func() bool { return !dead.ended() && c.answers("http://"+dead.operator+"/livez") })
 	if c.answers("http://" + dead.operator + "/readyz") {
 		t.Error("a removed node is ready")
+	}
+}
+
+// A bank that has run as one node for a while goes on as the first of a cluster, with all that it knows.
+func TestANodeAloneBecomesACluster(t *testing.T) {
+	c := prepareTrio(t, 2000)
+	addr := ports(t, c.random, 4)
+	first := c.add("first", append(addr[:3:3], ""))
+	c.open(first)
+	l := c.startLoad(shoppers)
+	c.progress(l, 10)
+	if code := first.stop(t); code != 0 {
+		t.Fatalf("it ended with %d\n%s", code, first.tail())
+	}
+	first.peer = addr[3]
+	c.launch(first)
+	c.awaitReady(first)
+	c.joins("second")
+	c.joins("third")
+	c.progress(l, 10)
+	first.kill()
+	c.progress(l, 10)
+	c.launch(first)
+	c.awaitReady(first)
+	l.finish()
+	c.bank = c.leader().process
+	c.audit()
+	first.stop(t)
+	first.peer = ""
+	c.launch(first)
+	if code := first.exit(t, upWait); code != bank.ExitUsage {
+		t.Errorf("without --peer-addr a member of a cluster ended with %d\n%s", code, first.tail())
 	}
 }
 
