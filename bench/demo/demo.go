@@ -26,8 +26,32 @@ type Demo struct {
 	Core      Core       `json:"core"`
 	Shop      Shop       `json:"shop"`
 	Customers []Identity `json:"customers"`
+	// Balancer and Nodes are those of a cluster; one node alone has neither.
+	Balancer *Balancer `json:"balancer,omitempty"`
+	Nodes    []Node    `json:"nodes,omitempty"`
 
 	dir string
+}
+
+// Balancer is what stands in front of a cluster's nodes: the addresses of Customer, Partner and Operator are its own. The operator's leads to
+// the node that leads.
+type Balancer struct {
+	URL string `json:"url"` // its status, as JSON
+}
+
+// Node is a process of a cluster. The file is written anew whenever one of its nodes changes.
+type Node struct {
+	Name        string `json:"name"`
+	Number      uint32 `json:"number"` // in the cluster; 0: not known yet
+	Role        string `json:"role"`   // coordinator or worker
+	Leader      bool   `json:"leader"`
+	PID         int    `json:"pid"` // 0: it does not run
+	CustomerURL string `json:"customerURL"`
+	PartnerURL  string `json:"partnerURL"`
+	OperatorURL string `json:"operatorURL"`
+	PeerAddr    string `json:"peerAddr"`
+	DataDir     string `json:"dataDir"`
+	Log         string `json:"log"`
 }
 
 // Customer is the door for customers.

@@ -45,7 +45,7 @@ func TestSchemaNamesEveryField(t *testing.T) {
 	if err := json.Unmarshal(text, &schema); err != nil {
 		t.Fatal(err)
 	}
-	written, err := json.Marshal(Demo{})
+	written, err := json.Marshal(Demo{Balancer: new(Balancer), Nodes: []Node{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +54,47 @@ func TestSchemaNamesEveryField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range fields {
-		if _, ok := schema.Properties[name]; !ok || !slices.Contains(schema.Required, name) {
-			t.Errorf("schema.json does not ask for %q", name)
+		ofClusters := name == "balancer" || name == "nodes"
+		if _, ok := schema.Properties[name]; !ok || slices.Contains(schema.Required, name) == ofClusters {
+			t.Errorf("schema.json does not ask for %q as the file has it", name)
 		}
 	}
 	if len(fields) != len(schema.Properties) {
 		t.Errorf("schema.json has %d fields, the file %d", len(schema.Properties), len(fields))
+	}
+}
+
+// The same for what only a cluster has.
+func TestSchemaNamesEveryFieldOfANode(t *testing.T) {
+	text, err := os.ReadFile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Properties struct {
+			Nodes struct {
+				Items struct {
+					Required   []string                   `json:"required"`
+					Properties map[string]json.RawMessage `json:"properties"`
+				} `json:"items"`
+			} `json:"nodes"`
+		} `json:"properties"`
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	written, err := json.Marshal(Node{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(written, &fields); err != nil {
+		t.Fatal(err)
+	}
+	items := schema.Properties.Nodes.Items
+	for name := range fields {
+		if _, ok := items.Properties[name]; !ok || !slices.Contains(items.Required, name) {
+			t.Errorf("schema.json does not ask for %q of a node", name)
+		}
 	}
 }

@@ -30,6 +30,7 @@ const description = `For trying and measuring netbank.
 
 Examples:
   netbank-lab dev                                     a whole bank on this machine, with a shop to begin at
+  netbank-lab dev --nodes 3                           a cluster of three processes behind a balancer: kill one and go on paying
   netbank-lab dev --customers 200000 --password-hash cheap
   netbank-lab core --dir data/core --model ps         the simulated core host alone
   netbank-lab core --dir data/core --audit            what its ledger says
@@ -37,6 +38,7 @@ Examples:
 
 type program struct {
 	Dev      lab.Dev            `cmd:"" help:"Run a whole bank on this machine: core, bank, shop and a phone that shows codes."`
+	Node     lab.Node           `cmd:"" help:"The nodes of a demo cluster that runs."`
 	Core     core               `cmd:"" help:"Run the simulated core host, or audit its ledger."`
 	Bank     labBank            `cmd:"" help:"Run a bank with what only the lab allows." hidden:""`
 	Bench    benchmark.Command  `cmd:"" help:"Measure a bank of its own through its doors, beside a hello world."`

@@ -3,6 +3,7 @@ package balancer
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -28,6 +29,16 @@ func (s State) String() string {
 
 // MarshalText gives the name, for JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the name.
+func (s *State) UnmarshalText(text []byte) error {
+	for *s = Down; *s <= Ready; *s++ {
+		if s.String() == string(text) {
+			return nil
+		}
+	}
+	return fmt.Errorf("balancer: no state is called %.32q", text)
+}
 
 // backend is a backend as the balancer sees it. The balancer's lock guards all but look and end.
 type backend struct {

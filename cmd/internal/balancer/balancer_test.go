@@ -272,7 +272,7 @@ func TestWhatABackendSaidLastArrivesAlthoughItListensNoMore(t *testing.T) {
 	})
 	b := start(t, nil, a)
 	c := dial(t, b.Addr("door"))
-	_ = c.SetReadBuffer(64<<10) // so that most of the answer waits at the balancer
+	_ = c.SetReadBuffer(64 << 10) // so that most of the answer waits at the balancer
 	io.WriteString(c, "more")
 	<-closed
 	b.await(t, "all of the answer", func(s Status) bool { return s.Fronts[0].BytesDown == size })

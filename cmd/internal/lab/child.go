@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,14 @@ type child struct {
 	dir  string // where its process id is written, as <name>.pid
 	out  io.Writer
 	note func(format string, args ...any)
+
+	// Of a cluster's node; nil and false for the rest. When such a node ends after the cluster has stood, it is no failure of the whole: it stays
+	// down until again says otherwise, or is started again like the rest when kept is set.
+	again   chan struct{}
+	kept    bool
+	stands  atomic.Bool
+	process atomic.Int64 // its id; 0: it does not run
+	changed func()       // called when it has been started or has ended
 }
 
 // exitConfigured are exit codes that a restart does not mend: a wrong flag, a taken port, a directory that cannot be used.
@@ -50,39 +59,29 @@ func (c *child) run(ctx context.Context) error {
 	runtime.LockOSThread()
 	var ended []time.Time
 	for {
-		cmd := exec.Command(self, c.args...)
-		cmd.Stdout, cmd.Stderr = c.out, c.out
-		// The child is to be ended by this process alone, in its own order, and never to outlive it.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-		if err := cmd.Start(); err != nil {
-			return fmt.Errorf("lab: starting %s: %w", c.name, err)
-		}
-		pidFile := filepath.Join(c.dir, c.name+".pid")
-		if err := os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644); err != nil {
-			c.note("cannot write %s: %v", pidFile, err)
-		}
-		done := make(chan error, 1)
-		go func() { done <- cmd.Wait() }()
-		select {
-		case <-ctx.Done():
-			os.Remove(pidFile)
-			return stop(cmd, done)
-		case err = <-done:
-		}
+		pid, err := c.once(ctx, self)
 		if ctx.Err() != nil {
 			return nil
 		}
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exitConfigured(exit.ExitCode()) {
-			why := strings.TrimPrefix(LastLine(filepath.Join(c.dir, c.name+".log")), "netbank-lab: ")
-			return &bank.Error{Code: exit.ExitCode(), Err: fmt.Errorf("lab: %s cannot run: %s", c.name, why)}
+		if pid == 0 {
+			return err
+		}
+		if down, err := c.staysDown(pid, err); err != nil {
+			return err
+		} else if down {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-c.again:
+			}
+			continue
 		}
 		now := time.Now()
 		ended = append(ended, now)
 		if len(ended) > restartsMax {
 			ended = ended[1:]
 			if now.Sub(ended[0]) < restartWindow {
-				return fmt.Errorf("lab: %s ended %d times within %v; its last lines are in %s", c.name, restartsMax, restartWindow, filepath.Join(c.dir, c.name+".log"))
+				return fmt.Errorf("lab: %s ended %d times within %v; its last lines are in %s", c.name, restartsMax, restartWindow, c.log())
 			}
 		}
 		c.note("%s ended (%v) and is started again", c.name, ending(err))
@@ -92,6 +91,64 @@ func (c *child) run(ctx context.Context) error {
 		case <-time.After(restartAfter):
 		}
 	}
+}
+
+// once runs the child until it ends or ctx is done, and gives its process id and how it ended. Without an id it could not be started.
+func (c *child) once(ctx context.Context, self string) (pid int, err error) {
+	cmd := exec.Command(self, c.args...)
+	cmd.Stdout, cmd.Stderr = c.out, c.out
+	// The child is to be ended by this process alone, in its own order, and never to outlive it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("lab: starting %s: %w", c.name, err)
+	}
+	pidFile := filepath.Join(c.dir, c.name+".pid")
+	if err := os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644); err != nil {
+		c.note("cannot write %s: %v", pidFile, err)
+	}
+	c.tell(cmd.Process.Pid)
+	defer c.tell(0)
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-ctx.Done():
+		os.Remove(pidFile)
+		return cmd.Process.Pid, stop(cmd, done)
+	case err = <-done:
+		if c.again != nil {
+			os.Remove(pidFile) // it may stay down for long, and its number be given to another
+		}
+		return cmd.Process.Pid, err
+	}
+}
+
+func (c *child) tell(pid int) {
+	c.process.Store(int64(pid))
+	if c.changed != nil {
+		c.changed()
+	}
+}
+
+func (c *child) log() string { return filepath.Join(c.dir, c.name+".log") }
+
+// staysDown says whether a child that has ended is left alone until somebody starts it. An error: the whole cannot go on.
+func (c *child) staysDown(pid int, ended error) (bool, error) {
+	var exit *exec.ExitError
+	configured := errors.As(ended, &exit) && exitConfigured(exit.ExitCode())
+	why := strings.TrimPrefix(LastLine(c.log()), "netbank-lab: ")
+	switch {
+	case c.stands.Load() && (configured || !c.kept):
+		c.note("%s, process %d, has ended (%v); the others go on. To start it again: netbank-lab node start %s --data-dir %s", c.name, pid, ending(ended), c.name, c.dir)
+		if configured {
+			c.note("It said: %s", why)
+		}
+		return true, nil
+	case configured:
+		return false, &bank.Error{Code: exit.ExitCode(), Err: fmt.Errorf("lab: %s cannot run: %s", c.name, why)}
+	case c.again != nil && !c.stands.Load():
+		return false, fmt.Errorf("lab: %s ended (%v) before the cluster stood; its log is %s", c.name, ending(ended), c.log())
+	}
+	return false, nil
 }
 
 func ending(err error) string {

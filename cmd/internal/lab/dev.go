@@ -28,7 +28,7 @@ import (
 
 // Dev is the command that runs a whole bank on one machine.
 type Dev struct {
-	DataDir      string `help:"Where everything is kept." default:"data/dev" type:"path"`
+	DataDir      string `help:"Where everything is kept. Left out: data/dev, or data/dev-cluster for a cluster." type:"path"`
 	CustomerAddr string `help:"Customer pages." default:"localhost:8080"`
 	PartnerAddr  string `help:"Partner API, mutual TLS." default:"127.0.0.1:8443"`
 	OperatorAddr string `help:"Operator port and demo phone." default:"127.0.0.1:9090"`
@@ -41,10 +41,19 @@ type Dev struct {
 	Admission    string `help:"on, or off: every confirmation goes to the core at once, to see what the gate is for." enum:"on,off" default:"on"`
 	Customers    int    `help:"How many demo customers to seed." default:"100"`
 	PasswordHash string `help:"standard (argon2id, 19 MiB) or cheap, which hides what sign-ins cost and is for measuring only." enum:"standard,cheap" default:"standard"`
+
+	Nodes       int    `help:"Coordinators: 1, 3 or 5. Three survive the death of any one of them; each is a process, and a balancer has the addresses above." default:"1"`
+	Workers     int    `help:"Nodes without a journal." hidden:""`
+	NodePort    int    `help:"The first port of a cluster's nodes on 127.0.0.1: node 1 has this one and the three behind it, node 2 those ten further on." default:"7110"`
+	ControlAddr string `help:"Of a cluster: where the balancer says how it is, and where nodes are started again." default:"127.0.0.1:8085"`
+	Restart     bool   `help:"Start a cluster's node again when it dies. Without it the node stays down until 'netbank-lab node start'."`
 }
 
 // Run runs the bank until it is interrupted.
 func (d *Dev) Run() error {
+	if err := d.checkNodes(); err != nil {
+		return &bank.Error{Code: bank.ExitUsage, Err: err}
+	}
 	if d.Customers < 2 || d.Customers > CustomersMax {
 		return &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("--customers is %d; it may be 2 to %d", d.Customers, CustomersMax)}
 	}
@@ -61,14 +70,23 @@ func (d *Dev) Run() error {
 
 // portsFree tries each address, so that a taken one is told in one line before anything is started.
 func (d *Dev) portsFree() error {
-	for _, a := range []struct{ flag, addr string }{
+	all := []struct{ flag, addr string }{
 		{"--customer-addr", d.CustomerAddr},
 		{"--partner-addr", d.PartnerAddr},
 		{"--operator-addr", d.OperatorAddr},
 		{"--shop-addr", d.ShopAddr},
 		{"--core-addr", d.CoreAddr},
 		{"--core-admin", d.CoreAdmin},
-	} {
+	}
+	for _, m := range d.members() {
+		for _, addr := range []string{m.customer, m.partner, m.operator, m.peer} {
+			all = append(all, struct{ flag, addr string }{"--node-port", addr})
+		}
+	}
+	if d.clustered() {
+		all = append(all, struct{ flag, addr string }{"--control-addr", d.ControlAddr})
+	}
+	for _, a := range all {
 		l, err := net.Listen("tcp", a.addr)
 		if err != nil {
 			return fmt.Errorf("cannot listen on %s: %w; is another bank running? Stop it, or choose another address with %s", a.addr, rootCause(err), a.flag)
@@ -113,11 +131,16 @@ func (d *Dev) Prepare() error {
 
 // BankArgs is the command line of the bank: netbank-lab's hidden command "bank" and its flags.
 func (d *Dev) BankArgs() []string {
+	return d.bankArgs(d.path("bank"), d.CustomerAddr, d.PartnerAddr, d.OperatorAddr)
+}
+
+// bankArgs is the command line of a bank that listens at addresses of its own. Customers reach it at the demo's address all the same.
+func (d *Dev) bankArgs(dir, customer, partner, operator string) []string {
 	args := []string{
-		"bank", "--data-dir", d.path("bank"), "--kek-file", d.path("kek"), "--operator-token-file", d.path("operator.token"),
-		"--bank-name", "Demo Bank 示例银行", "--customer-addr", d.CustomerAddr, "--customer-url", "http://" + d.CustomerAddr,
-		"--partner-addr", d.PartnerAddr, "--partner-cert", d.path("pki", serverCertFile), "--partner-key", d.path("pki", serverKeyFile), "--partner-ca", d.path("pki", caFile),
-		"--operator-addr", d.OperatorAddr, "--core-addr", d.CoreAddr, "--core-seats", strconv.Itoa(d.CoreSeats),
+		"bank", "--data-dir", dir, "--kek-file", d.path("kek"), "--operator-token-file", d.path("operator.token"),
+		"--bank-name", "Demo Bank 示例银行", "--customer-addr", customer, "--customer-url", "http://" + d.CustomerAddr,
+		"--partner-addr", partner, "--partner-cert", d.path("pki", serverCertFile), "--partner-key", d.path("pki", serverKeyFile), "--partner-ca", d.path("pki", caFile),
+		"--operator-addr", operator, "--core-addr", d.CoreAddr, "--core-seats", strconv.Itoa(d.CoreSeats),
 		"--password-hash", d.PasswordHash, "--demo-file", d.path(demo.Name),
 	}
 	if d.Admission != "" {
@@ -134,36 +157,44 @@ func (d *Dev) CoreArgs() []string {
 // supervise runs core, bank and shop, and ends them in the reverse order.
 func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	coreLog, err := openLog(d.path("core.log"))
-	if err != nil {
-		return err
-	}
-	defer coreLog.Close()
-	bankLog, err := openLog(d.path("bank.log"))
-	if err != nil {
-		return err
-	}
-	defer bankLog.Close()
 	// The bank is ended before the core, so that what is inside the core is still answered.
 	coreCtx, stopCore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCore()
 	bankCtx, stopBank := context.WithCancel(coreCtx)
-	failures := make(chan error, 3)
+	failures := make(chan error, 3+nodesMax)
 	var coreDone, bankDone sync.WaitGroup
-	start := func(ctx context.Context, done *sync.WaitGroup, c *child) {
+	start := func(ctx context.Context, done *sync.WaitGroup, c *child) error {
+		log, err := openLog(c.log())
+		if err != nil {
+			return err
+		}
+		c.out = log
 		done.Go(func() {
+			defer log.Close()
 			if err := c.run(ctx); err != nil {
 				failures <- err
 			}
 		})
+		return nil
 	}
-	start(coreCtx, &coreDone, &child{name: "core", args: d.CoreArgs(), dir: d.DataDir, out: coreLog, note: say})
-	err = d.waitFor(ctx, failures, "http://"+d.CoreAdmin+"/status")
+	err := start(coreCtx, &coreDone, &child{name: "core", args: d.CoreArgs(), dir: d.DataDir, note: say})
+	if err == nil {
+		err = d.waitFor(ctx, failures, "http://"+d.CoreAdmin+"/status")
+	}
 	var people []demo.Identity
 	if err == nil {
 		// The bank's demo phone reads the customers from demo.json when it starts.
-		if people, err = d.WriteDemo(); err == nil {
-			start(bankCtx, &bankDone, &child{name: "bank", args: d.BankArgs(), dir: d.DataDir, out: bankLog, note: say})
+		people, err = d.WriteDemo()
+	}
+	var nodes *nodes
+	switch {
+	case err != nil:
+	case d.clustered():
+		if nodes, err = d.openNodes(ctx, say); err == nil {
+			err = nodes.start(ctx, failures, func(c *child) error { return start(bankCtx, &bankDone, c) })
+		}
+	default:
+		if err = start(bankCtx, &bankDone, &child{name: "bank", args: d.BankArgs(), dir: d.DataDir, note: say}); err == nil {
 			err = d.waitFor(ctx, failures, "http://"+d.OperatorAddr+"/readyz")
 		}
 	}
@@ -178,7 +209,7 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 		d.welcome(os.Stdout, people)
 		select {
 		case <-ctx.Done():
-			say("\nStopping. What has been paid stays; `make run` goes on from here.")
+			say("\nStopping. What has been paid stays; the same command goes on from here.")
 		case err = <-failures:
 		}
 	}
@@ -186,8 +217,10 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 	if shop != nil {
 		shop.Close()
 	}
+	nodes.stop()
 	stopBank()
 	bankDone.Wait()
+	nodes.close()
 	stopCore()
 	coreDone.Wait()
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -195,9 +228,21 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 	}
 	// An error with an exit code of its own says why already.
 	if coded := new(bank.Error); err != nil && !errors.As(err, &coded) {
-		printTail(os.Stderr, d.path("bank.log"), d.path("core.log"))
+		printTail(os.Stderr, d.logs()...)
 	}
 	return err
+}
+
+// logs are the files in which the children's last words stand.
+func (d *Dev) logs() []string {
+	all := []string{d.path("core.log")}
+	for _, m := range d.members() {
+		all = append(all, d.path(m.name+".log"))
+	}
+	if !d.clustered() {
+		all = append(all, d.path("bank.log"))
+	}
+	return all
 }
 
 func openLog(path string) (*os.File, error) {
@@ -243,12 +288,18 @@ func (d *Dev) passwordHash() (string, error) {
 
 // WriteDemo writes demo.json, which the bank's demo phone reads when the bank starts.
 func (d *Dev) WriteDemo() ([]demo.Identity, error) {
+	file := d.demoFile()
+	return file.Customers, file.Write(d.DataDir)
+}
+
+// demoFile is demo.json, without what changes while a cluster runs.
+func (d *Dev) demoFile() *demo.Demo {
 	people := make([]demo.Identity, 0, d.Customers)
 	for n := 1; n <= d.Customers; n++ {
 		people = append(people, person(n, "").Identity)
 	}
 	shop := "http://" + d.ShopAddr
-	file := demo.Demo{
+	return &demo.Demo{
 		Version: demo.Version, Customer: demo.Customer{URL: "http://" + d.CustomerAddr},
 		Partner: demo.Partner{
 			URL: "https://" + d.PartnerAddr, CA: "pki/" + caFile, Cert: "pki/" + programCert, Key: "pki/" + programKey,
@@ -257,7 +308,6 @@ func (d *Dev) WriteDemo() ([]demo.Identity, error) {
 		Operator: demo.Operator{URL: "http://" + d.OperatorAddr, TokenFile: "operator.token"},
 		Core:     demo.Core{Addr: d.CoreAddr, Admin: "http://" + d.CoreAdmin}, Shop: demo.Shop{URL: shop}, Customers: people,
 	}
-	return people, file.Write(d.DataDir)
 }
 
 // seeded is what an earlier start has already brought in.
@@ -382,7 +432,7 @@ func (d *Dev) startShop(failures chan error) (*http.Server, error) {
 
 func (d *Dev) welcome(w io.Writer, people []demo.Identity) {
 	fmt.Fprintf(w, `
-  The demo bank runs on this machine.
+  The demo bank runs on this machine%s.
 
     Begin here, at the shop     http://%s
     Sign in as                  %s or %s, password %s
@@ -395,8 +445,8 @@ func (d *Dev) welcome(w io.Writer, people []demo.Identity) {
   Simulated: the core banking system (%s), the shop, the phone that shows codes.
   Password hashes: %s. Admission control: %s.
 
-  Ctrl-C stops everything. What was paid stays in %s.
+%s  Ctrl-C stops everything. What was paid stays in %s.
 
-`, d.ShopAddr, people[0].Username, people[1].Username, Password, d.OperatorAddr, d.OperatorAddr, d.PartnerAddr, d.path("pki"),
-		d.path(demo.Name), d.CoreModel, d.PasswordHash, d.Admission, d.DataDir)
+`, d.asCluster(), d.ShopAddr, people[0].Username, people[1].Username, Password, d.OperatorAddr, d.OperatorAddr, d.PartnerAddr, d.path("pki"),
+		d.path(demo.Name), d.CoreModel, d.PasswordHash, d.Admission, d.aboutNodes(), d.DataDir)
 }

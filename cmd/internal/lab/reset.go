@@ -15,9 +15,13 @@ func Reset(dir string, dry bool, w io.Writer) error {
 	if _, err := os.Stat(filepath.Join(dir, demo.Name)); err != nil {
 		return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("%s holds no %s, so it is not a demo bank's data directory; nothing was removed", dir, demo.Name)}
 	}
-	for _, name := range []string{"bank.pid", "core.pid"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && running(filepath.Join(dir, name)) {
-			return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("the demo bank in %s is running (%s); stop it first", dir, name)}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	for _, f := range files {
+		if filepath.Ext(f.Name()) == ".pid" && running(filepath.Join(dir, f.Name())) {
+			return &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("the demo bank in %s is running (%s); stop it first", dir, f.Name())}
 		}
 	}
 	if dry {

@@ -137,6 +137,13 @@ func (r *rig) open() {
 	if err := r.dev.Seed(ctx); err != nil {
 		t.Fatal(err)
 	}
+	r.meet()
+}
+
+// meet makes those who use a bank that is open and seeded.
+func (r *rig) meet() {
+	t := r.t
+	t.Helper()
 	var err error
 	options := flow.Options{Timeout: 20 * time.Second}
 	if r.partner, err = flow.NewPartner(r.demo, options); err != nil {

@@ -1,0 +1,158 @@
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"netbank/bench/demo"
+)
+
+// What a demo cluster can be.
+const (
+	nodesMax = 5
+	// nodePorts is how far the ports of one node are from those of the next.
+	nodePorts = 10
+	// Data directories when none is named. One node and a cluster never share one: each has a journal of its own, and a core that has seen
+	// the references of only one.
+	aloneDir   = "data/dev"
+	clusterDir = "data/dev-cluster"
+	// clusterFile remembers how the cluster of a data directory was founded.
+	clusterFile = "cluster.json"
+)
+
+// member is a node of the demo cluster and the addresses that it listens on.
+type member struct {
+	name, dir                         string
+	customer, partner, operator, peer string
+}
+
+// founded is how a cluster was begun. Its founders know each other by their addresses, which therefore stay.
+type founded struct {
+	Nodes    int `json:"nodes"`
+	NodePort int `json:"nodePort"`
+}
+
+// clustered says whether the demo bank is more than one process.
+func (d *Dev) clustered() bool { return d.Nodes > 1 }
+
+// checkNodes refuses what cannot be a cluster, and fills in the data directory.
+func (d *Dev) checkNodes() error {
+	if d.Nodes != 1 && d.Nodes != 3 && d.Nodes != nodesMax {
+		return fmt.Errorf("--nodes is %d; it may be 1, 3 or %d: an even number survives no more deaths than one less", d.Nodes, nodesMax)
+	}
+	if d.Workers != 0 {
+		return errors.New("--workers: this version runs coordinators only; leave it out")
+	}
+	if last := 1 << 16; d.clustered() && (d.NodePort < 1 || d.NodePort+d.Nodes*nodePorts > last) {
+		return fmt.Errorf("--node-port is %d; it may be 1 to %d", d.NodePort, last-d.Nodes*nodePorts)
+	}
+	if d.DataDir == "" {
+		d.DataDir = aloneDir
+		if d.clustered() {
+			d.DataDir = clusterDir
+		}
+	}
+	dir, err := filepath.Abs(d.DataDir)
+	if err != nil {
+		return fmt.Errorf("--data-dir is %s: %w", d.DataDir, err)
+	}
+	d.DataDir = dir
+	return d.checkFounded()
+}
+
+// checkFounded refuses a data directory that belongs to another kind of bank.
+func (d *Dev) checkFounded() error {
+	var was founded
+	text, err := os.ReadFile(d.path(clusterFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // whoever makes the directory will say what is wrong with it
+		if _, err := os.Stat(d.path("bank")); err == nil && d.clustered() {
+			return fmt.Errorf("%s holds a bank of one node; leave --nodes out, choose another --data-dir, or begin anew after `netbank-lab reset --data-dir %s`", d.DataDir, d.DataDir)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot read how the cluster was founded: %w", rootCause(err))
+	}
+	if err := json.Unmarshal(text, &was); err != nil {
+		return fmt.Errorf("%s: %w; begin anew after `netbank-lab reset --data-dir %s`", d.path(clusterFile), err, d.DataDir)
+	}
+	if was.Nodes != d.Nodes || was.NodePort != d.NodePort {
+		return fmt.Errorf("%s holds a cluster that was founded with --nodes %d --node-port %d; go on with those, choose another --data-dir, or begin anew after `netbank-lab reset --data-dir %s`",
+			d.DataDir, was.Nodes, was.NodePort, d.DataDir)
+	}
+	return nil
+}
+
+// remember writes down how the cluster is founded.
+func (d *Dev) remember() error {
+	text, err := json.Marshal(founded{Nodes: d.Nodes, NodePort: d.NodePort})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	if err := os.WriteFile(d.path(clusterFile), append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	return nil
+}
+
+// members are the nodes of a cluster; one node alone is none.
+func (d *Dev) members() []member {
+	if !d.clustered() {
+		return nil
+	}
+	var all []member
+	for i := range d.Nodes {
+		addr := func(door int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.NodePort+i*nodePorts+door)) }
+		name := fmt.Sprintf("node-%d", i+1)
+		all = append(all, member{name: name, dir: d.path(name), customer: addr(0), partner: addr(1), operator: addr(2), peer: addr(3)})
+	}
+	return all
+}
+
+// memberArgs is the command line of a node of a cluster.
+func (d *Dev) memberArgs(m member) []string {
+	var founders []string
+	for _, other := range d.members() {
+		founders = append(founders, other.peer)
+	}
+	return append(d.bankArgs(m.dir, m.customer, m.partner, m.operator),
+		"--peer-addr", m.peer, "--bootstrap-expect", strconv.Itoa(d.Nodes), "--join", strings.Join(founders, ","))
+}
+
+// entry is a member as demo.json names it.
+func (m member) entry() demo.Node {
+	return demo.Node{
+		Name: m.name, Role: "coordinator", CustomerURL: "http://" + m.customer, PartnerURL: "https://" + m.partner, OperatorURL: "http://" + m.operator,
+		PeerAddr: m.peer, DataDir: m.name, Log: m.name + ".log",
+	}
+}
+
+// asCluster and aboutNodes are what the welcome says of a cluster.
+func (d *Dev) asCluster() string {
+	if !d.clustered() {
+		return ""
+	}
+	return fmt.Sprintf(", as a cluster of %d nodes behind a balancer", d.Nodes)
+}
+
+func (d *Dev) aboutNodes() string {
+	if !d.clustered() {
+		return ""
+	}
+	return fmt.Sprintf(`  Each node is a process, with its number, its doors and its log in the file for programs. Kill one, even the
+  leader, and go on paying:
+
+    netbank-lab node list --data-dir %s
+    kill -9 <process id>
+    netbank-lab node start <name> --data-dir %s
+
+`, d.DataDir, d.DataDir)
+}

@@ -1,0 +1,301 @@
+package lab
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"netbank/bench/demo"
+	"netbank/cmd/internal/balancer"
+	"netbank/cmd/internal/bank"
+	"netbank/frontend/ops"
+)
+
+// How a cluster is watched.
+const (
+	watchEvery   = 200 * time.Millisecond
+	watchTimeout = 500 * time.Millisecond
+	// The doors that the balancer has, by name.
+	customerDoor = "customers"
+	partnerDoor  = "partners"
+	operatorDoor = "operator"
+)
+
+// busyPage is what a customer's browser gets whom no node took.
+const busyPage = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 2\r\nConnection: close\r\n\r\n" +
+	"No node of the bank can serve you now. You have not been charged. Please try again in a moment.\n现在无法为您服务，您没有被扣款，请稍后再试。\n"
+
+// nodes is a demo cluster that runs: its processes, the balancer in front of them, and demo.json, which says the truth about them.
+type nodes struct {
+	dev      *Dev
+	token    string
+	note     func(format string, args ...any)
+	balancer *balancer.Balancer
+	control  *http.Server
+	children []*child
+	client   *http.Client
+	look     chan struct{} // something has changed
+	cancel   context.CancelFunc
+	tasks    sync.WaitGroup
+
+	lock sync.Mutex
+	file *demo.Demo
+}
+
+// openNodes opens the balancer and the control address. Nothing of the bank runs yet.
+func (d *Dev) openNodes(ctx context.Context, note func(string, ...any)) (_ *nodes, err error) {
+	if err := d.remember(); err != nil {
+		return nil, err
+	}
+	token, err := bank.ReadToken(d.path("operator.token"))
+	if err != nil {
+		return nil, err
+	}
+	n := &nodes{dev: d, token: token, note: note, client: &http.Client{Timeout: watchTimeout, Transport: &http.Transport{}}, look: make(chan struct{}, 1), file: d.demoFile()}
+	n.file.Balancer = &demo.Balancer{URL: "http://" + d.ControlAddr}
+	n.balancer, err = balancer.Listen(balancer.Config{
+		Fronts: []balancer.Front{
+			{Name: customerDoor, Addr: d.CustomerAddr, Refusal: []byte(busyPage)},
+			{Name: partnerDoor, Addr: d.PartnerAddr},
+			{Name: operatorDoor, Addr: d.OperatorAddr, Policy: balancer.ToLeader},
+		},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return nil, &bank.Error{Code: bank.ExitAddress, Err: err}
+	}
+	var backends []balancer.Backend
+	for _, m := range d.members() {
+		n.file.Nodes = append(n.file.Nodes, m.entry())
+		n.children = append(n.children, &child{
+			name: m.name, args: d.memberArgs(m), dir: d.DataDir, note: note, kept: d.Restart, again: make(chan struct{}), changed: n.wake,
+		})
+		backends = append(backends, balancer.Backend{
+			Name: m.name, Ready: "http://" + m.operator + "/readyz",
+			Doors: map[string]string{customerDoor: m.customer, partnerDoor: m.partner, operatorDoor: m.operator},
+		})
+	}
+	if err := n.balancer.Set(backends); err != nil {
+		n.balancer.Close()
+		return nil, err
+	}
+	l, err := net.Listen("tcp", d.ControlAddr)
+	if err != nil {
+		n.balancer.Close()
+		return nil, &bank.Error{Code: bank.ExitAddress, Err: fmt.Errorf("cannot listen on %s: %w; choose another address with --control-addr", d.ControlAddr, rootCause(err))}
+	}
+	n.control = &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	n.tasks.Go(func() { _ = n.control.Serve(l) })
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	n.tasks.Go(func() { n.watch(watching) })
+	return n, nil
+}
+
+// start starts every node and waits until all are ready and one leads.
+func (n *nodes) start(ctx context.Context, failures chan error, run func(*child) error) error {
+	for _, c := range n.children {
+		if err := run(c); err != nil {
+			return err
+		}
+	}
+	for _, m := range n.dev.members() {
+		if err := n.dev.waitFor(ctx, failures, "http://"+m.operator+"/readyz"); err != nil {
+			return err
+		}
+	}
+	limit := time.NewTimer(readyLimit)
+	defer limit.Stop()
+	for {
+		changed := n.balancer.Changed()
+		if n.balancer.Status().Leader != "" {
+			break
+		}
+		select {
+		case <-changed:
+		case err := <-failures:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return fmt.Errorf("lab: no node says that it leads; the logs in %s say why", n.dev.DataDir)
+		}
+	}
+	for _, c := range n.children {
+		c.stands.Store(true)
+	}
+	return nil
+}
+
+// stop lets no new connections in. It does nothing for a bank of one node, which has no nodes.
+func (n *nodes) stop() {
+	if n != nil {
+		n.balancer.Stop()
+	}
+}
+
+// close ends what is left once the nodes have ended, and says so in demo.json.
+func (n *nodes) close() {
+	if n == nil {
+		return
+	}
+	n.control.Close()
+	n.balancer.Close()
+	n.cancel()
+	n.tasks.Wait()
+	n.see(context.Background()) // nobody runs any more
+	n.client.CloseIdleConnections()
+}
+
+// wake has the nodes looked at soon.
+func (n *nodes) wake() {
+	select {
+	case n.look <- struct{}{}:
+	default:
+	}
+}
+
+// watch keeps demo.json and the balancer's idea of the leader true.
+func (n *nodes) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-n.look:
+		}
+		n.see(ctx)
+	}
+}
+
+// see asks every node that runs who it is, and tells what has changed.
+func (n *nodes) see(ctx context.Context) {
+	heard := make([]*ops.Status, len(n.children))
+	var asking sync.WaitGroup
+	for i, m := range n.dev.members() {
+		if n.children[i].process.Load() != 0 {
+			asking.Go(func() { heard[i] = n.ask(ctx, m) })
+		}
+	}
+	asking.Wait()
+	if ctx.Err() != nil {
+		return
+	}
+	leader, term := "", uint64(0)
+	for i, s := range heard {
+		if s != nil && s.Role == "leader" && s.Term >= term {
+			leader, term = n.children[i].name, s.Term
+		}
+	}
+	n.lock.Lock()
+	before := slices.Clone(n.file.Nodes)
+	for i := range n.file.Nodes {
+		node, c := &n.file.Nodes[i], n.children[i]
+		node.PID = int(c.process.Load())
+		if heard[i] != nil {
+			node.Number = heard[i].Node
+		}
+		// Who led and says nothing now may lead still; who is gone does not.
+		node.Leader = node.PID != 0 && (node.Name == leader || leader == "" && node.Leader && heard[i] == nil)
+	}
+	now := slices.Clone(n.file.Nodes)
+	n.lock.Unlock()
+	i := slices.IndexFunc(now, func(node demo.Node) bool { return node.Leader })
+	if i < 0 {
+		n.balancer.Lead("")
+	} else {
+		n.balancer.Lead(now[i].Name)
+	}
+	if !slices.Equal(before, now) {
+		if err := n.file.Write(n.dev.DataDir); err != nil {
+			n.note("%v", err)
+		}
+	}
+}
+
+// ask gives a node's status, or nil when it gives none.
+func (n *nodes) ask(ctx context.Context, m member) *ops.Status {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.operator+"/api/v1/status", nil)
+	if err != nil {
+		return nil
+	}
+	req.Header.Set("Authorization", "Bearer "+n.token)
+	resp, err := n.client.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	s := new(ops.Status)
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(s) != nil {
+		return nil
+	}
+	return s
+}
+
+// Standing is what the control address tells: the nodes as demo.json has them, and the balancer.
+type Standing struct {
+	Nodes    []demo.Node     `json:"nodes"`
+	Balancer balancer.Status `json:"balancer"`
+}
+
+// handler answers at the control address: GET / tells how it stands, POST /nodes/{name}/start starts a node that is down.
+func (n *nodes) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		n.lock.Lock()
+		s := Standing{Nodes: slices.Clone(n.file.Nodes)}
+		n.lock.Unlock()
+		s.Balancer = n.balancer.Status()
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s)
+	})
+	mux.HandleFunc("POST /nodes/{name}/start", func(w http.ResponseWriter, r *http.Request) {
+		given := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if subtle.ConstantTimeCompare([]byte(given), []byte(n.token)) != 1 {
+			http.Error(w, "this needs the operator's token", http.StatusUnauthorized)
+			return
+		}
+		if err := n.again(r.Context(), r.PathValue("name")); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+		}
+	})
+	return mux
+}
+
+// Errors of starting a node again.
+var (
+	errNoNode  = errors.New("the cluster has no such node")
+	errRunning = errors.New("the node runs already")
+)
+
+// again starts a node that is down.
+func (n *nodes) again(ctx context.Context, name string) error {
+	i := slices.IndexFunc(n.children, func(c *child) bool { return c.name == name })
+	if i < 0 {
+		return fmt.Errorf("%w: %.64q", errNoNode, name)
+	}
+	c := n.children[i]
+	if pid := c.process.Load(); pid != 0 {
+		return fmt.Errorf("%w: %s is process %d", errRunning, name, pid)
+	}
+	ctx, cancel := context.WithTimeout(ctx, restartAfter*10)
+	defer cancel()
+	select {
+	case c.again <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s is being started already, or the demo bank is being stopped", name)
+	}
+}
