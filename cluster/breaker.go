@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"netbank/cluster/gate"
+	"netbank/cluster/journal"
 )
 
 // Constants of the breaker.
@@ -14,7 +16,7 @@ const (
 	pingLimit    = time.Second     // a look may take
 )
 
-// breaker knows whether the core can be reached at all. A core that is slow or silent is the gate's matter, not the
+// breaker knows whether the core can be reached at all from one node. A core that is slow or silent is the gate's matter, not the
 // breaker's. It belongs to the leader's goroutine.
 type breaker struct {
 	open     bool
@@ -48,10 +50,101 @@ func (b *breaker) failed(l *leader, why string) {
 	}
 }
 
+// shut reports whether no call may be spent on this connection now.
+func (b *breaker) shut() bool { return b.open && !b.probing }
+
 func (b *breaker) turn(l *leader, open bool) {
-	if l.phase == ready {
-		l.decide(l.gate.SetBreaker(l.now, open, l.decisions[:0]))
-		l.publishEdge()
+	if l.reach(); open {
+		l.shun(nil)
+	}
+}
+
+// reach shuts the gate while no node can reach the core, and tells everybody what its own connection is good for. A node that cannot, while
+// others can, is refused by itself: it would spend seats on nothing.
+func (l *leader) reach() {
+	if l.phase != ready {
+		return
+	}
+	shut := l.breaker.shut()
+	var cutOff []journal.NodeID
+	for _, g := range l.guests {
+		shut = shut && (g.link == nil || g.core.shut())
+		if g.core.open {
+			cutOff = append(cutOff, g.who.Node)
+		}
+	}
+	slices.Sort(cutOff)
+	l.n.cutOff.Store(&cutOff)
+	if shut != l.shut {
+		l.shut = shut
+		l.decide(l.gate.SetBreaker(l.now, shut, l.decisions[:0]))
+	}
+	l.publishEdge()
+}
+
+// cutOff reports whether the process that a call came from cannot reach the core.
+func (l *leader) cutOff(c *call) bool {
+	if c.visit != nil {
+		return c.visit.guest.core.shut()
+	}
+	return l.breaker.shut()
+}
+
+// shun refuses what waits of a node that cannot reach the core, while others can; nil: this node.
+func (l *leader) shun(g *guest) {
+	if l.phase != ready || l.shut {
+		return // what waits goes on waiting: it is refused when its time is over
+	}
+	var theirs []*call
+	for _, c := range l.calls {
+		if c.stage.Load() == waiting && c.class != gate.Resolve && (c.visit == nil && g == nil || c.visit != nil && c.visit.guest == g) {
+			theirs = append(theirs, c)
+		}
+	}
+	for _, c := range theirs {
+		if c.stage.Load() != waiting {
+			continue
+		}
+		delete(l.calls, c.ticket)
+		l.decide(l.gate.Withdraw(l.now, c.ticket, l.decisions[:0]))
+		l.refused(c, gate.Breaker, breakerPause)
+	}
+}
+
+// coreFailed notes that a guest could not write a call to the core.
+func (l *leader) coreFailed(g *guest, why string) {
+	b := &g.core
+	b.failures++
+	switch {
+	case l.guests[g.who.Node] != g:
+		return
+	case b.probing:
+		b.probing, b.looked = false, l.now
+	case b.failures >= breakerAfter && !b.open:
+		b.open, b.looked = true, l.now
+		l.n.logger.Warn("a node cannot reach the core; what it asks for is refused until it can", "node", g.who.Node, "why", why)
+	default:
+		return
+	}
+	l.reach()
+	l.shun(g)
+}
+
+// coreReached notes a sign of life of the core at a guest.
+func (l *leader) coreReached(g *guest) {
+	g.core.failures = 0
+	if g.core.open {
+		g.core.open, g.core.probing = false, false
+		l.n.logger.Info("the node can reach the core again", "node", g.who.Node)
+		l.reach()
+	}
+}
+
+// probe lets calls of a guest through now and then, until the first one fails.
+func (l *leader) probe(g *guest) {
+	if g.core.shut() && l.now-g.core.looked >= breakerPause {
+		g.core.probing = true
+		l.reach()
 	}
 }
 

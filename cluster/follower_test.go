@@ -180,8 +180,10 @@ func TestFollower_KnowsTheLeadersLevels(t *testing.T) {
 			t.Fatalf("refused with %v", refusal.Reason)
 		}
 		r.core.set(func() { r.core.gone = true })
-		for range breakerAfter {
-			r.nodes[1].Confirm(r.order())
+		for i := range r.nodes {
+			for range breakerAfter {
+				r.nodes[i].Confirm(r.order())
+			}
 		}
 		time.Sleep(100 * time.Millisecond)
 		if refusal, ok := r.nodes[2].Refused(gate.Confirm); !ok || refusal.Reason != gate.Breaker {

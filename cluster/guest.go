@@ -28,6 +28,7 @@ type guest struct {
 	levels   [gate.Classes]uint64 // as last sent
 	parted   gate.Time            // when link became nil
 	reported bool                 // its calls inside the core are known
+	core     breaker              // its connection to the core, as far as its calls show
 	up       gate.Time            // since when its process has been running, at the latest
 }
 
@@ -68,34 +69,24 @@ func (l *leader) receive(link *stream.Link, who stream.Identity) (*guest, error)
 	l.gone(g, errAnotherLink)
 	g.link, g.reported = link, false
 	l.n.guests.Add(1)
-	g.levels = l.edgeWords()
+	g.levels = wordsFor(&l.words, &g.core)
 	link.Beat(l.n.heartbeat(l.term))
 	if err := link.Welcome(stream.Welcomed{Term: l.term, Levels: g.levels[:]}); err != nil {
 		return nil, err
 	}
+	l.reach() // it may be the first that can
 	return g, nil
 }
 
-func (l *leader) edgeWords() (words [gate.Classes]uint64) {
-	for class := range words {
-		words[class] = l.n.edge[class].Load()
-	}
-	return words
-}
-
-// spread tells the guests what has changed at the edge. It is called every 10 ms at most.
+// spread tells the guests what has changed at the edge. It is called every 10 ms at most, but for changes of the breaker.
 func (l *leader) spread() {
-	words := l.edgeWords()
-	var m *wire.Message
 	for _, g := range l.guests {
+		words := wordsFor(&l.words, &g.core)
 		if g.link == nil || g.levels == words {
 			continue
 		}
-		if m == nil {
-			m = &wire.Message{Body: &wire.Message_Levels{Levels: &wire.Levels{Words: words[:]}}}
-		}
 		g.levels = words
-		g.say(m)
+		g.say(&wire.Message{Body: &wire.Message_Levels{Levels: &wire.Levels{Words: words[:]}}})
 	}
 }
 
@@ -126,6 +117,7 @@ func (l *leader) gone(g *guest, why error) {
 			}
 		}
 	}
+	l.reach()
 }
 
 // unqueue forgets a call that was withdrawn while it waited.
@@ -370,6 +362,12 @@ func (l *leader) guestAnswered(g *guest, a *wire.Answered, next *call) {
 		l.answered(event{call: c, silent: a.Silent, answer: end.answer})
 	} else {
 		l.ended(end)
+		switch {
+		case a.NotSent && a.Unreachable:
+			l.coreFailed(g, fmt.Sprint(end.answer.Err))
+		case end.answer.Elapsed > 0 && !a.Silent:
+			l.coreReached(g)
+		}
 	}
 	if next != nil {
 		l.called(g, next)
@@ -383,9 +381,6 @@ func (l *leader) ended(e *ending) {
 	}
 	if t, ok := l.unhush(e.payment); ok {
 		l.release(t, e.answer.Elapsed, e.late)
-	}
-	if e.answer.Elapsed > 0 {
-		l.breaker.reached(l)
 	}
 }
 
@@ -473,6 +468,7 @@ func (l *leader) allReported() bool {
 func (l *leader) seeGuests() {
 	for _, g := range l.guests {
 		if g.link != nil {
+			l.probe(g)
 			continue
 		}
 		for id, c := range g.calls {

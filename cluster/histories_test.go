@@ -33,7 +33,7 @@ func drawSteps(t *rapid.T, nodes int) []step {
 	ms := func(name string, to int) time.Duration { return time.Duration(draw(name, 0, to)) * time.Millisecond }
 	kinds := []string{
 		"pay", "pay", "pay", "pay", "pay", "pay", "again", "again", "elect", "elect", "depose and lose", "depose and keep", "hold", "hold and cut", "release",
-		"usurp", "notice", "cut", "cut", "cut", "slow", "fast", "deafen", "hear", "lag", "kill", "core gone", "core back", "pause",
+		"usurp", "notice", "cut", "cut", "cut", "slow", "fast", "deafen", "hear", "lag", "kill", "core gone", "core back", "no core", "core again", "pause",
 		"balance", "balance", "doubt", "look", "look", "look",
 	}
 	steps := make([]step, draw("steps", 5, 40))
@@ -237,6 +237,10 @@ func (h *saga) do(s step) {
 	case "kill":
 		r.kill(s.node)
 		r.bootNode(s.node)
+	case "no core":
+		r.noCore[s.node].Store(true)
+	case "core again":
+		r.noCore[s.node].Store(false)
 	case "core gone":
 		r.core.set(func() { r.core.gone = true })
 	case "core back":
@@ -252,6 +256,7 @@ func (h *saga) settle() {
 	r.mu.Unlock()
 	for i := range r.nodes {
 		r.deaf[i].Store(false)
+		r.noCore[i].Store(false)
 		if i < len(r.members) {
 			r.members[i].lag.Store(0)
 		}

@@ -54,7 +54,9 @@ type leader struct {
 	expiring  bool
 	pruned    gate.Time // last look at what is past its retention
 	pruning   bool
-	breaker   breaker
+	breaker   breaker              // of this node's own connection
+	shut      bool                 // no node can reach the core
+	words     [gate.Classes]uint64 // the edge's refusals, for whoever can
 	closing   bool
 	onIdle    []func(l *leader) // called after the next turn
 
@@ -154,6 +156,9 @@ func (l *leader) take(c *call) {
 	case kindCommand:
 		if c.tell != nil {
 			l.ended(c.tell)
+			if c.tell.answer.Elapsed > 0 {
+				l.breaker.reached(l)
+			}
 		}
 		l.queue(c)
 	case kindApplied:
@@ -302,6 +307,7 @@ func (l *leader) begin(term uint64) {
 	l.occupy(open)
 	l.phase = ready
 	l.breaker.reset()
+	l.shut = false
 	l.publishEdge()
 	raise(&l.n.highestTerm, term)
 	l.n.gateTerm.Store(term)

@@ -43,7 +43,8 @@ type Node struct {
 	edge        [gate.Classes]atomic.Uint64
 	gateSeen    atomic.Pointer[gate.Snapshot]
 	coreSeen    atomic.Pointer[CoreStatus]
-	executors   atomic.Int64 // payments between "go" and their outcome's way to the leader
+	cutOff      atomic.Pointer[[]journal.NodeID] // other nodes that cannot reach the core, as this leader sees it
+	executors   atomic.Int64                     // payments between "go" and their outcome's way to the leader
 	noticed     chan struct{}
 
 	coreCtx    context.Context // of every call into the core

@@ -30,6 +30,9 @@ func (l *leader) offer(c *call) {
 	case c.kind == kindSeat && !l.mayOthers && c.class != gate.Resolve:
 		l.refused(c, gate.NoLeader, max(l.started+l.n.cfg.silence()-l.now, 0))
 		return
+	case !l.shut && c.class != gate.Resolve && l.cutOff(c):
+		l.refused(c, gate.Breaker, breakerPause)
+		return
 	case c.kind == kindAuthorise && c.visit == nil && l.n.executors.Load() >= ExecutorsMax:
 		l.refused(c, gate.QueueFull, time.Second)
 		return
@@ -182,7 +185,12 @@ func (l *leader) answered(e event) {
 		l.unsilence(c)
 		l.release(c.ticket, a.Elapsed, false)
 	}
-	switch {
+	switch v := c.visit; {
+	case v != nil && a.Word == NotSent && a.Unreachable:
+		l.coreFailed(v.guest, fmt.Sprint(a.Err))
+	case v != nil && a.Elapsed > 0 && !e.silent:
+		l.coreReached(v.guest)
+	case v != nil:
 	case a.Word == NotSent && a.Unreachable:
 		l.breaker.failed(l, fmt.Sprint(a.Err))
 	case a.Elapsed > 0 && !e.silent:
@@ -220,11 +228,25 @@ func (l *leader) publishEdge() {
 		if stopped {
 			reason, retryAfter = gate.NoLeader, time.Second
 		}
-		l.n.edge[class].Store(packRefusal(reason, retryAfter))
+		l.words[class] = packRefusal(reason, retryAfter)
+	}
+	for class, word := range wordsFor(&l.words, &l.breaker) {
+		l.n.edge[class].Store(word)
 	}
 	if len(l.guests) > 0 {
 		l.spread()
 	}
+}
+
+// wordsFor gives the refusals for a node with this connection to the core.
+func wordsFor(words *[gate.Classes]uint64, b *breaker) [gate.Classes]uint64 {
+	theirs := *words
+	for class := range theirs {
+		if b.shut() && theirs[class]&0xff == uint64(gate.Admitted) {
+			theirs[class] = packRefusal(gate.Breaker, breakerPause)
+		}
+	}
+	return theirs
 }
 
 // packRefusal puts a refusal into one word, so that the edge reads it with one load: milliseconds, then the reason.

@@ -18,8 +18,10 @@ type Status struct {
 	Gate     gate.Snapshot // zero while this node does not lead
 	Counts   journal.Counts
 	Resolver ResolverStatus
-	Core     CoreStatus
-	Reads    ReadsStatus // of a worker; else zero
+	Core     CoreStatus // of this node's own connection
+	// CutOff are the other nodes that cannot reach the core, as this leader sees it.
+	CutOff []journal.NodeID
+	Reads  ReadsStatus // of a worker; else zero
 	// Executing is the number of payments between "go" and the outcome's way to the leader.
 	Executing int
 	// Waiting is the number of callers that wait for the leader.
@@ -59,6 +61,9 @@ func (n *Node) Status() Status {
 		s.Role, s.Reads = "worker", n.far.status()
 	case n.Leading():
 		s.Role, s.Gate = "leader", *n.gateSeen.Load()
+		if cutOff := n.cutOff.Load(); cutOff != nil {
+			s.CutOff = *cutOff
+		}
 	case s.Replica.Leading:
 		s.Role = "starting"
 	}

@@ -22,6 +22,8 @@ type trio struct {
 	members [3]*member
 	nodes   []*Node // first those with a journal, then workers
 	workers atomic.Int64
+	noReads atomic.Bool     // nobody can be asked
+	noCore  [5]atomic.Bool  // cannot reach the core
 	blind   [5]atomic.Bool  // does not know who leads
 	deaf    [5]atomic.Bool  // cannot be connected to, nor connect
 	dead    [5]*atomic.Bool // of the present life
@@ -50,6 +52,9 @@ func (s seen) Debit(ctx context.Context, d Debit, sendBefore time.Time) Answer {
 	s.t.mu.Lock()
 	s.t.sentBy[d.Payment] = s.node
 	s.t.mu.Unlock()
+	if s.t.noCore[s.node].Load() {
+		return Answer{Word: NotSent, Err: errBroken, Unreachable: true}
+	}
 	s.t.inTime(d.Payment, sendBefore)
 	return s.fakeCore.Debit(ctx, d, sendBefore)
 }
@@ -153,7 +158,12 @@ func newTrio(t testing.TB, options ...func(*rig)) *trio {
 func (r *trio) bootWorker(i int) {
 	dead := new(atomic.Bool)
 	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
-	cfg.Coordinators = func() []journal.NodeID { return []journal.NodeID{1, 2, 3} }
+	cfg.Coordinators = func() []journal.NodeID {
+		if r.noReads.Load() {
+			return nil
+		}
+		return []journal.NodeID{1, 2, 3}
+	}
 	cfg.Dial = func(_ context.Context, node journal.NodeID) (net.Conn, error) {
 		if dead.Load() {
 			return nil, errUnreachable

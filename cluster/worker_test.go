@@ -101,6 +101,105 @@ func TestWorker_HearsAnOutcomeThatAnotherNodeBrought(t *testing.T) {
 	})
 }
 
+// The outcome comes while the worker is cut off: it hears it when it is back, and not at the end of its patience.
+func TestWorker_HearsWhatItHasMissed(t *testing.T) {
+	inFive(t, func(t *testing.T, r *trio) {
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		x := r.order()
+		var asks sync.WaitGroup
+		asks.Go(func() { r.confirmAt(1, x) })
+		time.Sleep(100 * time.Millisecond)
+		start := time.Now()
+		within := func(p journal.Payment) {
+			if took := time.Since(start); p.State != journal.StateSettled || took > 4*time.Second {
+				t.Errorf("%v after %v", p.State, took)
+			}
+		}
+		asks.Go(func() { within(r.confirmAt(firstWorker, x).Payment) })
+		asks.Go(func() {
+			p, _, _ := r.nodes[firstWorker].Await(x.Payment, 2, time.Now().Add(30*time.Second))
+			within(p)
+		})
+		time.Sleep(200 * time.Millisecond)
+		r.deaf[firstWorker].Store(true)
+		r.cut(firstWorker)
+		time.Sleep(2 * time.Second)
+		r.deaf[firstWorker].Store(false)
+		asks.Wait()
+	})
+}
+
+// What nobody confirms is marked, whichever of its two streams a worker lacks; and on nodes with a journal too.
+func TestUnknownIsNotFailed_WhatNobodyConfirmsIsMarked(t *testing.T) {
+	inFive(t, func(t *testing.T, r *trio) {
+		w := r.nodes[firstWorker]
+		x, other := r.order(), r.order()
+		f := func(n *Node, want error) {
+			t.Helper()
+			if p, ok, err := n.Payment(x.Payment); !ok || p.State != journal.StateReceived || !errors.Is(err, want) || want == nil && err != nil {
+				t.Errorf("node %d: %v, %v, %v", n.executor.Node, p.State, ok, err)
+			}
+		}
+		f(w, nil)
+		f(r.nodes[1], nil)
+		// There is a leader, and nobody to ask.
+		r.noReads.Store(true)
+		w.far.mu.Lock()
+		link := w.far.link
+		w.far.mu.Unlock()
+		link.Close(nil)
+		link.Wait()
+		time.Sleep(time.Millisecond)
+		f(w, ErrStale)
+		if _, ok, err := w.Payment(other.Payment); ok || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("never seen: %v, %v", ok, err)
+		}
+		if !w.led() {
+			t.Error("the stream to the leader has ended too")
+		}
+		r.noReads.Store(false)
+		r.asks(firstWorker)
+		f(w, nil)
+		// There is somebody to ask, and no leader.
+		r.members[0].depose(vanishes)
+		time.Sleep(time.Millisecond)
+		f(w, ErrStale)
+		f(r.nodes[1], ErrStale)
+		f(r.nodes[0], ErrStale)
+	})
+}
+
+func TestRule8_OlderPaymentsAndSettingsAreNotTaken(t *testing.T) {
+	n := &Node{far: newFar(nil, journal.DefaultLimits())}
+	id := journal.PaymentID{1}
+	for _, version := range []uint32{1, 3, 2} {
+		n.learn(&journal.Payment{ID: id, State: journal.StateReceived, Version: version})
+	}
+	if p, _ := n.far.known.get(id); p.Version != 3 {
+		t.Errorf("version %d is remembered", p.Version)
+	}
+	put := func(applied uint64, name string) error {
+		partner := journal.Partner{ID: 1, Name: name}
+		return n.far.set(&wire.Settings{First: true, Last: true, Applied: applied, Partners: []*wire.Partner{stream.PutPartner(&partner)}})
+	}
+	n.linkTerm.Store(1)
+	if n.Joined() {
+		t.Error("it says that it serves, and knows no partner")
+	}
+	if put(7, "old") != nil || !n.Joined() || put(8, "new") != nil || put(8, "newer") != nil {
+		t.Error("newer settings are not taken")
+	}
+	if err := put(7, "old"); !errors.Is(err, errBehind) {
+		t.Errorf("got %v", err)
+	}
+	if err := n.far.set(&wire.Settings{First: true, Applied: 9}); err != nil {
+		t.Error(err)
+	}
+	if p, ok := n.far.settings.Load().partner(1); !ok || p.Name != "newer" {
+		t.Errorf("%+v: half of the settings count", p)
+	}
+}
+
 // A worker that has seen something never shows less, whoever it asks next.
 func TestRule8_AWorkerNeverShowsLessThanItHasShown(t *testing.T) {
 	inFive(t, func(t *testing.T, r *trio) {
@@ -458,6 +557,43 @@ func TestEverythingIsBounded_ReadersAndTheirLookups(t *testing.T) {
 		}
 		if kept := len(f.known.young) + len(f.known.old); kept > 2*KnownMax {
 			t.Errorf("%d payments are remembered", kept)
+		}
+	})
+}
+
+// The journal has not taken a worker's word about what it has sent: until the payment has come to its end nobody here may take its "go" for
+// lost, although the worker has no copy to look at.
+func TestAtMostOneDebit_AWorkerRemembersWhatItHasSentUntilItsEnd(t *testing.T) {
+	inFive(t, func(t *testing.T, r *trio) {
+		x := r.order()
+		asked := func(f func(l *leader)) (out bool) {
+			done := make(chan bool)
+			r.nodes[firstWorker].inbox.push(event{do: func(l *leader) {
+				f(l)
+				done <- l.asked[x.Payment] != nil
+			}}, true)
+			return <-done
+		}
+		sent := &call{kind: kindAuthorise, payment: x.Payment}
+		said := &call{of: sent, payment: x.Payment, result: journal.Result{Payment: journal.Payment{ID: x.Payment, State: journal.StateAuthorised}}}
+		if !asked(func(l *leader) {
+			l.asked[x.Payment] = sent
+			l.concluded(said)
+			l.speak()
+		}) {
+			t.Error("it is forgotten at once")
+		}
+		time.Sleep(time.Second)
+		if !asked((*leader).speak) {
+			t.Error("it is forgotten before its end")
+		}
+		r.confirmAt(1, x)
+		time.Sleep(time.Second)
+		if asked((*leader).speak) {
+			t.Error("it is never forgotten")
+		}
+		if left := leftovers(r.nodes[firstWorker]); left != "" {
+			t.Errorf("it keeps %s", left)
 		}
 	})
 }

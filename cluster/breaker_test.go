@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"netbank/cluster/gate"
+	"netbank/cluster/journal"
+)
+
+// A node whose own connection to the core is down is refused by itself, whether it leads or not: others do not notice.
+func TestBreaker_ANodeThatCannotReachTheCoreIsRefusedByItself(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		refused := func(i int) bool {
+			refusal, ok := r.nodes[i].Refused(gate.Confirm)
+			return ok && refusal.Reason == gate.Breaker
+		}
+		for _, cut := range []int{1, 0} {
+			r.noCore[cut].Store(true)
+			for range breakerAfter {
+				x := r.order()
+				if got := r.confirmAt(cut, x); got.Payment.Reason != journal.ReasonNotSent {
+					t.Errorf("node %d: %+v", cut+1, got)
+				}
+			}
+			time.Sleep(20 * time.Millisecond)
+			x := r.order()
+			if got := r.confirmAt(cut, x); got.Refusal == nil || got.Refusal.Reason != gate.Breaker {
+				t.Errorf("node %d: %+v", cut+1, got)
+			}
+			r.is(x, journal.StateReceived, 0)
+			for i := range r.nodes {
+				if refused(i) != (i == cut) {
+					t.Errorf("node %d cannot reach the core, and node %d is refused: %v", cut+1, i+1, refused(i))
+				}
+				if i != cut {
+					y := r.order()
+					r.confirmAt(i, y)
+					r.is(y, journal.StateSettled, 1)
+				}
+			}
+			if s := r.nodes[0].Status(); cut != 0 && !slices.Equal(s.CutOff, []journal.NodeID{journal.NodeID(cut + 1)}) || s.Core.Reachable == (cut == 0) {
+				t.Errorf("the status says %v, %v", s.CutOff, s.Core)
+			}
+			r.noCore[cut].Store(false)
+			time.Sleep(1500 * time.Millisecond)
+			if got := r.confirmAt(cut, x); got.Payment.State != journal.StateSettled {
+				t.Errorf("node %d is back: %+v", cut+1, got)
+			}
+			time.Sleep(50 * time.Millisecond)
+			if s := r.nodes[0].Status(); refused(cut) || len(s.CutOff) != 0 || !s.Core.Reachable {
+				t.Errorf("node %d is back, and refused: %v, %v, %v", cut+1, refused(cut), s.CutOff, s.Core)
+			}
+		}
+	})
+}
+
+// What waits for a seat in vain does not wait, and takes none.
+func TestBreaker_WhatWaitsOfSuchANodeIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTrio(t, func(r *rig) { r.cfg.Gate.Limit = 1 })
+		defer r.close()
+		r.lead(0)
+		r.core.script = func(Debit) script { return script{work: 3 * time.Second} }
+		first, x := r.order(), r.order()
+		var asks sync.WaitGroup
+		asks.Go(func() { r.confirmAt(2, first) })
+		time.Sleep(50 * time.Millisecond)
+		asks.Go(func() {
+			start := time.Now()
+			got := r.confirmAt(1, x)
+			if got.Refusal == nil || got.Refusal.Reason != gate.Breaker || time.Since(start) > time.Second {
+				t.Errorf("%+v after %v", got, time.Since(start))
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		r.nodes[0].inbox.push(event{do: func(l *leader) {
+			for range breakerAfter {
+				l.coreFailed(l.guests[2], "as if")
+			}
+		}}, true)
+		asks.Wait()
+		r.is(x, journal.StateReceived, 0)
+	})
+}
