@@ -13,6 +13,9 @@
 //	POST /pay/{id}/cancel
 //	POST /pay/{id}/sign-out      and /sign-out, where there is no payment
 //	GET  /pay/{id}/signed-out
+//	GET  /pay/{id}/session       the session in force, and its end; /session, where there is no payment
+//	GET  /sign-in                for who comes without a payment
+//	POST /sign-in
 //
 // Every POST ends in a redirect to a page that may be reloaded. No page needs JavaScript. Every page, refusals included, bears a
 // reference, and where there is a payment, the way back to the merchant. Only a request that did not come from our own page of this

@@ -79,9 +79,13 @@ func (c *Pages) open(q *request) bool {
 }
 
 func (c *Pages) signIn(q *request) {
-	if !c.find(q) || !c.open(q) {
-		return
+	if c.find(q) && c.open(q) {
+		c.check(q, "confirm")
 	}
+}
+
+// check checks a user name and a password, and leads on to a step if they are right.
+func (c *Pages) check(q *request, next string) {
 	if refusal, refused := c.Bank.Refused(gate.SignIn); refused {
 		c.refuse(q, refusal, "")
 		return
@@ -94,7 +98,7 @@ func (c *Pages) signIn(q *request) {
 	switch {
 	case err == nil:
 		c.setCookie(q.RequestCtx, c.cookie, signed.Cookie, 0)
-		c.redirect(q, q.step("confirm")+"&in=1")
+		c.redirect(q, with(q.step(next), "in", "1"))
 	case errors.As(err, &locked):
 		c.lockedUntil(q, "sign-in", locked.Until)
 	case errors.Is(err, session.ErrMalformed):
@@ -102,6 +106,10 @@ func (c *Pages) signIn(q *request) {
 	case errors.As(err, &busy):
 		q.Response.Header.Set("Retry-After", strconv.Itoa(min(max(int(math.Ceil(busy.RetryAfter.Seconds())), 1), WaitMax)))
 		edge.SetOutcome(q.RequestCtx, edge.Refused)
+		if q.link == "" {
+			c.lead(q, "", "away")
+			return
+		}
 		c.lead(q, "", "sign-in-busy")
 	case errors.Is(err, session.ErrWrong):
 		if errors.Is(err, session.ErrCredential) {

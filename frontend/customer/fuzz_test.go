@@ -25,7 +25,7 @@ func FuzzPages(f *testing.F) {
 		cookies[name] = value
 	}
 	path, s, _ := strings.Cut(link, "?")
-	steps := []string{"", "/sign-in", "/confirm", "/code", "/result", "/busy", "/locked", "/cancel", "/sign-out", "/signed-out", "/x"}
+	steps := []string{"", "/sign-in", "/confirm", "/code", "/result", "/busy", "/locked", "/cancel", "/sign-out", "/signed-out", "/session", "/x"}
 	const marker = `"><img src=x onerror=1>'`
 	f.Add(uint8(0), true, s, "", "", "en", "")
 	f.Add(uint8(1), false, s, "username=anna&password="+url.QueryEscape(marker), "", "zh-CN", "")

@@ -10,6 +10,7 @@ import (
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 	"netbank/frontend/edge"
+	"netbank/frontend/web"
 )
 
 func (c *Pages) cancel(q *request) {
@@ -58,11 +59,7 @@ func (c *Pages) signOut(q *request) {
 		}
 	}
 	c.setCookie(q.RequestCtx, c.cookie, "", -time.Hour)
-	if q.link != "" {
-		c.lead(q, "signed-out", "")
-		return
-	}
-	c.redirect(q, "/signed-out")
+	c.redirect(q, q.step("signed-out"))
 }
 
 func (c *Pages) signedOut(q *request) {
@@ -73,5 +70,10 @@ func (c *Pages) signedOut(q *request) {
 }
 
 func (c *Pages) home(q *request) {
-	c.tell(q, fasthttp.StatusOK, telling{tone: "info", page: "home"})
+	t := telling{tone: "info", page: "home", primary: &web.Link{Href: "/sign-in", Text: c.site.Text(q.locale, "enter-title")}}
+	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
+		q.session = s
+		t.primary = &web.Link{Href: "/session", Text: c.site.Text(q.locale, "home-session")}
+	}
+	c.tell(q, fasthttp.StatusOK, t)
 }

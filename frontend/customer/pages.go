@@ -50,6 +50,8 @@ const (
 	followFor = 2 * time.Minute
 	// WaitMax bounds the seconds that a page asks a customer to wait before the next try.
 	WaitMax = 600
+	// EndingNotice is how long before a session ends its pages say so. The style sheet counts with it.
+	EndingNotice = 2 * time.Minute
 )
 
 // Bank is what the pages need of a node.
@@ -130,8 +132,15 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("POST", "/pay/{id}/cancel", "confirm", c.cancel)
 	on("POST", "/pay/{id}/sign-out", "sign-in", c.signOut)
 	on("GET", "/pay/{id}/signed-out", "read", c.signedOut)
+	on("GET", "/pay/{id}/session", "read", c.inForce)
+	// The same without a payment.
+	on("GET", "/sign-in", "read", c.entrance)
+	on("POST", "/sign-in", "sign-in", c.enter)
+	on("GET", "/locked", "read", c.locked)
+	on("GET", "/session", "read", c.inForce)
 	on("POST", "/sign-out", "sign-in", c.signOut)
 	on("GET", "/signed-out", "read", c.signedOut)
+	on("GET", "/sign-out", "read", c.home)
 	// The address of a form, opened by hand or from a history, leads to the step that is due.
 	for _, form := range []string{"sign-in", "cancel", "sign-out"} {
 		on("GET", "/pay/{id}/"+form, "read", c.entry)
@@ -184,7 +193,8 @@ type request struct {
 	stale   bool   // payment is as last seen
 	blind   bool   // whether there is the payment cannot be known at the moment
 	session *session.Session
-	unsure  bool // a confirmation was offered, and it is not known whether it was recorded
+	ends    time.Time // when the session ends without activity; zero: the page does not watch over it
+	unsure  bool      // a confirmation was offered, and it is not known whether it was recorded
 }
 
 func (c *Pages) handle(ctx *fasthttp.RequestCtx, h func(*request)) {
@@ -241,7 +251,9 @@ func (c *Pages) find(q *request) bool {
 	}
 	if q.blind {
 		q.Response.Header.Set("Retry-After", "5")
-		c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "wait", page: "unseen"})
+		c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "wait", page: "unseen", primary: &web.Link{
+			Href: "/pay/" + url.PathEscape(id) + "?s=" + url.QueryEscape(string(q.QueryArgs().Peek("s"))), Text: c.site.Text(q.locale, "look-again"),
+		}})
 		return false
 	}
 	c.tell(q, fasthttp.StatusNotFound, telling{tone: "bad", page: "not-found"})
@@ -263,15 +275,24 @@ func (c *Pages) signedIn(q *request) bool {
 		c.lead(q, "", "session")
 		return false
 	}
-	q.session = s
-	if cookie := c.Sessions.Renew(s); cookie != "" {
-		c.setCookie(q.RequestCtx, c.cookie, cookie, 0)
+	q.session, q.ends = s, s.LastSeen.Add(session.IdleLimit)
+	if !q.QueryArgs().Has(untouched) {
+		if cookie := c.Sessions.Renew(s); cookie != "" {
+			c.setCookie(q.RequestCtx, c.cookie, cookie, 0)
+			q.ends = s.Seen.Add(session.IdleLimit)
+		}
 	}
 	return true
 }
 
-// step is the address of a step of this payment.
+// step is the address of a step of this payment, or of the like where there is none.
 func (q *request) step(name string) string {
+	if q.link == "" {
+		if name == "" {
+			name = "sign-in"
+		}
+		return "/" + name
+	}
 	address := "/pay/" + q.payment.ID.String()
 	if name != "" {
 		address += "/" + name
@@ -283,9 +304,18 @@ func (q *request) step(name string) string {
 func (c *Pages) lead(q *request, step, why string) {
 	address := q.step(step)
 	if why != "" {
-		address += "&why=" + why
+		address = with(address, "why", why)
 	}
 	c.redirect(q, address)
+}
+
+// with adds a parameter, whose value needs no escape, to an address.
+func with(address, name, value string) string {
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	return address + separator + name + "=" + value
 }
 
 // redirect leads to an address of this site; nothing of a request but what was checked may be part of it.
@@ -311,12 +341,17 @@ var shownParameters = [...]string{"s", "c", "why", "reason", "wait", "balances",
 // here is the address of this page, for its links to other languages.
 func (q *request) here() string {
 	if q.link == "" {
-		if path := string(q.Path()); path == "/signed-out" {
+		switch path := string(q.Path()); {
+		case q.IsPost():
+			return "/"
+		case path == "/locked":
+		case path == "/signed-out", path == "/sign-in", path == "/session":
 			return path
+		default:
+			return "/"
 		}
-		return "/"
 	}
-	if q.IsPost() {
+	if q.link != "" && q.IsPost() {
 		// A form's own address cannot be opened; the payment's entry leads to the step that is due.
 		return q.step("")
 	}
@@ -339,10 +374,8 @@ func (c *Pages) frame(q *request, title string) web.Frame {
 		f.Back = merchantURL(&q.payment, q.unsure)
 	}
 	if q.session != nil {
-		f.SignOut = &web.SignOut{Name: q.session.Name, Action: "/sign-out", CSRF: q.session.CSRFToken()}
-		if q.link != "" {
-			f.SignOut.Action = q.step("sign-out")
-		}
+		f.SignOut = &web.SignOut{Name: q.session.Name, Where: q.step("session"), Action: q.step("sign-out"), CSRF: q.session.CSRFToken()}
+		f.Ending = c.ending(q)
 	}
 	return f
 }
@@ -355,7 +388,15 @@ func (c *Pages) order(q *request) web.Order {
 	if text == "" {
 		text = p.EndToEndID
 	}
-	return web.Order{CreditorName: p.CreditorName, Amount: show(p.Amount), OrderText: text}
+	order := web.Order{CreditorName: p.CreditorName, Amount: show(p.Amount), OrderText: text}
+	if q.unsure || p.State != journal.StateReceived {
+		// The page's own reference is another at every look. By this one the payment is found, by the merchant too.
+		order.Number = p.ID.String()
+	}
+	if p.State.Final() {
+		order.When = time.UnixMilli(int64(p.Changed)).In(c.Location).Format("2006-01-02 15:04 MST")
+	}
+	return order
 }
 
 func (c *Pages) render(q *request, status int, page string, view any) {
@@ -396,7 +437,14 @@ func (c *Pages) static(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.Response.Header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	ctx.SetContentType(a.ContentType)
-	ctx.Response.SetBodyRaw(a.Body)
+	ctx.Response.Header.Set("Vary", "Accept-Encoding")
+	body := a.Body
+	// Pages themselves are not compressed: they fit what a connection may send at once, and hold secrets beside what others chose (BREACH).
+	if ctx.Request.Header.HasAcceptEncoding("gzip") {
+		ctx.Response.Header.Set("Content-Encoding", "gzip")
+		body = a.Packed
+	}
+	ctx.Response.SetBodyRaw(body)
 }
 
 // trimmed gives a form's field without surrounding white space.

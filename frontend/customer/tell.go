@@ -50,6 +50,9 @@ func (c *Pages) tell(q *request, status int, t telling) {
 	if q.link != "" {
 		c.tellPayment(q, &view, &t)
 	}
+	if q.link == "" && view.Primary == nil && t.page != "home" {
+		view.Primary = &web.Link{Href: "/", Text: c.site.Text(q.locale, "home-go")}
+	}
 	if t.follow != "" {
 		view.Follow = c.site.Text(q.locale, t.follow)
 	}
@@ -90,6 +93,10 @@ func (c *Pages) tellPayment(q *request, view *web.Message, t *telling) {
 // it, so that the next try begins at the code.
 func (c *Pages) refuse(q *request, refusal cluster.Refusal, consent string) {
 	edge.SetOutcome(q.RequestCtx, edge.Refused)
+	if q.link == "" { // a sign-in without a payment
+		c.lead(q, "", "away")
+		return
+	}
 	wait := min(max(int(math.Ceil(refusal.RetryAfter.Seconds())), 1), WaitMax)
 	address := q.step("busy") + "&reason=" + refusal.Reason.String() + "&wait=" + strconv.Itoa(wait)
 	if consent != "" {
@@ -137,11 +144,11 @@ const lockFor = time.Duration(journal.LockFor) * time.Millisecond
 // lockedUntil leads to the page that says until when a factor is locked: "sign-in" or "code".
 func (c *Pages) lockedUntil(q *request, what string, until time.Time) {
 	edge.SetOutcome(q.RequestCtx, edge.Rejected)
-	c.redirect(q, q.step("locked")+"&what="+what+"&until="+strconv.FormatInt(until.Unix(), 10))
+	c.redirect(q, with(with(q.step("locked"), "what", what), "until", strconv.FormatInt(until.Unix(), 10)))
 }
 
 func (c *Pages) locked(q *request) {
-	if !c.find(q) {
+	if _, paying := q.UserValue("id").(string); paying && !c.find(q) {
 		return
 	}
 	seconds, err := strconv.ParseInt(string(q.QueryArgs().Peek("until")), 10, 64)

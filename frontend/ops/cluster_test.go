@@ -20,14 +20,15 @@ import (
 
 // members is a cluster that remembers what was asked of it.
 type members struct {
-	nodes []ClusterNode
-	err   error
-	asked []string
-	wait  chan struct{} // changes wait for it
+	nodes  []ClusterNode
+	listed error // of Nodes
+	err    error // of changes
+	asked  []string
+	wait   chan struct{} // changes wait for it
 }
 
 func (m *members) Name() string                  { return "test" }
-func (m *members) Nodes() ([]ClusterNode, error) { return m.nodes, nil }
+func (m *members) Nodes() ([]ClusterNode, error) { return m.nodes, m.listed }
 
 func (m *members) note(format string, args ...any) error {
 	if m.wait != nil {
@@ -310,6 +311,24 @@ func TestClusterPageSaysWhatToDo(t *testing.T) {
 	if !strings.Contains(w.Body.String(), "This node runs alone") && !strings.Contains(w.Body.String(), "Three coordinators survive") {
 		t.Errorf("a node alone is told as\n%s", w.Body)
 	}
+}
+
+// What the node's own checks say is what the cluster page says of it, whatever else is known.
+func TestOwnReadinessOfANodeIsThatOfItsChecks(t *testing.T) {
+	m := three().change(1, func(n *ClusterNode) { n.Ready = false })
+	m.listed = errors.New("replica: this node is in no cluster yet")
+	f := func(h http.Handler, want string) {
+		t.Helper()
+		var got Members
+		if err := json.Unmarshal(ask(h, "GET", "/api/v1/cluster", token, "").Body.Bytes(), &got); err != nil || fmt.Sprint(got.Nodes[0].Ready, got.Nodes[0].NotReady) != want {
+			t.Errorf("%v: %+v, want %s", err, got.Nodes[0], want)
+		}
+		if got.Well || got.Verdict != "This node cannot say who the members are: this node is in no cluster yet" {
+			t.Errorf("well %v: %s", got.Well, got.Verdict)
+		}
+	}
+	f(clusterPort(t, &bank{}, m), "true []")
+	f(clusterPort(t, &bank{}, m, Check{Name: "core", Ask: func() error { return &Fault{"gone", "ask"} }}), "false [gone; ask]")
 }
 
 func TestPageStaysAsItIsUnlessAskedToChange(t *testing.T) {

@@ -84,12 +84,33 @@ func (p *port) membersNow(now Readiness) (m Members, ok bool) {
 	if !ok {
 		return Members{}, false
 	}
-	m = assess(answer.nodes, time.Now())
+	nodes := slices.Clone(answer.nodes)
+	for i := range nodes {
+		if nodes[i].Self {
+			nodes[i].Ready, nodes[i].NotReady = now.Ready, now.problems()
+		}
+	}
+	m = assess(nodes, time.Now())
 	m.Cluster = p.Cluster.Name()
 	if answer.err != nil {
-		m.Well, m.Verdict = false, "The members cannot be listed: "+answer.err.Error()
+		m.Well, m.Verdict = false, "This node cannot say who the members are: "+plain(answer.err)
 	}
 	return m, true
+}
+
+// problems lists what the failed checks have found.
+func (r Readiness) problems() (all []string) {
+	for _, c := range r.Checks {
+		if !c.OK {
+			all = append(all, c.Problem())
+		}
+	}
+	return all
+}
+
+// plain gives an error's text without the names of the packages that it went through.
+func plain(err error) string {
+	return strings.NewReplacer("ops: ", "", "bank: ", "", "replica: ", "", "cluster: ", "", "peer: ", "").Replace(err.Error())
 }
 
 func (p *port) alone(now Readiness) (Members, bool) {
@@ -97,12 +118,7 @@ func (p *port) alone(now Readiness) (Members, bool) {
 	if !ok {
 		return Members{}, false
 	}
-	n := ClusterNode{Node: journal.NodeID(s.Node), Role: RoleCoordinator, Voter: true, Leader: s.Role == "leader", Self: true, Up: true, Since: p.opened, Applied: s.Applied, Known: true, Version: p.Version, Ready: now.Ready}
-	for _, c := range now.Checks {
-		if !c.OK {
-			n.NotReady = append(n.NotReady, c.Problem())
-		}
-	}
+	n := ClusterNode{Node: journal.NodeID(s.Node), Role: RoleCoordinator, Voter: true, Leader: s.Role == "leader", Self: true, Up: true, Since: p.opened, Applied: s.Applied, Known: true, Version: p.Version, Ready: now.Ready, NotReady: now.problems()}
 	m := assess([]ClusterNode{n}, time.Now())
 	m.Alone = true
 	if m.Well {

@@ -276,7 +276,7 @@ type told struct {
 // problemOf puts an error of a verb into the words of the port.
 func problemOf(err error) told {
 	say := func(status int, code, outcome, remedy string) told {
-		return told{problem{Status: status, Code: code, Detail: strings.ReplaceAll(err.Error(), "ops: ", ""), Remedy: remedy}, outcome}
+		return told{problem{Status: status, Code: code, Detail: plain(err), Remedy: remedy}, outcome}
 	}
 	var (
 		unreadable *bad

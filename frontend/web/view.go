@@ -8,6 +8,7 @@ type Frame struct {
 	Reference string // of this request; a customer reads it to the hotline
 	Langs     []LanguageLink
 	SignOut   *SignOut // nil: nobody is signed in
+	Ending    *Ending  // what the page says of its session's end; nil: it has none to say
 	Back      string   // the merchant's address; empty: the page has no payment, or its main link leads there
 }
 
@@ -19,9 +20,18 @@ type LanguageLink struct {
 	Current bool
 }
 
+// Ending says that the session ends soon. It stands on the page from the first, and the style sheet shows it when it is time: so it needs
+// no script, and what has been typed stays.
+type Ending struct {
+	Text   string
+	Later  bool  // shown only when two minutes are left; else at once
+	Extend *Link // nil: it cannot be extended
+}
+
 // SignOut is the form that ends the session.
 type SignOut struct {
 	Name   string
+	Where  string // the page about the session
 	Action string
 	CSRF   string
 }
@@ -32,6 +42,8 @@ type Order struct {
 	Amount       string // with its currency
 	OrderText    string
 	Account      string // masked; empty before one was chosen
+	When         string // when it came to its end; empty before
+	Number       string // the payment's id, on pages that a customer keeps or reads out; else empty
 }
 
 // Form is a form that has only a button.
@@ -43,7 +55,7 @@ type Form struct {
 // SignIn is the page of that name.
 type SignIn struct {
 	Frame
-	Order  *Order
+	Order  *Order // nil: the customer came without a payment
 	Alert  string // why the last try did not work; empty: none
 	Action string
 	Cancel *Form
@@ -100,3 +112,13 @@ type Message struct {
 	Stay       *Link  // keeps it from happening; nil: nothing will
 	Cancel     *Form
 }
+
+// Session tells about the session in force.
+type Session struct {
+	Frame
+	Rows    []Row
+	Payment *Link // back to the payment; nil: there is none
+}
+
+// Row is a term with what it is.
+type Row struct{ Term, Text string }

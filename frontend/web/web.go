@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"html/template"
 	"io"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
@@ -31,7 +33,7 @@ const (
 // locales lists them with their names in their own language.
 var locales = []LanguageLink{{Tag: Chinese, Name: "中文"}, {Tag: English, Name: "English"}}
 
-var pages = []string{"sign-in", "confirm", "code", "message"}
+var pages = []string{"sign-in", "confirm", "code", "session", "message"}
 
 // Site renders pages. It is safe for concurrent use.
 type Site struct {
@@ -45,6 +47,7 @@ type Site struct {
 // Asset is a static file. Its address holds a hash of its content, so browsers may keep it for ever.
 type Asset struct {
 	Body        []byte
+	Packed      []byte // the same, by gzip
 	ContentType string
 }
 
@@ -89,10 +92,29 @@ func (s *Site) loadAssets() error {
 		sum := sha256.Sum256(body)
 		ext := path.Ext(e.Name())
 		address := "/static/" + strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		s.assets[address] = Asset{Body: body, ContentType: types[ext]}
+		packed, err := pack(body)
+		if err != nil {
+			return fmt.Errorf("web: %s: %w", e.Name(), err)
+		}
+		s.assets[address] = Asset{Body: body, Packed: packed, ContentType: types[ext]}
 		s.address[e.Name()] = address
 	}
 	return nil
+}
+
+func pack(body []byte) ([]byte, error) {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(body); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
 }
 
 func (s *Site) loadLocale(bundle *i18n.Bundle, locale Locale) error {
@@ -126,13 +148,42 @@ func (s *Site) loadLocale(bundle *i18n.Bundle, locale Locale) error {
 		},
 	}
 	for _, page := range pages {
-		t, err := template.New(page+".html").Funcs(functions).ParseFS(files, "templates/layout.html", "templates/sign-in.html", "templates/"+page+".html")
-		if err != nil {
-			return fmt.Errorf("web: %s: %w", page, err)
+		t := template.New(page + ".html").Funcs(functions)
+		for _, name := range []string{"layout", "sign-in", page} {
+			text, err := files.ReadFile("templates/" + name + ".html")
+			if err != nil {
+				return fmt.Errorf("web: %w", err)
+			}
+			part := t
+			if name != page {
+				part = t.New(name + ".html")
+			}
+			if _, err := part.Parse(s.settle(words, string(text))); err != nil {
+				return fmt.Errorf("web: %s: %w", page, err)
+			}
 		}
 		s.pages[locale][page] = t
 	}
 	return nil
+}
+
+// constant finds the calls in a template whose outcome no request changes.
+var constant = regexp.MustCompile(`{{(t|asset) "([^"]+)"}}`)
+
+// settle writes the sentences without arguments and the addresses of assets into a template's text, escaped as text and as attributes in quotes
+// both ask for: a page is then made of a third of the calls. What is not known stays, and Parse or a request says so.
+func (s *Site) settle(words *sentences, text string) string {
+	return constant.ReplaceAllStringFunc(text, func(call string) string {
+		m := constant.FindStringSubmatch(call)
+		known, ok := words.fixed[m[2]]
+		if m[1] == "asset" {
+			known, ok = s.address[m[2]]
+		}
+		if !ok {
+			return call
+		}
+		return template.HTMLEscapeString(known)
+	})
 }
 
 // say gives a sentence; args are names and values in turn.

@@ -11,6 +11,9 @@ import (
 	"netbank/cmd/internal/bank"
 )
 
+// exitNotNow is EX_TEMPFAIL: the node is not ready, or another one leads.
+const exitNotNow = 75
+
 // startBankWith starts the bank with so many open files at most.
 func (r *rig) startBankWith(files int) {
 	r.t.Helper()
@@ -79,4 +82,46 @@ func TestStatusExitsWithWhatTheNodeIs(t *testing.T) {
 	r.bank.stop(t)
 	status(69, "does not answer")
 	status(bank.ExitUsage, "https", "--operator", "http://192.0.2.1:9090")
+}
+
+// The operator's commands at a real cluster, and at what is left of it when the majority is gone.
+func TestOperatorCommandsAtAClusterWithAndWithoutALeader(t *testing.T) {
+	c := newTrio(t, 2)
+	f := func(n *coordinator, code int, words []string, args ...string) {
+		t.Helper()
+		cmd := exec.Command(bankProgram, append(args, "--operator", "http://"+n.operator, "--operator-token-file", c.demo.Path(c.demo.Operator.TokenFile))...)
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("%q: exit code %d, want %d\n%s", args, got, code, out)
+		}
+		for _, word := range words {
+			if !strings.Contains(string(out), word) {
+				t.Errorf("%q does not say %q:\n%s", args, word, out)
+			}
+		}
+	}
+	leader := c.leader()
+	var others []*coordinator
+	for _, n := range c.nodes {
+		if n != leader {
+			others = append(others, n)
+		}
+	}
+	f(leader, 0, []string{"3 of 3 coordinators answer", others[0].peer}, "cluster", "status")
+	f(leader, 0, []string{"Payments are getting through", "3 of 3"}, "status")
+	f(leader, 0, []string{"hands the leadership", "Nothing was changed"}, "cluster", "lead", "--reason=a try", "--dry-run")
+	f(others[0], exitNotNow, []string{"only the leader can do this"}, "cluster", "remove", "1", "--reason=asked in the wrong place", "--yes")
+	f(leader, 1, []string{"no node 99"}, "cluster", "promote", "99", "--reason=a slip", "--yes")
+
+	for _, n := range others {
+		n.kill()
+	}
+	r := c.rig
+	r.await("a node that has no leader", func() bool { return !r.answers("http://" + leader.operator + "/readyz") }, leader.process)
+	f(leader, exitNotNow, []string{"Payments are not getting through", "no leader takes payments"}, "status")
+	r.await("a node that knows that nobody leads", func() bool {
+		return strings.Contains(string(r.fetch("http://"+leader.operator+"/cluster")), "No coordinator leads")
+	}, leader.process)
+	f(leader, exitNotNow, []string{"No coordinator leads: no new money moves. 2 of 3"}, "cluster", "status")
+	f(leader, exitNotNow, []string{"no leader is known"}, "cluster", "lead", "--reason=in vain", "--yes")
 }
