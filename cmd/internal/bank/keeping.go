@@ -290,6 +290,7 @@ func (p *peers) handOver() {
 type seen struct {
 	sync.Mutex
 	term  uint64
+	from  time.Time // the beginning of the leadership, as far as it was looked at
 	nodes map[journal.NodeID]hearing
 }
 
@@ -303,7 +304,7 @@ func (s *seen) look(r *replica.Replica) {
 	s.Lock()
 	defer s.Unlock()
 	if !leading || term != s.term {
-		s.term, s.nodes = term, make(map[journal.NodeID]hearing)
+		s.term, s.from, s.nodes = term, time.Now(), make(map[journal.NodeID]hearing)
 	}
 	if !leading {
 		return
@@ -311,6 +312,9 @@ func (s *seen) look(r *replica.Replica) {
 	now := time.Now()
 	for _, m := range r.Members() {
 		up := m.Self || !m.Contact.IsZero() && now.Sub(m.Contact) < HeardWithin
+		if !up && now.Sub(s.from) < HeardWithin {
+			continue // it has not had the time to answer to this leader
+		}
 		old, known := s.nodes[m.Node]
 		if known && old.up == up {
 			continue

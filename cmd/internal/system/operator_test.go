@@ -107,6 +107,10 @@ func TestOperatorCommandsAtAClusterWithAndWithoutALeader(t *testing.T) {
 			others = append(others, n)
 		}
 	}
+	c.await("answers of all to a leader that is new", func() bool {
+		m, err := c.members(leader)
+		return err == nil && m.VotersUp == 3
+	})
 	f(leader, 0, []string{"3 of 3 coordinators answer", others[0].peer}, "cluster", "status")
 	f(leader, 0, []string{"Payments are getting through", "3 of 3"}, "status")
 	f(leader, 0, []string{"hands the leadership", "Nothing was changed"}, "cluster", "lead", "--reason=a try", "--dry-run")
