@@ -7,7 +7,7 @@ SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system netbank/cmd/in
 BASE ?= HEAD~1
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit system needs check generate limits fuzz bench bench-compare chaos chaos-bugs clean go-version
+.PHONY: help build run test unit system needs check screenshots generate limits fuzz bench bench-compare chaos chaos-bugs clean go-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ unit: go-version ## unit and property tests, with the race detector
 
 system: go-version build ## browsers and crashes, with the real programs
 	$(GO) test -p 1 -count=1 $(SYSTEM)
+
+screenshots: go-version needs ## pictures of every page customers see, in both languages, light and dark, into results/screenshots
+	@mkdir -p results/screenshots
+	NETBANK_SCREENSHOTS=$(CURDIR)/results/screenshots $(GO) test -count=1 -run 'TestInABrowser/AxeFindsNothing' ./cmd/internal/browser
 
 generate: ## write the generated code anew (needs protoc: Debian's protobuf-compiler)
 	cluster/journal/command/generate.sh

@@ -390,7 +390,6 @@ var headers = map[string]string{
 	"X-Frame-Options":                   "DENY",
 	"Referrer-Policy":                   "same-origin",
 	"Cross-Origin-Opener-Policy":        "same-origin",
-	"Cross-Origin-Embedder-Policy":      "require-corp",
 	"Cross-Origin-Resource-Policy":      "same-origin",
 	"Permissions-Policy":                "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), serial=(), usb=()",
 	"X-Permitted-Cross-Domain-Policies": "none",

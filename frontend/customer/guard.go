@@ -23,7 +23,6 @@ func (c *Pages) harden(ctx *fasthttp.RequestCtx) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cross-Origin-Embedder-Policy", "require-corp")
 	h.Set("Permissions-Policy", permissions)
 	h.Set("X-Permitted-Cross-Domain-Policies", "none")
 	h.Set("X-DNS-Prefetch-Control", "off") // the merchant's name is not asked for before the customer goes there

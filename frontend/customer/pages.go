@@ -82,6 +82,7 @@ type Config struct {
 type Pages struct {
 	Config
 	site   *web.Site
+	soon   map[web.Locale]string // what most pages hold ready to say of their session's end
 	origin string
 	secure bool // the pages are reached over https: cookies are bound to it
 	cookie string
@@ -102,6 +103,10 @@ func New(c Config) (*Pages, error) {
 		c.Location = time.UTC
 	}
 	p := &Pages{Config: c, site: site, origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device"}
+	p.soon = map[web.Locale]string{}
+	for _, l := range []web.Locale{web.English, web.Chinese} {
+		p.soon[l] = site.Text(l, "ending-idle", "Minutes", minutes(EndingNotice))
+	}
 	if p.secure {
 		p.cookie, p.device = "__Host-netbank", "__Host-netbank-device"
 	}

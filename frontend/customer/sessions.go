@@ -35,7 +35,8 @@ func (c *Pages) ending(q *request) *web.Ending {
 	}
 	e := &web.Ending{Extend: &web.Link{Href: page, Text: c.site.Text(q.locale, "ending-extend")}}
 	if e.Later = left >= session.IdleLimit-session.RenewAfter; e.Later {
-		left = EndingNotice
+		e.Text = c.soon[q.locale]
+		return e
 	}
 	e.Text = c.site.Text(q.locale, "ending-idle", "Minutes", minutes(left))
 	return e

@@ -77,11 +77,12 @@ func TestPagesRenderAndEscape(t *testing.T) {
 	}
 	hostile := `"><script>alert(1)</script>`
 	for _, l := range locales {
-		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, Action: "/sign-out", CSRF: hostile}, Back: "javascript:alert(1)"}
+		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, Action: "/sign-out", CSRF: hostile}, Back: "javascript:alert(1)", Ending: &Ending{Text: hostile, Extend: &Link{Href: "javascript:alert(1)", Text: hostile}}}
 		order := Order{CreditorName: hostile, Amount: hostile, OrderText: hostile, Account: hostile}
 		views := map[string]any{
 			"sign-in": SignIn{Frame: frame, Order: &order, Alert: hostile, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
 			"confirm": Confirm{Frame: frame, Order: order, Reserved: hostile, Accounts: []Account{{Value: "0", Label: hostile, Masked: hostile, Balance: hostile}}},
+			"session": Session{Frame: frame, Rows: []Row{{Term: hostile, Text: hostile}}, Payment: &Link{Href: "javascript:alert(1)", Text: hostile}},
 			"code":    Code{Frame: frame, Order: order, Alert: hostile},
 			"message": Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Stay: &Link{Href: "javascript:alert(1)", Text: hostile}},
 		}
@@ -154,4 +155,18 @@ func TestKnownIsALanguageThatThePagesExistIn(t *testing.T) {
 			t.Errorf("%q is not known", l.Tag)
 		}
 	}
+}
+
+func TestFixedSentencesAreWrittenIntoTemplatesEscaped(t *testing.T) {
+	site := &Site{address: map[string]string{"icon.svg": "/static/icon.1.svg"}}
+	words := &sentences{fixed: map[string]string{"a-b": `1 < 2 & "3"`}}
+	f := func(text, want string) {
+		t.Helper()
+		if got := site.settle(words, text); got != want {
+			t.Errorf("settle(%s) = %s, want %s", text, got, want)
+		}
+	}
+	f(`<p title="{{t "a-b"}}">{{t "a-b"}}</p>`, `<p title="1 &lt; 2 &amp; &#34;3&#34;">1 &lt; 2 &amp; &#34;3&#34;</p>`)
+	f(`<img src="{{asset "icon.svg"}}">`, `<img src="/static/icon.1.svg">`)
+	f(`{{t "unknown"}}{{t "a-b" "Amount" .Amount}}{{asset "none"}}`, `{{t "unknown"}}{{t "a-b" "Amount" .Amount}}{{asset "none"}}`)
 }

@@ -93,6 +93,10 @@ func (i *inspector) walk() {
 	soon := strconv.FormatInt(time.Now().Add(12*time.Minute).Unix(), 10)
 
 	i.at("home", strings.SplitN(link, "/pay/", 2)[0]+"/")
+	i.at("nowhere", strings.SplitN(link, "/pay/", 2)[0]+"/nowhere")
+	i.at("enter", strings.SplitN(link, "/pay/", 2)[0]+"/sign-in")
+	i.at("enter-wrong", strings.SplitN(link, "/pay/", 2)[0]+"/sign-in?why=wrong")
+	i.at("enter-locked", strings.SplitN(link, "/pay/", 2)[0]+"/locked?what=sign-in&until="+soon)
 	i.at("not-found", strings.Replace(link, "s=", "s=x", 1))
 	i.at("sign-in", link)
 	i.at("sign-in-wrong", link+"&why=wrong")
@@ -106,6 +110,12 @@ func (i *inspector) walk() {
 	i.open(link)
 	i.signIn()
 	i.look("confirm")
+	i.open(link)
+	i.sees(".reserved-text")
+	i.endsSoon()
+	i.look("confirm-ending")
+	i.at("session", step(link, "session", ""))
+	i.at("home-signed-in", strings.SplitN(link, "/pay/", 2)[0]+"/")
 	i.at("confirm-balances", step(link, "confirm", "&balances=1&why=account"))
 	i.at("no-account", euro)
 	i.open(link)
@@ -143,6 +153,52 @@ func (i *inspector) walk() {
 	i.open(next)
 	i.signIn()
 	i.at("other", small)
+	i.open(next)
+	i.sees(".reserved-text")
+	i.takesLong(next)
+}
+
+// takesLong pays while the core's answers are lost: the pages of a payment that is under way, and of one in doubt.
+func (i *inspector) takesLong(link string) {
+	result := strings.Replace(link, "?", "/result?", 1) + "&stay=1&lang=" + i.language // another tab says nothing of its language
+	i.choose()
+	i.types(codeOf(i.t, i.who, 0))
+	sender := i.visitor
+	look := sender.tab()
+	call(look, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})
+	healed := i.lab.loseAnswers(i.t)
+	defer healed()
+	sender.run(chromedp.Evaluate[chromedp.Void](`document.querySelector('form[action*="/code"]').submit()`))
+	i.visitor = look
+	defer func() { i.visitor = sender }()
+	under := map[string]string{"en": "is being processed", "zh-CN": "正在处理中"}[i.language]
+	doubt := map[string]string{"en": "Not yet known", "zh-CN": "结果尚未确定"}[i.language]
+	said := ""
+	i.until("the payment is under way", func() bool {
+		i.open(result)
+		said = i.text()
+		return strings.Contains(said, under) || strings.Contains(said, doubt)
+	})
+	if strings.Contains(said, under) { // on a busy machine it may be in doubt by now
+		i.look("processing")
+	}
+	i.until("the payment is in doubt", func() bool { i.open(result); return strings.Contains(i.text(), doubt) })
+	i.look("in-doubt")
+	healed()
+	sender.sees(".state.good, .state.bad") // by itself
+}
+
+// endsSoon puts the clock of the page's notice forward to where it shows.
+func (v *visitor) endsSoon() {
+	v.t.Helper()
+	shown := func() bool {
+		return evaluate[bool](v, `document.querySelector('.ending').checkVisibility({visibilityProperty: true})`)
+	}
+	if shown() {
+		v.t.Fatal("a fresh page says that its session ends soon")
+	}
+	evaluate[int](v, `document.getAnimations().map(a => a.finish()).length`)
+	v.until("the notice shows", shown)
 }
 
 // at opens an address and looks at the page.
@@ -182,9 +238,10 @@ func (i *inspector) look(name string) {
 		i.t.Errorf("%s in %s bears no reference:\n%s", name, i.language, text)
 	}
 	if i.pictures != "" {
-		i.picture(name, "phone", 360, 740, "light")
+		i.picture(name, "phone", 390, 740, "light")
 		i.picture(name, "desk", 1280, 900, "light")
-		i.picture(name, "dark", 360, 740, "dark")
+		i.picture(name, "phone-dark", 390, 740, "dark")
+		i.picture(name, "desk-dark", 1280, 900, "dark")
 		i.picture(name, "print", 700, 900, "light")
 	}
 	i.run(chromedp.EmulateViewport(400, 800))

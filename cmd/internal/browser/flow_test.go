@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -36,6 +37,10 @@ func TestInABrowser(t *testing.T) {
 	part("CancelledLeadsBackToTheShop", cancelled)
 	part("ExpiredSaysSoAndLeadsBack", expired)
 	part("KeyboardAloneIsEnough", keyboardAlone)
+	part("SessionThatEndsSoonIsExtendedByOneClick", extendSession)
+	part("PaymentThatTakesLongFollowsByItself", takesLong)
+	t.Run("SlowNetworkWithoutJavaScript", func(t *testing.T) { slowNetwork(visit(t, browser, lab, "en", false)) })
+	t.Run("KeyboardAloneIsEnough_WithoutJavaScript", func(t *testing.T) { keyboardAlone(visit(t, browser, lab, "en", false)) })
 	t.Run("AxeFindsNothingOnAnyPage", func(t *testing.T) { everyPage(t, browser, lab) })
 }
 
@@ -207,6 +212,56 @@ func keyboardAlone(v *visitor) {
 	v.tabTo("Return to the merchant")
 	v.press("\r")
 	v.until("the keyboard leads back to the shop", func() bool { return strings.HasPrefix(v.where(), v.lab.Shop.URL) })
+	if status := v.lab.status(v.t, id); status != "ACSC" {
+		v.t.Fatalf("the payment is %s", status)
+	}
+}
+
+func extendSession(v *visitor) {
+	_, link := v.lab.simplePay(v.t)
+	v.toCode(link)
+	v.endsSoon()
+	v.reads("signed out in about 2 min")
+	before := v.reference()
+	v.click(".ending a")
+	v.until("the page comes anew", func() bool { now := v.reference(); return now != before && now != "" })
+	v.pays()
+}
+
+// takesLong loses the core's answers until the page says that the outcome is not known.
+func takesLong(v *visitor) {
+	_, link := v.lab.simplePay(v.t)
+	v.toCode(link)
+	v.types(codeOf(v.t, v.who, 0))
+	healed := v.lab.loseAnswers(v.t)
+	defer healed()
+	v.click(`form[action*="/code"] button`)
+	v.sees(".state.wait")
+	v.reads("Do not pay again")
+	v.reads("Payment number")
+	v.reads("Not yet known")
+	healed()
+	v.sees(".state.good, .state.bad") // by itself: charged, or reversed if that was begun meanwhile
+}
+
+// slowNetwork pays on a line as slow as a crowded mobile cell: each page after the first is one request of a round trip.
+func slowNetwork(v *visitor) {
+	id, link := v.lab.simplePay(v.t)
+	call(v, network.Enable, network.EnableParams{})
+	call(v, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{{
+		Latency: 400, DownloadThroughput: 50_000, UploadThroughput: 20_000,
+	}}})
+	v.open(link)
+	v.signIn()
+	fetched := evaluate[int](v, `performance.getEntriesByType('resource').filter(e => e.transferSize > 0).length`)
+	bytes := evaluate[int](v, `performance.getEntriesByType('navigation')[0].transferSize`)
+	if fetched != 0 || bytes == 0 || bytes > 10<<10 {
+		v.t.Errorf("the confirm page has %d bytes and asks for %d files more", bytes, fetched)
+	}
+	v.choose()
+	v.pays()
+	v.click("a.go")
+	v.until("the customer is back at the shop", func() bool { return strings.HasPrefix(v.where(), v.lab.Shop.URL) })
 	if status := v.lab.status(v.t, id); status != "ACSC" {
 		v.t.Fatalf("the payment is %s", status)
 	}

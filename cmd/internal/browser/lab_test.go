@@ -191,6 +191,29 @@ func (l *bankLab) status(t *testing.T, id string) string {
 	return answer.Status
 }
 
+// loseAnswers makes the core do what it is asked and lose every answer, until healed is called; that may be often.
+func (l *bankLab) loseAnswers(t *testing.T) (healed func()) {
+	t.Helper()
+	put := func(part float64) {
+		body := strings.NewReader(fmt.Sprintf(`{"dropAnswers": %g}`, part))
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodPut, l.Core.Admin+"/faults", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if said, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+			t.Fatalf("the core's faults: %d %s", resp.StatusCode, said)
+		}
+	}
+	put(1)
+	return func() { put(0) }
+}
+
 // somebody gives a customer that no test has used: nobody's session replaces another's.
 func (l *bankLab) somebody() demo.Identity {
 	l.next++
