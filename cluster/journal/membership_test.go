@@ -155,7 +155,12 @@ func TestATokenLetsInWhatItIsGoodForAndTheSameKeyIsTheSameNode(t *testing.T) {
 	b.must(TokenExpired, enrol(2, 4))
 	b.must(Done, enrol(1, 1)) // the token's end does not change what it has done
 	b.must(Done, &command.RemoveNode{Node: 4})
+	gone := b.m.Membership()
+	b.now += minute
 	b.must(Done, &command.RemoveNode{Node: 4})
+	if b.m.Membership() != gone {
+		t.Error("removed twice, it is removed anew")
+	}
 	b.must(NotAllowed, enrol(1, 1))
 	b.must(NotAllowed, founder(4))
 	b.must(NotFound, &command.RemoveNode{Node: 6})
