@@ -20,8 +20,8 @@ go-version:
 build: go-version ## make bin/netbank and bin/netbank-lab
 	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/netbank ./cmd/netbank-lab
 
-run: build ## a whole bank on this machine, with a shop to try it; NODES=3: as a cluster
-	exec bin/netbank-lab dev $(if $(NODES),--nodes $(NODES))
+run: build ## a whole bank on this machine, with a shop to try it; NODES=3 WORKERS=2: as a cluster
+	exec bin/netbank-lab dev $(if $(NODES),--nodes $(NODES)) $(if $(WORKERS),--workers $(WORKERS))
 
 test: go-version needs check unit system ## everything: rules, unit and property tests, browsers, crashes
 

@@ -43,7 +43,7 @@ type Dev struct {
 	PasswordHash string `help:"standard (argon2id, 19 MiB) or cheap, which hides what sign-ins cost and is for measuring only." enum:"standard,cheap" default:"standard"`
 
 	Nodes       int    `help:"Coordinators: 1, 3 or 5. Three survive the death of any one of them; each is a process, and a balancer has the addresses above." default:"1"`
-	Workers     int    `help:"Nodes without a journal." hidden:""`
+	Workers     int    `help:"Nodes without a journal beside them, up to 8." default:"0"`
 	NodePort    int    `help:"The first port of a cluster's nodes on 127.0.0.1: node 1 has this one and the three behind it, node 2 those ten further on." default:"7110"`
 	ControlAddr string `help:"Of a cluster: where the balancer says how it is, and where nodes are started again." default:"127.0.0.1:8085"`
 	Restart     bool   `help:"Start a cluster's node again when it dies. Without it the node stays down until 'netbank-lab node start'."`
@@ -80,6 +80,9 @@ func (d *Dev) portsFree() error {
 	}
 	for _, m := range d.members() {
 		for _, addr := range []string{m.customer, m.partner, m.operator, m.peer} {
+			if addr == "" {
+				continue
+			}
 			all = append(all, struct{ flag, addr string }{"--node-port", addr})
 		}
 	}
@@ -161,7 +164,7 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 	coreCtx, stopCore := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCore()
 	bankCtx, stopBank := context.WithCancel(coreCtx)
-	failures := make(chan error, 3+nodesMax)
+	failures := make(chan error, 3+nodesMax+workersMax)
 	var coreDone, bankDone sync.WaitGroup
 	start := func(ctx context.Context, done *sync.WaitGroup, c *child) error {
 		log, err := openLog(c.log())

@@ -13,11 +13,13 @@ import (
 	"syscall"
 
 	"netbank/bench/demo"
+	"netbank/frontend/ops"
 )
 
 // What a demo cluster can be.
 const (
-	nodesMax = 5
+	nodesMax   = 5
+	workersMax = 8
 	// nodePorts is how far the ports of one node are from those of the next.
 	nodePorts = 10
 	// Data directories when none is named. One node and a cluster never share one: each has a journal of its own, and a core that has seen
@@ -28,8 +30,9 @@ const (
 	clusterFile = "cluster.json"
 )
 
-// member is a node of the demo cluster and the addresses that it listens on.
+// member is a node of the demo cluster and the addresses that it listens on. A worker has none for other nodes.
 type member struct {
+	worker                            bool
 	name, dir                         string
 	customer, partner, operator, peer string
 }
@@ -41,18 +44,19 @@ type founded struct {
 }
 
 // clustered says whether the demo bank is more than one process.
-func (d *Dev) clustered() bool { return d.Nodes > 1 }
+func (d *Dev) clustered() bool { return d.Nodes > 1 || d.Workers > 0 }
 
 // checkNodes refuses what cannot be a cluster, and fills in the data directory.
 func (d *Dev) checkNodes() error {
 	if d.Nodes != 1 && d.Nodes != 3 && d.Nodes != nodesMax {
 		return fmt.Errorf("--nodes is %d; it may be 1, 3 or %d: an even number survives no more deaths than one less", d.Nodes, nodesMax)
 	}
-	if d.Workers != 0 {
-		return errors.New("--workers: this version runs coordinators only; leave it out")
+	if d.Workers < 0 || d.Workers > workersMax {
+		return fmt.Errorf("--workers is %d; it may be 0 to %d", d.Workers, workersMax)
 	}
-	if last := 1 << 16; d.clustered() && (d.NodePort < 1 || d.NodePort+d.Nodes*nodePorts > last) {
-		return fmt.Errorf("--node-port is %d; it may be 1 to %d", d.NodePort, last-d.Nodes*nodePorts)
+	room := (d.Nodes + d.Workers) * nodePorts
+	if last := 1 << 16; d.clustered() && (d.NodePort < 1 || d.NodePort+room > last) {
+		return fmt.Errorf("--node-port is %d; it may be 1 to %d", d.NodePort, last-room)
 	}
 	if d.DataDir == "" {
 		d.DataDir = aloneDir
@@ -109,28 +113,44 @@ func (d *Dev) members() []member {
 		return nil
 	}
 	var all []member
-	for i := range d.Nodes {
+	for i := range d.Nodes + d.Workers {
 		addr := func(door int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.NodePort+i*nodePorts+door)) }
-		name := fmt.Sprintf("node-%d", i+1)
-		all = append(all, member{name: name, dir: d.path(name), customer: addr(0), partner: addr(1), operator: addr(2), peer: addr(3)})
+		m := member{name: fmt.Sprintf("node-%d", i+1), customer: addr(0), partner: addr(1), operator: addr(2), peer: addr(3)}
+		if i >= d.Nodes {
+			m.worker, m.name, m.peer = true, fmt.Sprintf("worker-%d", i-d.Nodes+1), ""
+		}
+		m.dir = d.path(m.name)
+		all = append(all, m)
 	}
 	return all
 }
 
 // memberArgs is the command line of a node of a cluster.
 func (d *Dev) memberArgs(m member) []string {
+	args := d.bankArgs(m.dir, m.customer, m.partner, m.operator)
+	if m.worker {
+		return append(args, "--role", "worker", "--join-token-file", d.tokenFile(m))
+	}
 	var founders []string
 	for _, other := range d.members() {
-		founders = append(founders, other.peer)
+		if !other.worker {
+			founders = append(founders, other.peer)
+		}
 	}
-	return append(d.bankArgs(m.dir, m.customer, m.partner, m.operator),
-		"--peer-addr", m.peer, "--bootstrap-expect", strconv.Itoa(d.Nodes), "--join", strings.Join(founders, ","))
+	return append(args, "--peer-addr", m.peer, "--bootstrap-expect", strconv.Itoa(d.Nodes), "--join", strings.Join(founders, ","))
 }
+
+// tokenFile is where the token lies that lets a worker in.
+func (d *Dev) tokenFile(m member) string { return d.path(m.name + ".token") }
 
 // entry is a member as demo.json names it.
 func (m member) entry() demo.Node {
+	role := ops.RoleCoordinator
+	if m.worker {
+		role = ops.RoleWorker
+	}
 	return demo.Node{
-		Name: m.name, Role: "coordinator", CustomerURL: "http://" + m.customer, PartnerURL: "https://" + m.partner, OperatorURL: "http://" + m.operator,
+		Name: m.name, Role: role, CustomerURL: "http://" + m.customer, PartnerURL: "https://" + m.partner, OperatorURL: "http://" + m.operator,
 		PeerAddr: m.peer, DataDir: m.name, Log: m.name + ".log",
 	}
 }
@@ -140,7 +160,7 @@ func (d *Dev) asCluster() string {
 	if !d.clustered() {
 		return ""
 	}
-	return fmt.Sprintf(", as a cluster of %d nodes behind a balancer", d.Nodes)
+	return fmt.Sprintf(", as a cluster of %d nodes behind a balancer", d.Nodes+d.Workers)
 }
 
 func (d *Dev) aboutNodes() string {

@@ -1,15 +1,18 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -102,24 +105,53 @@ func (d *Dev) openNodes(ctx context.Context, note func(string, ...any)) (_ *node
 	return n, nil
 }
 
-// start starts every node and waits until all are ready and one leads.
+// start starts the coordinators, waits until all are ready and one leads, and then lets the workers join.
 func (n *nodes) start(ctx context.Context, failures chan error, run func(*child) error) error {
-	for _, c := range n.children {
-		if err := run(c); err != nil {
-			return err
+	members := n.dev.members()
+	for i, m := range members {
+		if !m.worker {
+			if err := run(n.children[i]); err != nil {
+				return err
+			}
 		}
 	}
-	for _, m := range n.dev.members() {
+	for _, m := range members[:n.dev.Nodes] {
 		if err := n.dev.waitFor(ctx, failures, "http://"+m.operator+"/readyz"); err != nil {
 			return err
 		}
 	}
+	if err := n.awaitLeader(ctx, failures); err != nil {
+		return err
+	}
+	for i, m := range members {
+		if m.worker {
+			if err := n.invite(ctx, m); err != nil {
+				return err
+			}
+			if err := run(n.children[i]); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range members[n.dev.Nodes:] {
+		if err := n.dev.waitFor(ctx, failures, "http://"+m.operator+"/readyz"); err != nil {
+			return err
+		}
+	}
+	for _, c := range n.children {
+		c.stands.Store(true)
+	}
+	return nil
+}
+
+// awaitLeader waits until the balancer knows who leads.
+func (n *nodes) awaitLeader(ctx context.Context, failures chan error) error {
 	limit := time.NewTimer(readyLimit)
 	defer limit.Stop()
 	for {
 		changed := n.balancer.Changed()
 		if n.balancer.Status().Leader != "" {
-			break
+			return nil
 		}
 		select {
 		case <-changed:
@@ -131,8 +163,43 @@ func (n *nodes) start(ctx context.Context, failures chan error, run func(*child)
 			return fmt.Errorf("lab: no node says that it leads; the logs in %s say why", n.dev.DataDir)
 		}
 	}
-	for _, c := range n.children {
-		c.stands.Store(true)
+}
+
+// inviteLifetime is how long a worker's token is good for, which is used at once.
+const inviteLifetime = 5 * time.Minute
+
+// invite has the leader make a token for a worker that has not joined yet.
+func (n *nodes) invite(ctx context.Context, m member) error {
+	if _, err := os.Stat(filepath.Join(m.dir, "identity")); err == nil {
+		return nil
+	}
+	text, err := json.Marshal(ops.TokenRequest{Role: ops.RoleWorker, Uses: 1, LifetimeSeconds: int64(inviteLifetime / time.Second), Reason: "netbank-lab dev starts " + m.name})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, ops.ChangeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.dev.OperatorAddr+"/api/v1/cluster/tokens", bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+n.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("lab: a token for %s: %w", m.name, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("lab: a token for %s: %w", m.name, err)
+	}
+	var made ops.Change
+	if err := json.Unmarshal(answer, &made); err != nil || resp.StatusCode != http.StatusOK || made.Token == "" {
+		return fmt.Errorf("lab: a token for %s: the leader answered %d: %s", m.name, resp.StatusCode, answer)
+	}
+	if err := os.WriteFile(n.dev.tokenFile(m), []byte(made.Token+"\n"), 0o600); err != nil {
+		return fmt.Errorf("lab: %w", err)
 	}
 	return nil
 }
