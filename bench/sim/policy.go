@@ -13,6 +13,21 @@ func Fixed(limit int) Policy {
 	return Policy{fmt.Sprintf("fixed-%d", limit), func(int, uint64) Admission { return gate.New(gate.Config{Limit: limit}) }}
 }
 
+// Seek is the gate that finds its limit by itself, from start on; 0 is the gate's own start.
+func Seek(start int) Policy {
+	name := "seek"
+	if start > 0 {
+		name = fmt.Sprintf("seek-%d", start)
+	}
+	return Policy{name, func(last int, seed uint64) Admission {
+		c := gate.Config{Seek: true, SeekSeed: seed, Limit: start}
+		if last > 0 {
+			c.Limit = last
+		}
+		return gate.New(c)
+	}}
+}
+
 // Off lets everybody in at once.
 func Off() Policy {
 	return Policy{"off", func(int, uint64) Admission { return &open{} }}

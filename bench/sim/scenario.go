@@ -148,8 +148,8 @@ func (s *Scenario) check() error {
 		return fmt.Errorf("%w: %v times the peak; it may be up to %d", ErrScenario, s.Times, timesMax)
 	case !(s.Bulk > 0 && s.Bulk <= 1):
 		return fmt.Errorf("%w: a bulk of %v; it is a part, up to 1", ErrScenario, s.Bulk)
-	case s.perSecond()*s.Length.Seconds() > arrivalsMax:
-		return fmt.Errorf("%w: about %.0f customers; at most %d, make it shorter", ErrScenario, s.perSecond()*s.Length.Seconds(), arrivalsMax)
+	case s.expected() > arrivalsMax:
+		return fmt.Errorf("%w: about %.0f customers; at most %d, make it shorter", ErrScenario, s.expected(), arrivalsMax)
 	}
 	for _, w := range s.Weather {
 		if err := congestion.ValidateCapacity(w.Capacity); err != nil {
@@ -178,13 +178,22 @@ func (s *Scenario) rates() (flows, express, inquiries float64) {
 		work * s.Bulk * (1 - expressShare) / s.demand(Inquiry)
 }
 
-func (s *Scenario) perSecond() float64 {
+// expected is how many customers come in the mean.
+func (s *Scenario) expected() float64 {
 	flows, express, inquiries := s.rates()
-	most := 1.0
-	for _, g := range append(append([]Surge{}, s.Surges...), s.Flood...) {
-		most = max(most, g.Factor)
+	usual := integral(curve(flows+(partners-1)*express+inquiries, s.Surges), s.Length)
+	return usual + integral(curve(express, s.Surges, s.Flood), s.Length)
+}
+
+func integral(c load.Curve, until time.Duration) (sum float64) {
+	for i, step := range c {
+		end := until
+		if i+1 < len(c) {
+			end = min(end, c[i+1].From)
+		}
+		sum += step.PerSecond * max(0, end-step.From).Seconds()
 	}
-	return (flows + partners*express + inquiries) * most
+	return sum
 }
 
 // curve is a rate under surges, which must not overlap.

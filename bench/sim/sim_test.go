@@ -23,6 +23,9 @@ func TestEveryScenario(t *testing.T) {
 		if s.Times > 10 {
 			continue // as 10, for longer
 		}
+		if full := s.withDefaults(); full.check() != nil {
+			t.Error(full.check())
+		}
 		s = short(s)
 		rs, err := Play(s, 7, Fixed(64), Fixed(8), Off())
 		if err != nil {

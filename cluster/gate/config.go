@@ -34,6 +34,10 @@ const (
 type Config struct {
 	// Limit is the number of seats in the core: calls that may be inside at once. 1 to CeilingMax, default 64.
 	Limit int
+	// Seek lets the gate find the limit by itself; Limit is then only where it begins, by default 32.
+	Seek bool
+	// SeekSeed orders the trials of Seek.
+	SeekSeed uint64
 	// Ceiling is the operator's upper bound of the limit, however the limit comes about. 1 to CeilingMax, default CeilingMax.
 	Ceiling int
 	// QueueMax bounds what waits for a seat, over all classes. 1 to QueueCap, default 4096.
@@ -60,6 +64,9 @@ func Default() Config { return Config{}.withDefaults() }
 func (c Config) withDefaults() Config {
 	if c.Ceiling == 0 {
 		c.Ceiling = CeilingMax
+	}
+	if c.Limit == 0 && c.Seek {
+		c.Limit = min(seekStart, c.Ceiling)
 	}
 	if c.Limit == 0 {
 		c.Limit = min(DefaultLimit, c.Ceiling)

@@ -54,11 +54,17 @@
 // at most four probes may be inside beside the calls that it swallowed, until one answer comes, late ones included. The
 // limit itself stays: losing capacity does not move the knee.
 //
+// # Where the limit comes from
+//
+// It is configured; or, with Config.Seek, the gate finds it. It then stands a while at one arm below its point and a while at one above,
+// compares the work that was done with the calls that were inside, and moves the point along the slope: up where more seats do more
+// work, down where they do less or hardly more. What is compared are two measurements of the same core a second apart, so neither
+// a slow network nor a slow core looks like an overloaded one. seek.go has it, and bench/sim plays it before cores of many shapes.
+//
 // # Reading on
 //
-// testdata holds scenarios that teach all this step by step, in the order of their numbers; they are run as tests. The limit is
-// configured today. Its type (limit.go) is the place of one that finds the knee by itself; a waiting line would offer what
-// it releases like everybody else.
+// testdata holds scenarios that teach all this step by step, in the order of their numbers; they are run as tests. A waiting line
+// would offer what it releases like everybody else.
 //
 // What the gate does not do: it does not measure time, retry, remember payments, or know what a call is about. It does not
 // lower priorities of work that waits long: deadlines and guaranteed shares do that.

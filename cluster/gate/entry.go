@@ -16,6 +16,7 @@ type entry struct {
 	ticket   Ticket
 	deadline Time   // waiting: when the core's answer is no use any more
 	granted  Time   // inside: when the seat was taken
+	budget   Time   // as offered; 0 if found by a new leader
 	cost     work   // weight, in work
 	arrival  uint64 // order of arrival, to break ties
 

@@ -39,6 +39,7 @@ type Gate struct {
 
 	counts [Classes][Reasons]uint64
 	tally  Tally
+	seek   seek
 }
 
 // New makes a gate of a configuration that Validate accepts. A configuration that it does not accept is replaced
@@ -50,7 +51,7 @@ func New(c Config) *Gate {
 	c = c.withDefaults()
 	entries := make([]entry, c.QueueMax+SeatsMax)
 	g := &Gate{
-		limit:        limit{configured: c.Limit, ceiling: c.Ceiling},
+		limit:        limit{}.of(c.Limit, c.Ceiling),
 		queueMax:     c.QueueMax,
 		coreLimit:    c.CoreLimit,
 		ignoreStalls: c.IgnoreStalls,
@@ -62,6 +63,10 @@ func New(c Config) *Gate {
 		queue:        newQueue(entries, c.QueueMax, c.Shares, c.PartnerWeights),
 		oldest:       none,
 		youngest:     none,
+	}
+	if c.Seek {
+		g.seek.start(0, c.Limit, c.ServiceTime, c.SeekSeed, c.Ceiling)
+		g.limit.wish(g.seek.seats)
 	}
 	for i := range g.unused {
 		g.unused[i] = int32(len(entries) - 1 - i)
@@ -98,7 +103,7 @@ func (g *Gate) Offer(now Time, o Offer, out []Decision) []Decision {
 	}
 	slot := g.enter(o.Ticket, o.Class, cost)
 	e := &g.entries[slot]
-	e.tier, e.deadline = o.Tier, g.now+o.Budget
+	e.tier, e.deadline, e.budget = o.Tier, g.now+o.Budget, o.Budget
 	if g.queue.lengthOf[o.Class] == 0 && g.seatFor(o.Class) && !g.tooLate(e) {
 		// Nobody who waits can take this seat, or it would be taken.
 		return g.start(slot, false, out)
@@ -153,7 +158,11 @@ func (g *Gate) Answer(now Time, t Ticket, elapsed time.Duration, late bool, out 
 	}
 	if known {
 		if elapsed > 0 {
-			g.estimate.observe(min(elapsed, CoreLimitMax), g.entries[slot].cost)
+			e := &g.entries[slot]
+			g.estimate.observe(min(elapsed, CoreLimitMax), e.cost)
+			if g.seek.enabled {
+				g.seek.answer(g.now, e.cost, elapsed, e.budget)
+			}
 		}
 		g.unseat(slot)
 	}
@@ -164,17 +173,22 @@ func (g *Gate) Answer(now Time, t Ticket, elapsed time.Duration, late bool, out 
 // be answered in time is refused.
 func (g *Gate) Tick(now Time, out []Decision) []Decision { return g.pass(now, out) }
 
-// SetLimit changes the number of seats, 1 to CeilingMax; the ceiling still holds. Calls inside stay inside.
+// SetLimit changes the number of seats, 1 to CeilingMax; the ceiling still holds. Calls inside stay inside. A gate that seeks its limit
+// goes on from there.
 func (g *Gate) SetLimit(now Time, seats int, out []Decision) []Decision {
 	out = g.pass(now, out)
-	g.limit.configured = min(max(seats, 1), CeilingMax)
+	g.limit.wish(min(max(seats, 1), CeilingMax))
+	if s := &g.seek; s.enabled {
+		s.start(g.now, g.limit.wished, time.Duration(s.elapsed), s.random, g.limit.ceiling)
+		g.limit.wish(s.seats)
+	}
 	return g.fill(out)
 }
 
 // SetCeiling changes the operator's upper bound of the limit, 1 to CeilingMax.
 func (g *Gate) SetCeiling(now Time, seats int, out []Decision) []Decision {
 	out = g.pass(now, out)
-	g.limit.ceiling = min(max(seats, 1), CeilingMax)
+	g.limit.cap(min(max(seats, 1), CeilingMax))
 	return g.fill(out)
 }
 
@@ -223,6 +237,11 @@ func (g *Gate) pass(now Time, out []Decision) []Decision {
 		g.stalled, g.probes = true, 0
 		g.stall++
 	}
+	moved := false
+	if g.seek.enabled && g.seek.pass(g.now, g.shared(), g.wanted(), g.stalled, g.limit.ceiling) {
+		moved = true
+		g.limit.wish(g.seek.seats)
+	}
 	taken := g.taken
 	for g.oldest != none && g.entries[g.oldest].granted+g.coreLimit <= g.now {
 		g.tally.Expired++
@@ -235,7 +254,7 @@ func (g *Gate) pass(now Time, out []Decision) []Decision {
 		}
 		out = g.drop(slot, TooLate, out)
 	}
-	if g.taken < taken {
+	if g.taken < taken || moved {
 		out = g.fill(out)
 	}
 	return out
@@ -244,12 +263,15 @@ func (g *Gate) pass(now Time, out []Decision) []Decision {
 // maySeeStall tells whether silence can make the core count as stalled.
 func (g *Gate) maySeeStall() bool { return !g.stalled && !g.ignoreStalls && g.own.calls > 0 }
 
+// wanted reports whether every seat is taken, or somebody waits for one.
+func (g *Gate) wanted() bool { return g.queue.length > 0 || g.shared() >= g.limit.seats() }
+
 // enter takes an entry from the slab. There is always one: the queue and the seats are bounded, and both fit.
 func (g *Gate) enter(t Ticket, class Class, cost work) int32 {
 	slot := g.unused[len(g.unused)-1]
 	g.unused = g.unused[:len(g.unused)-1]
 	e := &g.entries[slot]
-	e.ticket, e.class, e.cost, e.found, e.stall = t, class, cost, false, 0
+	e.ticket, e.class, e.cost, e.budget, e.found, e.stall = t, class, cost, 0, false, 0
 	g.slotOf.put(uint64(t), slot)
 	return slot
 }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -125,6 +126,12 @@ func (o *observer) inside() (all, resolve int) {
 }
 
 func (o *observer) judge(out []Decision) {
+	if o.g.seek.enabled {
+		o.limit = o.g.limit.seats()
+		if bound := math.Exp(o.g.seek.point + spreadMax); o.limit < 1 || float64(o.limit) > bound+1 {
+			o.t.Fatalf("seek allows %d seats, its point is %.1f", o.limit, math.Exp(o.g.seek.point))
+		}
+	}
 	for _, d := range out {
 		w := o.known[d.Ticket]
 		if w == nil {
@@ -280,6 +287,7 @@ func anyConfig(t *rapid.T) Config {
 		CoreLimit:   rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second}).Draw(t, "core limit"),
 		ServiceTime: rapid.SampledFrom([]time.Duration{time.Millisecond, 50 * time.Millisecond}).Draw(t, "service time"),
 	}
+	c.Seek = rapid.Bool().Draw(t, "seek")
 	if rapid.Bool().Draw(t, "weighted") {
 		c.PartnerWeights = map[uint32]float64{1: 3, 2: 0.01}
 	}

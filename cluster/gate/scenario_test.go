@@ -82,12 +82,13 @@ type scenario struct {
 
 // run plays one command:
 //
-//	gate [limit=2] [ceiling=9] [queue=3] [core-limit=10s] [service-time=50ms] [share.express=0.1] [weight.7=2]
+//	gate [limit=2] [seek=on] [ceiling=9] [queue=3] [core-limit=10s] [service-time=50ms] [share.express=0.1] [weight.7=2]
 //	at 150ms | after 10ms                  the time of the next events
 //	offer 1 confirm [weight=1] [budget=2s] [tier=0] [partner=0]      1-64 offers so many
 //	answer 1 40ms [late] | unsent 1 | withdraw 1 | tick
 //	occupy 1 confirm granted=-3s
 //	limit 3 | ceiling 3 | breaker on | breaker off | plan inquiry sign-in | plan
+//	saturate 30s servers=20                more is offered than fits, to so many servers that take 40 ms each
 //	state | wait confirm | level confirm | next
 func (s *scenario) run(f []string) {
 	options := map[string]string{}
@@ -113,6 +114,9 @@ func (s *scenario) run(f []string) {
 	case "next":
 		next, any := s.g.Next(s.now)
 		fmt.Fprintln(&s.said, "next", next, any)
+	case "saturate":
+		s.now = saturate(s.g, s.now, s.now+s.duration(f[1]), time.Minute, s.number(options["servers"]))
+		fmt.Fprintln(&s.said, "limit", s.g.Snapshot().Limit)
 	case "occupy":
 		s.each(f[1], func(t Ticket) {
 			if !s.g.Occupy(s.now, t, s.class(f[2]), 1, s.duration(options["granted"])) {
@@ -224,6 +228,8 @@ func (s *scenario) build(options map[string]string) {
 		switch name {
 		case "limit":
 			c.Limit = s.number(v)
+		case "seek":
+			c.Seek = v == "on"
 		case "ceiling":
 			c.Ceiling = s.number(v)
 		case "queue":

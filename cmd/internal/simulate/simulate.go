@@ -10,12 +10,13 @@ import (
 	"strings"
 
 	"netbank/bench/sim"
+	"netbank/cluster/gate"
 )
 
 // Command plays scenarios in virtual time.
 type Command struct {
 	Scenario string   `arg:"" optional:"" default:"all" help:"A scenario, several with commas between them, all, or list."`
-	Policy   []string `help:"knee, knee/4, knee*4, fixed-N, off." default:"knee,knee/4,knee*4,off"`
+	Policy   []string `help:"knee, knee/4, knee*4, fixed-N, seek, seek-N, off." default:"knee,knee/4,knee*4,off"`
 	Seed     uint64   `help:"The first seed; 1 to 1000 are for tuning, from 1001 on for judging." default:"1"`
 	Seeds    int      `help:"So many seeds, from the first on; the table shows the mean." default:"1"`
 	JSON     bool     `name:"json" help:"One object a run, with all figures, in the place of the table."`
@@ -120,10 +121,17 @@ func policy(name string, s *sim.Scenario) (sim.Policy, error) {
 	case "knee*4":
 		return named(sim.Fixed(4 * knee))
 	}
-	if n, ok := strings.CutPrefix(name, "fixed-"); ok {
-		if limit, err := strconv.Atoi(n); err == nil && limit >= 1 {
+	if name == "seek" {
+		return sim.Seek(0), nil
+	}
+	kind, n, _ := strings.Cut(name, "-")
+	if limit, err := strconv.Atoi(n); err == nil && limit >= 1 && limit <= gate.CeilingMax {
+		switch kind {
+		case "fixed":
 			return sim.Fixed(limit), nil
+		case "seek":
+			return sim.Seek(limit), nil
 		}
 	}
-	return sim.Policy{}, fmt.Errorf("there is no policy %q; there are knee, knee/4, knee*4, fixed-N and off", name)
+	return sim.Policy{}, fmt.Errorf("there is no policy %q; there are knee, knee/4, knee*4, fixed-N, seek, seek-N and off", name)
 }

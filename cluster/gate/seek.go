@@ -1,0 +1,219 @@
+package gate
+
+import (
+	"math"
+	"time"
+)
+
+// Constants of the search for the limit, tuned in simulation (bench/sim). Lengths on the axis of limits are natural logarithms: 0.30
+// is a factor of 1.35.
+const (
+	seekStart      = 32   // the limit to begin with, where none is configured
+	seekMin        = 4    // the lowest point
+	seekRoom       = 32   // points up to here need no proof
+	spreadMax      = 0.30 // from the point to each arm
+	spreadMin      = 0.12
+	spreadPerSlope = 0.6
+	slopeWanted    = 0.07 // more work per more seats: where less is gained than this, the limit is high enough
+	slopeMax       = 1.5  // steeper ones are noise
+	slopeGain      = 0.4
+	provedGain     = 0.3
+	stepPerSlope   = 0.60
+	stepMax        = 0.40 // of the point, after one pair
+	noiseOfAnswer  = 1.5  // variance of the logarithm of a rate, times the number of answers it was counted by
+	noiseTrusted   = 0.09 // squared error of a slope at which the step is halved
+	elapsedGain    = 0.02
+	skipMin        = 20 * time.Millisecond
+	skipMax        = 500 * time.Millisecond // that a new arm is left to itself, for the calls of the last to leave
+	measureMin     = 200 * time.Millisecond
+	measureMax     = 2 * time.Second // for which an arm waits for its answers
+	measureAnswers = 100             // that an arm hears, if it hears them in time
+	arrivalsNeeded = 20              // fewer answers tell nothing
+	usedToJudge    = 0.8             // part of the time in which an arm's seats were all wanted
+	usedToSeek     = 0.5
+	budgetUsedMax  = 0.25 // mean part of its budget that a call may spend inside
+	mostFor        = 10 * time.Second
+)
+
+// seek finds the limit by itself: it stands at a point, tries an arm above and one below it in turn, and asks which way the work done
+// grows. On a core that trips over itself the slope of work against calls inside is positive below the knee and negative beyond it;
+// the point settles where a little more would still be gained, so that on a core that does not suffer the limit stays low as well.
+//
+//	work done
+//	  │          ......            low arm and high arm are measured one after the other,
+//	  │      ..L...   ...H.        in random order; the slope from L to H, in logarithms,
+//	  │    ..  │  point  │ ..      moves the point
+//	  └────────┴─────────┴──────> calls inside
+//
+// The slope is of work, not of answers, or a change of the mix would look like one of capacity; and against the calls that were
+// inside, not those allowed, or demand that fits would look like a flat core.
+type seek struct {
+	enabled bool
+	point   float64 // ln of the limit
+	spread  float64 // from the point to each arm
+	slope   float64 // moving average, less the slope that is wanted
+	proved  float64 // moving average of the points at which a slope was measured
+	seats   int     // allowed now
+
+	held   bool // by a stall: nothing is measured
+	trying bool // two arms, rather than the point alone: seats are wanted
+	arm    int  // 0 low, 1 high
+	second bool // of the pair
+	done   [2]arm
+	now    arm
+	opened Time // when the present arm was opened; it measures after the skip
+	from   Time // when it begins to measure
+	last   Time // of the last event
+
+	elapsed  float64 // moving average of a call's time, ns
+	most     [2]int  // calls inside, in this and the last half of mostFor
+	mostFrom Time
+	random   uint64
+}
+
+// arm is what was measured while the limit stood at one place.
+type arm struct {
+	length   float64 // ns
+	inside   float64 // integral of the calls inside, ns
+	wanted   float64 // ns in which every seat was taken, or somebody waited
+	work     float64 // of the answers
+	answers  float64
+	lateness float64 // sum of the parts of their budgets that the answered calls were inside, each at most 1
+}
+
+// start begins anew at a limit.
+func (s *seek) start(now Time, limit int, service time.Duration, seed uint64, ceiling int) {
+	*s = seek{enabled: true, spread: spreadMax, slope: 1, elapsed: float64(service), random: seed, last: now, mostFrom: now}
+	s.point = math.Log(float64(min(max(limit, seekMin), max(ceiling, seekMin))))
+	s.open(now, ceiling)
+}
+
+// open begins a new pair, or a look at the point alone.
+func (s *seek) open(now Time, ceiling int) {
+	s.second, s.done = false, [2]arm{}
+	s.random = s.random*6364136223846793005 + 1442695040888963407 // Knuth's MMIX; its high bits are good enough for a coin
+	s.arm = int(s.random >> 63)
+	s.begin(now, ceiling)
+}
+
+// begin lets the limit stand at the present arm.
+func (s *seek) begin(now Time, ceiling int) {
+	at := s.point
+	if s.trying {
+		at += s.spread * float64(2*s.arm-1)
+	}
+	s.seats = min(max(1, int(math.Exp(at)+1e-9)), ceiling)
+	s.now = arm{}
+	s.opened = now
+	s.from = now + Time(min(max(s.elapsed, float64(skipMin)), float64(skipMax)))
+}
+
+// pass lets time pass in which so many calls were inside, and says whether the limit may have moved.
+func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) bool {
+	since := max(s.last, s.from)
+	s.last = now
+	s.remember(now, inside)
+	if stalled != s.held {
+		s.held = stalled
+		s.trying = s.trying && !stalled
+		s.open(now, ceiling) // with the point where it is: losing capacity does not move the knee
+		return true
+	}
+	if stalled {
+		return false
+	}
+	if now <= since {
+		return false
+	}
+	dt := float64(now - since)
+	s.now.length += dt
+	s.now.inside += dt * float64(inside)
+	if wanted {
+		s.now.wanted += dt
+	}
+	enough := max(float64(measureMin), 1.5*float64(s.from-s.opened))
+	if s.now.length < enough || s.now.answers < measureAnswers && s.now.length < float64(measureMax) {
+		return false
+	}
+	s.end(now, ceiling)
+	return true
+}
+
+// remember keeps the most calls that were inside lately.
+func (s *seek) remember(now Time, inside int) {
+	if now-s.mostFrom >= mostFor/2 {
+		s.most[1], s.most[0], s.mostFrom = s.most[0], 0, now
+	}
+	s.most[0] = max(s.most[0], inside)
+}
+
+// answer counts the answer to a call of this work, after elapsed of its budget.
+func (s *seek) answer(now Time, w work, elapsed, budget time.Duration) {
+	s.elapsed += elapsedGain * (float64(elapsed) - s.elapsed)
+	if now < s.from {
+		return
+	}
+	s.now.work += float64(w)
+	s.now.answers++
+	if budget > 0 {
+		s.now.lateness += min(1, float64(elapsed)/float64(budget))
+	}
+}
+
+// end judges an arm, and a pair.
+func (s *seek) end(now Time, ceiling int) {
+	a := s.now
+	if a.answers >= arrivalsNeeded && a.lateness > budgetUsedMax*a.answers {
+		s.point -= stepMax
+		s.slope = -0.5
+		s.limitTo(ceiling)
+		s.open(now, ceiling)
+		return
+	}
+	switch {
+	case !s.trying:
+		s.trying = a.wanted > usedToSeek*a.length
+		s.limitTo(ceiling)
+		s.open(now, ceiling)
+	case !s.second:
+		s.done[s.arm] = a
+		s.second, s.arm = true, 1-s.arm
+		s.begin(now, ceiling)
+	default:
+		s.done[s.arm] = a
+		s.judge()
+		s.limitTo(ceiling)
+		s.open(now, ceiling)
+	}
+}
+
+// judge moves the point by what a pair has shown.
+func (s *seek) judge() {
+	low, high := &s.done[0], &s.done[1]
+	apart := 0.0
+	if low.inside > 0 && high.inside > 0 {
+		apart = math.Log(high.inside/high.length) - math.Log(low.inside/low.length)
+	}
+	heard := min(low.answers, high.answers) >= arrivalsNeeded && low.work > 0 && high.work > 0
+	used := low.wanted > usedToJudge*low.length && high.wanted > usedToJudge*high.length
+	switch {
+	case used && heard && apart > 0.5*s.spread:
+		gain := math.Log(high.work/high.length) - math.Log(low.work/low.length)
+		excess := min(max(gain/apart, -slopeMax), slopeMax) - slopeWanted
+		s.slope += slopeGain * (excess - s.slope)
+		noise := noiseOfAnswer * (1/low.answers + 1/high.answers) / (apart * apart)
+		s.point += min(max(stepPerSlope/(1+noise/noiseTrusted)*excess, -stepMax), stepMax)
+		s.proved += provedGain * (s.point - s.proved)
+		s.spread = min(max(spreadPerSlope*math.Abs(s.slope), spreadMin), spreadMax)
+	case high.wanted < usedToJudge*high.length:
+		s.point += s.spread // demand fits the high arm: let it
+		s.trying = false
+	}
+}
+
+// limitTo keeps the point where it is sane: a limit that was never filled is not believed.
+func (s *seek) limitTo(ceiling int) {
+	most := max(seekRoom, 2*float64(max(s.most[0], s.most[1])), math.Exp(s.proved))
+	most = max(seekMin, min(most, CeilingMax, float64(ceiling)))
+	s.point = min(max(s.point, math.Log(seekMin)), math.Log(most))
+}
