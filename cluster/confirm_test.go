@@ -466,6 +466,24 @@ func TestAwait_ReturnsWithTheNextVersion(t *testing.T) {
 	})
 }
 
+func TestConfirming_IsSaidFromTheFirstClickToTheOutcome(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.core.script = func(Debit) script { return script{work: time.Second} }
+		r.boot()
+		x, other := r.create(), r.create()
+		var done sync.WaitGroup
+		done.Go(func() { r.confirm(x) })
+		synctest.Wait()
+		if !r.node.Confirming(x.Payment) || r.node.Confirming(other.Payment) {
+			t.Error("a confirmation inside the core is not known, or another payment's is")
+		}
+		done.Wait()
+		if r.node.Confirming(x.Payment) {
+			t.Error("a confirmation with an outcome goes on")
+		}
+	})
+}
+
 // Somebody sends one confirmation again and again while it waits for its seat.
 func TestRefusedMeansNotCharged_NoneOfManyConfirmationsOfOnePaymentIsRefusedWhileItIsMade(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {

@@ -311,6 +311,10 @@ func (n *Node) Refused(class gate.Class) (Refusal, bool) {
 	return unpackRefusal(n.edge[min(class, gate.Classes-1)].Load())
 }
 
+// Confirming reports whether a confirmation of a payment is under way at this node. Another one of the same payment is not refused by
+// what Refused says: the first may be granted, and then "nothing was charged" would be a lie.
+func (n *Node) Confirming(id journal.PaymentID) bool { return n.watch.outcomeAwaited(id) }
+
 // closeEdge refuses every class.
 func (n *Node) closeEdge(reason gate.Reason) {
 	for class := range n.edge {

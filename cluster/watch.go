@@ -125,6 +125,19 @@ func (w *watch) changed(c *journal.Change, payment *journal.Payment) {
 	s.set(c.Payment, kept)
 }
 
+// outcomeAwaited reports whether somebody waits for a payment's outcome.
+func (w *watch) outcomeAwaited(id journal.PaymentID) bool {
+	s := w.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for x := s.by[id]; x != nil; x = x.next {
+		if x.outcome {
+			return true
+		}
+	}
+	return false
+}
+
 // spoken reports whether a state is an answer to a confirmation: final, or in doubt.
 func spoken(s journal.State) bool {
 	return s.Final() || s == journal.StateInDoubt || s == journal.StateReversing

@@ -53,6 +53,8 @@ type bank struct {
 	refuse   func(gate.Class)                                              // called when a refusal is asked for
 	refusals [gate.Classes]cluster.Refusal
 	confirms []cluster.Confirmation
+
+	confirming bool
 }
 
 func newBank(t testing.TB) *bank {
@@ -190,6 +192,8 @@ func (b *bank) Payment(id journal.PaymentID) (journal.Payment, bool, error) {
 func (b *bank) Await(id journal.PaymentID, _ uint32, _ time.Time) (journal.Payment, bool, error) {
 	return b.Payment(id)
 }
+
+func (b *bank) Confirming(journal.PaymentID) bool { return b.confirming }
 
 func (b *bank) Refused(c gate.Class) (cluster.Refusal, bool) {
 	if b.refuse != nil {

@@ -64,6 +64,7 @@ type Bank interface {
 	Payment(id journal.PaymentID) (journal.Payment, bool, error)
 	Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool, error)
 	Refused(class gate.Class) (cluster.Refusal, bool)
+	Confirming(journal.PaymentID) bool
 	Now() journal.Millis
 }
 
@@ -186,7 +187,11 @@ func (c *Pages) Fail(ctx *fasthttp.RequestCtx, status int) {
 			c.locate(q, id)
 		}
 	}()
-	c.tell(q, status, telling{tone: "bad", page: page})
+	text := ""
+	if page == "unavailable" && q.link != "" {
+		text, q.unsure = "unavailable-unsure", true // it was not looked at, nor what came before it
+	}
+	c.tell(q, status, telling{tone: "bad", page: page, text: text})
 }
 
 // request is one request on its way through the pages.

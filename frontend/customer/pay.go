@@ -63,8 +63,8 @@ func (c *Pages) pay(q *request) {
 	if !ok {
 		return
 	}
-	// What would be refused anyway is refused before an attempt is counted.
-	if refusal, refused := c.Bank.Refused(gate.Confirm); refused {
+	// What would be refused anyway is refused before an attempt is counted, unless an earlier click is still on its way.
+	if refusal, refused := c.Bank.Refused(gate.Confirm); refused && !c.Bank.Confirming(q.payment.ID) {
 		c.refuse(q, refusal, token)
 		return
 	}

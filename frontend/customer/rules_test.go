@@ -113,7 +113,14 @@ func TestRefusedMeansNotCharged_EveryRefusalHasItsReasonComesBeforeTheCoreAndLea
 		}
 		check := func(p page) page {
 			t.Helper()
-			p.want(t, 503, title, "othing was charged", "3 seconds", nokURI, h.says("cancel-payment"), h.says("try-again"))
+			certain, never, back := "othing was charged", h.says("unavailable-unsure"), nokURI
+			if reason == gate.NoLeader { // nobody can say what has become of an earlier confirmation
+				certain, never, back = never, certain, "error=pending"
+			}
+			if strings.Contains(p.body, never) {
+				t.Fatalf("%v: the page says %q", reason, never)
+			}
+			p.want(t, 503, title, certain, "3 seconds", back, h.says("cancel-payment"), h.says("try-again"))
 			if got := string(p.header.Peek("Retry-After")); got != "3" {
 				t.Fatalf("Retry-After %q", got)
 			}
@@ -173,6 +180,29 @@ func TestRefusedMeansNotCharged_ErrorsThatAreCertainAreTold(t *testing.T) {
 	f(nil, journal.StaleTerm, "unavailable-title")
 	f(nil, journal.BadCommand, "unavailable-title")
 	f(nil, journal.NotAllowed, "unavailable-title") // and the payment still waits: the journal takes nothing now
+}
+
+// The first click waits for its seat. What the door would say to a second one is no word about the payment.
+func TestRefusedMeansNotCharged_ASecondClickIsNotTurnedAwayAtTheDoor(t *testing.T) {
+	h := newHouse(t)
+	_, link := h.pay()
+	v := h.visitor()
+	code := v.toCode(link)
+	h.bank.refusals[gate.Confirm] = cluster.Refusal{Reason: gate.QueueFull, RetryAfter: time.Second}
+	h.bank.confirming = true
+	v.follow(v.submit(code, "code", "code", h.code(0))).want(t, 200, h.says("settled-title"))
+}
+
+func TestRefusedMeansNotCharged_WhatIsOnlyAsLastSeenIsNotCalledUncharged(t *testing.T) {
+	h := newHouse(t)
+	_, link := h.pay()
+	v := h.visitor()
+	h.bank.blind = cluster.ErrStale
+	p := v.open(strings.Replace(link, "?", "/busy?", 1) + "&reason=queue-full&wait=3")
+	p.want(t, 503, h.says("unavailable-unsure"), "error=pending")
+	if strings.Contains(p.body, "othing was charged") {
+		t.Fatal("nobody knows whether anything was charged")
+	}
 }
 
 func TestRightCodeOfARefusedPaymentIsNoFailure(t *testing.T) {
@@ -513,7 +543,7 @@ func TestFail_HasItsPageAndStillFindsTheWayBack(t *testing.T) {
 		h.pages.Fail(&ctx, status)
 		page{address: address, status: ctx.Response.StatusCode(), body: string(ctx.Response.Body())}.want(t, status, texts...)
 	}
-	f(link, 503, h.says("unavailable-title"), nokURI, h.says("pay-open"))
+	f(link, 503, h.says("unavailable-title"), h.says("unavailable-unsure"), "error=pending", h.says("pay-open"))
 	f(strings.Replace(link, "?", "/code?", 1), 500, h.says("error-title"), nokURI)
 	f("/", 431, h.says("bad-request-title"))
 	f("/pay/", 400, h.says("bad-request-title"))

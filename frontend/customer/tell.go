@@ -113,14 +113,21 @@ func (c *Pages) busy(q *request) {
 		c.lead(q, "result", "")
 		return
 	}
+	// Invariant RefusedMeansNotCharged: that nothing was charged is said only by what a leader has said. Without one, an earlier confirmation of
+	// the same payment, at another node or by a leader that is gone, may count: only of this try is it certain that it did nothing.
 	wait, err := strconv.Atoi(string(q.QueryArgs().Peek("wait")))
 	if err != nil || wait < 1 || wait > WaitMax {
 		wait = 5
 	}
-	page := "busy"
+	page, text := "busy", ""
 	switch string(q.QueryArgs().Peek("reason")) {
-	case gate.NoLeader.String(), gate.Breaker.String(), gate.Stalled.String():
+	case gate.NoLeader.String():
+		page, text, q.unsure = "unavailable", "unavailable-unsure", true
+	case gate.Breaker.String(), gate.Stalled.String():
 		page = "unavailable"
+	}
+	if q.stale {
+		page, text, q.unsure = "unavailable", "unavailable-unsure", true
 	}
 	again := q.step("")
 	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
@@ -133,7 +140,7 @@ func (c *Pages) busy(q *request) {
 	edge.SetOutcome(q.RequestCtx, edge.Answered) // the refusal was counted where it happened
 	q.Response.Header.Set("Retry-After", strconv.Itoa(wait))
 	c.tell(q, fasthttp.StatusServiceUnavailable, telling{
-		tone: "wait", page: page, said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", wait)}, order: true, cancel: true,
+		tone: "wait", page: page, text: text, said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", wait)}, order: true, cancel: true,
 		primary: &web.Link{Href: again, Text: c.site.Text(q.locale, "try-again")},
 	})
 }
