@@ -49,12 +49,19 @@ func (v *visitor) tab() *visitor {
 	return &other
 }
 
-// run does the steps within the limit, or says what the page shows instead.
+// run does the steps within the limit, or says what the page shows instead. A page that is still coming in may exchange an element between
+// the look for it and the step; nothing was done to it then, and the step is done to the one that has come.
 func (v *visitor) run(steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
 	ctx, cancel := v.limited()
 	defer cancel()
-	v.failed(chromedp.Do(ctx, steps...))
+	for _, step := range steps {
+		err := chromedp.Do(ctx, step)
+		for err != nil && strings.Contains(err.Error(), "Could not find node with given id") && ctx.Err() == nil {
+			err = chromedp.Do(ctx, step)
+		}
+		v.failed(err)
+	}
 }
 
 // limited gives a context for one step. The first one of a tab opens it, and carries no limit: the tab would be closed with it.
