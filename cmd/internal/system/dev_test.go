@@ -144,7 +144,7 @@ func (o *once) shop(c *flow.Customer) {
 		return
 	}
 	told, err := c.Pay(created.Link, false)
-	if err != nil && !errors.Is(err, flow.ErrNoCode) {
+	if err != nil && !errors.Is(err, flow.ErrNoCode) || err == nil && told == flow.ToldOther { // the latter says: not now, look again
 		o.repeated.Add(1)
 		o.up() // "no leader" is an answer too, but says only what became of the repetition
 		told, err = c.Pay(created.Link, false)
