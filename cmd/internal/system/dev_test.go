@@ -109,12 +109,12 @@ func (r *rig) honest(alive int) {
 	}, r.bank)
 }
 
-// once is shoppers who repeat what broke one time, and want an answer then.
+// once is shoppers who repeat what broke, and count how often once was not enough.
 type once struct {
 	*load
-	whole, repeated, codeless atomic.Int64
-	stop                      chan struct{}
-	shoppers                  sync.WaitGroup
+	whole, repeated, again, codeless atomic.Int64
+	stop                             chan struct{}
+	shoppers                         sync.WaitGroup
 }
 
 func (r *rig) startOnce(shoppers int) *once {
@@ -144,8 +144,14 @@ func (o *once) shop(c *flow.Customer) {
 		return
 	}
 	told, err := c.Pay(created.Link, false)
-	if err != nil && !errors.Is(err, flow.ErrNoCode) || err == nil && told == flow.ToldOther { // the latter says: not now, look again
-		o.repeated.Add(1)
+	// A payment is several requests, and a repetition may meet the same death once more: on a connection that the dead node still holds, or
+	// before its successor is known. How many need more than one is in the log. ToldOther is a page that says: not now, look again.
+	for tries := 0; tries < 3 && (err != nil && !errors.Is(err, flow.ErrNoCode) || err == nil && told == flow.ToldOther); tries++ {
+		if tries == 0 {
+			o.repeated.Add(1)
+		} else {
+			o.again.Add(1)
+		}
 		o.up() // "no leader" is an answer too, but says only what became of the repetition
 		told, err = c.Pay(created.Link, false)
 	}
@@ -156,11 +162,11 @@ func (o *once) shop(c *flow.Customer) {
 	status := map[flow.Told]string{flow.ToldSettled: "ACSC", flow.ToldRejected: "RJCT", flow.ToldExpired: "RJCT", flow.ToldCancelled: "CANC", flow.ToldRefused: audit.Refused}[told]
 	switch {
 	case err != nil:
-		o.rig.t.Errorf("no definite answer after one repetition: %v, last %s", err, c.Last)
+		o.rig.t.Errorf("no definite answer after three repetitions: %v, last %s", err, c.Last)
 	case told == flow.ToldSettled:
 		o.whole.Add(1)
 	case status == "" && told != flow.ToldInDoubt:
-		o.rig.t.Errorf("told %q after one repetition, last %s", told, c.Last)
+		o.rig.t.Errorf("told %q after three repetitions, last %s", told, c.Last)
 	}
 	if status != "" {
 		o.rig.told.add(audit.Told{Payment: created.PaymentID, Source: audit.ByPage, Status: status})
@@ -174,7 +180,7 @@ func (o *once) progress(n int64) {
 	o.rig.await("progress of the shoppers", func() bool { return o.whole.Load() >= goal }, o.rig.bank)
 }
 
-// One command runs a cluster; whoever leads is killed while customers pay at one address. After one repetition everybody has a definite answer,
+// One command runs a cluster; whoever leads is killed while customers pay at one address. After a repetition, seldom two, everybody has a definite answer,
 // and demo.json says at any time who lives and who leads. Set NETBANK_LEADER_KILLS for more than the normal run's three.
 func TestAtMostOneDebit_KillTheLeaderBehindTheBalancer(t *testing.T) {
 	kills := times(t, "NETBANK_LEADER_KILLS", 3)
@@ -200,7 +206,7 @@ func TestAtMostOneDebit_KillTheLeaderBehindTheBalancer(t *testing.T) {
 	close(o.stop)
 	o.shoppers.Wait()
 	o.end()
-	t.Logf("%d orders, %d settled, %d repeated, %d had no code left", o.orders.Load(), o.whole.Load(), o.repeated.Load(), o.codeless.Load())
+	t.Logf("%d orders, %d settled, %d repeated, %d times once was not enough, %d had no code left", o.orders.Load(), o.whole.Load(), o.repeated.Load(), o.again.Load(), o.codeless.Load())
 	report := r.audit()
 	if report.Settled < 40*kills {
 		t.Errorf("only %d payments were settled", report.Settled)
