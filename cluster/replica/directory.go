@@ -95,6 +95,16 @@ func unwritable(path string, err error) error {
 	return fmt.Errorf("%w: %s: %w; check that the path is a directory on a disk with free space and that this user may write it, or name another one", ErrUnwritable, path, err)
 }
 
+// cannotWrite tells whether the disk took nothing more or let nobody write: nothing is wrong with what lies on it.
+func cannotWrite(err error) bool {
+	for _, sign := range []error{fs.ErrPermission, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return false
+}
+
 func lockDirectory(path string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -3,12 +3,10 @@ package replica
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -76,6 +74,9 @@ func open(cfg Config, seams seams) (*Replica, error) {
 	}
 	if err := r.openParts(seams); err != nil {
 		r.release()
+		if cannotWrite(err) && !errors.Is(err, ErrUnwritable) {
+			err = unwritable(r.directory.path, err)
+		}
 		return nil, err
 	}
 	return r, nil
@@ -84,7 +85,7 @@ func open(cfg Config, seams seams) (*Replica, error) {
 func (r *Replica) openParts(seams seams) error {
 	path := filepath.Join(r.directory.path, logName)
 	log, err := openLog(path, seams.segmentBytes, r.cfg.Logger)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
+	if cannotWrite(err) {
 		return unwritable(path, err)
 	}
 	if err != nil {
@@ -137,7 +138,12 @@ func (r *Replica) startRaft() error {
 	// The state machine is called by Raft's goroutines from here on, and asks the proposer.
 	r.proposer = newProposer(func(entry []byte, timeout time.Duration) raft.ApplyFuture { return r.raft.Apply(entry, timeout) })
 	started, err := newRaft(conf, r.machine, cache, r.guard, r.snapshots, r.transport())
-	if err != nil {
+	switch why := r.machine.unrestored; {
+	case err != nil && cannotWrite(why):
+		return unwritable(r.directory.path, why)
+	case err != nil && why != nil: // it says more than Raft does
+		return fmt.Errorf("replica: the newest snapshot could not be taken over: %w; %s", why, remedyDisk)
+	case err != nil:
 		return err
 	}
 	r.raft = started

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -73,6 +74,29 @@ func tableOf(t *testing.T, snapshot string) string {
 		t.Fatal("no table in", snapshot, err)
 	}
 	return tables[len(tables)-1]
+}
+
+// The log was joined to the newest snapshot and may begin behind the one before it: to start from that one would forget what lies
+// between them.
+func TestOnlyTheNewestSnapshotIsTakenOverAtTheStart(t *testing.T) {
+	cfg, _ := testConfig(t, t.TempDir())
+	want := snapshotted(t, cfg, 2)
+	blocked := small
+	blocked.wrap = func(l diskLog) diskLog { // before the snapshot is taken over
+		if err := os.WriteFile(filepath.Join(cfg.Dir, stateName, "1"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	r, err := open(cfg, blocked)
+	if err == nil {
+		r.Close()
+		t.Fatal("it started from the snapshot before the newest")
+	}
+	wantError(t, err, syscall.ENOTDIR, "newest snapshot", "check the disk")
+	if digest(t, start(t, cfg)) != want {
+		t.Error("the state is another one afterwards")
+	}
 }
 
 func TestTheNewestTwoSnapshotsAreKeptAndTheLogReachesTheOlder(t *testing.T) {

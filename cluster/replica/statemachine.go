@@ -49,6 +49,9 @@ type stateMachine struct {
 	store   *store
 	opened  int // stores opened so far
 
+	// unrestored is why the snapshot could not be taken over with which this node was to start. Owned by Open.
+	unrestored error
+
 	// Owned by Raft's state machine goroutine: reused when nobody here waits for the results.
 	results []journal.Result
 	changes []journal.Change
@@ -202,11 +205,20 @@ func (p *pending) Release() { os.RemoveAll(p.checkpoint) }
 // Restore implements raft.FSM: at start, and when another node or a backup sends its state. The new state is built
 // beside the old one and takes its place whole. If that fails while the node runs, the process ends: Raft would go on with
 // the old state and have the same snapshot sent again and again, while a start takes the newest one that is whole.
+//
+// At start only one snapshot may be taken over: the newest, to which the log was joined. Raft would try the one before it next, though
+// the log may not reach back so far; then what lies between the two would be forgotten without a word.
 func (s *stateMachine) Restore(from io.ReadCloser) error {
+	if s.unrestored != nil {
+		return s.unrestored
+	}
 	running := s.store != nil
 	err := s.restore(from)
-	if err != nil && running {
+	switch {
+	case err != nil && running:
 		s.fuse.report(fmt.Errorf("replica: the state from another node could not be taken over: %w; %s", err, remedyDisk))
+	case err != nil:
+		s.unrestored = err
 	}
 	return err
 }
