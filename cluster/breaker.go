@@ -27,7 +27,13 @@ type breaker struct {
 	heard    gate.Time
 }
 
-func (b *breaker) reset() { *b = breaker{looking: b.looking} }
+// reset forgets what a leadership has seen of the core: who follows does not look, and would go on telling it for ever.
+func (b *breaker) reset(l *leader) {
+	if b.open {
+		l.n.coreSeen.Store(&CoreStatus{Reachable: true, Since: l.n.cfg.wall()})
+	}
+	*b = breaker{looking: b.looking}
+}
 
 // reached notes a sign of life.
 func (b *breaker) reached(l *leader) {

@@ -58,6 +58,33 @@ func TestBreaker_ANodeThatCannotReachTheCoreIsRefusedByItself(t *testing.T) {
 	})
 }
 
+// A leader whose leadership ends while its breaker is open has nobody left to close it: a node that follows does not look at the core.
+func TestBreaker_EndsWithTheLeadership(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		f := func(next int) {
+			t.Helper()
+			r.noCore[0].Store(true)
+			for range breakerAfter {
+				r.confirmAt(0, r.order())
+			}
+			if r.nodes[0].Status().Core.Reachable {
+				t.Error("the breaker has not opened; the test tests nothing")
+			}
+			r.noCore[0].Store(false)
+			r.lead(next)
+			if s := r.nodes[0].Status().Core; !s.Reachable || s.LastError != "" {
+				t.Errorf("node %d leads, and node 1 says %+v for ever", next+1, s)
+			}
+			x := r.order()
+			r.confirmAt(0, x)
+			r.is(x, journal.StateSettled, 1)
+			r.lead(0)
+		}
+		f(1)
+		f(0)
+	})
+}
+
 // What waits for a seat in vain does not wait, and takes none.
 func TestBreaker_WhatWaitsOfSuchANodeIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -65,6 +65,25 @@ func TestRule7_AJumpOfTheRunningClockStopsGrantsAndMovesNoStamp(t *testing.T) {
 	})
 }
 
+func TestRule7_AWrongClockIsNotHeldAgainstANodeThatNoLongerLeads(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		var wall jumpy
+		r.cfg.wall = wall.now
+		r.boot()
+		wall.set(-time.Hour)
+		time.Sleep(time.Second)
+		if !r.node.Status().Clock.Stopped {
+			t.Error("it goes on granting with a clock that is an hour off")
+		}
+		wall.set(0)
+		r.log.depose(vanishes)
+		time.Sleep(time.Second)
+		if s := r.node.Status().Clock; s.Stopped {
+			t.Errorf("nothing is granted here, and nobody looks at this clock again: %+v", s)
+		}
+	})
+}
+
 func TestRule7_AClockBehindTheJournalAtTheStartNeedsAnOperator(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		var wall jumpy

@@ -257,6 +257,8 @@ func (l *leader) stepDown() {
 	l.n.closeEdge(gate.NoLeader)
 	l.phase = following
 	l.gate = nil
+	l.breaker.reset(l)
+	l.n.clock.stopped.Store(false)
 	l.sendHome()
 	l.carry()
 	for t, c := range l.calls {
@@ -306,7 +308,6 @@ func (l *leader) begin(term uint64) {
 	l.returned()
 	l.occupy(open)
 	l.phase = ready
-	l.breaker.reset()
 	l.shut = false
 	l.publishEdge()
 	raise(&l.n.highestTerm, term)
