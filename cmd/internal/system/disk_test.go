@@ -58,6 +58,11 @@ func TestNothingAcknowledgedIsLost_FullDisk(t *testing.T) {
 	p := r.launchBank()
 	r.await("a bank that gives up, or goes on", func() bool { return p.ended() || r.answers(r.demo.Operator.URL+"/readyz") })
 	t.Logf("started on the full disk: ended %v; %s", p.ended(), p.tail())
+	if p.ended() {
+		if code := p.exit(t, time.Minute); code != bank.ExitDirectory && code != bank.ExitFatal {
+			t.Errorf("the start on the full disk ended with %d, want %d or %d", code, bank.ExitDirectory, bank.ExitFatal)
+		}
+	}
 	p.kill()
 	free()
 	r.startBank()
