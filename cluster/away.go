@@ -198,6 +198,7 @@ func (l *leader) part(why error) {
 	}
 	l.away.link, l.away.term = nil, 0
 	l.n.linkTerm.Store(0)
+	l.n.leaderSays.Store(nil)
 	l.n.closeEdge(gate.NoLeader)
 	sent := slices.SortedFunc(maps.Values(l.away.sent), func(a, b *call) int { return cmp.Compare(a.id, b.id) })
 	clear(l.away.sent)
@@ -297,6 +298,7 @@ func (l *leader) answeredAway(e event) {
 			l.hush(c)
 		}
 	}
+	l.breaker.noted(l, &e.answer, e.silent)
 	end := &ending{id: c.id, payment: c.payment, silent: e.silent, answer: e.answer}
 	if e.next != nil {
 		e.next.tell = end
@@ -312,6 +314,7 @@ func (l *leader) answeredAway(e event) {
 // lateAway takes an answer that came after its call had been given up, while this node does not lead.
 func (l *leader) lateAway(id journal.PaymentID, elapsed time.Duration, next *call) {
 	l.unhush(id)
+	l.breaker.reached(l)
 	end := &ending{payment: id, late: true, answer: Answer{Elapsed: elapsed}}
 	if next != nil {
 		next.tell = end

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,7 +18,8 @@ const (
 )
 
 // breaker knows whether the core can be reached at all from one node. A core that is slow or silent is the gate's matter, not the
-// breaker's. It belongs to the leader's goroutine.
+// breaker's. A node looks after that of its own connection whoever leads, to be able to say so; the leader, after those of all. It belongs
+// to the leader's goroutine.
 type breaker struct {
 	open     bool
 	probing  bool      // open, but calls are let through until the first one fails
@@ -27,8 +29,11 @@ type breaker struct {
 	heard    gate.Time
 }
 
-// reset forgets what a leadership has seen of the core: who follows does not look, and would go on telling it for ever.
+// reset forgets what a leadership has seen of a core that is not asked by itself: a node that follows may have no calls to show that it is back.
 func (b *breaker) reset(l *leader) {
+	if l.n.pinger != nil {
+		return
+	}
 	if b.open {
 		l.n.coreSeen.Store(&CoreStatus{Reachable: true, Since: l.n.cfg.wall()})
 	}
@@ -53,6 +58,16 @@ func (b *breaker) failed(l *leader, why string) {
 	case b.failures >= breakerAfter && !b.open:
 		b.looked = l.now
 		b.set(l, true, why)
+	}
+}
+
+// noted takes what a call of this node's has shown of its connection.
+func (b *breaker) noted(l *leader, a *Answer, silent bool) {
+	switch {
+	case a.Word == NotSent && a.Unreachable:
+		b.failed(l, fmt.Sprint(a.Err))
+	case a.Elapsed > 0 && !silent:
+		b.reached(l)
 	}
 }
 
@@ -83,6 +98,7 @@ func (l *leader) reach() {
 	l.n.cutOff.Store(&cutOff)
 	if shut != l.shut {
 		l.shut = shut
+		l.n.coreShut.Store(shut)
 		l.decide(l.gate.SetBreaker(l.now, shut, l.decisions[:0]))
 	}
 	l.publishEdge()
@@ -191,9 +207,6 @@ func (b *breaker) pass(l *leader) {
 // pinged takes the outcome of a look.
 func (b *breaker) pinged(l *leader, err error) {
 	b.looking = false
-	if l.phase != ready {
-		return
-	}
 	if err == nil {
 		b.reached(l)
 		return

@@ -45,6 +45,9 @@ func TestBreaker_ANodeThatCannotReachTheCoreIsRefusedByItself(t *testing.T) {
 			if s := r.nodes[0].Status(); cut != 0 && !slices.Equal(s.CutOff, []journal.NodeID{journal.NodeID(cut + 1)}) || s.Core.Reachable == (cut == 0) {
 				t.Errorf("the status says %v, %v", s.CutOff, s.Core)
 			}
+			if own := r.nodes[cut].Status().Core; own.Reachable || own.LastError == "" {
+				t.Errorf("node %d cannot reach the core, and says %+v", cut+1, own)
+			}
 			r.noCore[cut].Store(false)
 			time.Sleep(1500 * time.Millisecond)
 			if got := r.confirmAt(cut, x); got.Payment.State != journal.StateSettled {
@@ -53,6 +56,9 @@ func TestBreaker_ANodeThatCannotReachTheCoreIsRefusedByItself(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			if s := r.nodes[0].Status(); refused(cut) || len(s.CutOff) != 0 || !s.Core.Reachable {
 				t.Errorf("node %d is back, and refused: %v, %v, %v", cut+1, refused(cut), s.CutOff, s.Core)
+			}
+			if own := r.nodes[cut].Status().Core; !own.Reachable {
+				t.Errorf("node %d is back, and says %+v", cut+1, own)
 			}
 		}
 	})

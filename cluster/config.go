@@ -71,6 +71,8 @@ const (
 	WithdrawWait = 500 * time.Millisecond
 	// CatchUpMax is how long a "not found" waits for this node to have applied what the leader has.
 	CatchUpMax = time.Second
+	// AboutBytesMax is the size of what a node tells of itself.
+	AboutBytesMax = 64 << 10
 	// whyMax is the length of the reason that travels with a call that could not be sent.
 	whyMax = 200
 	// ClockDeviationMax is how far the wall clock may be from the journal's time before no more seats are granted.
@@ -125,6 +127,10 @@ type Config struct {
 	// Members lists the nodes that may have calls in the core, this one included: once all of them have reported theirs, a new
 	// leader starts balances without waiting for the core limit. It must not block. nil: not known.
 	Members func() []journal.NodeID
+	// About is what this node tells of itself, to the leader that it follows or to those who follow it: see Followers and LeaderSays. It is
+	// asked for at every heartbeat of every stream, must not block, and what it gives must not change; more than AboutBytesMax is not told.
+	// nil: nothing is.
+	About func() []byte
 	// Registerer takes the metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Logger; nil means that nothing is logged.

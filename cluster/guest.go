@@ -30,6 +30,7 @@ type guest struct {
 	reported bool                 // its calls inside the core are known
 	core     breaker              // its connection to the core, as far as its calls show
 	up       gate.Time            // since when its process has been running, at the latest
+	about    []byte               // what it tells of itself; nil: nothing yet
 }
 
 // visit is what a call has that came from another node.
@@ -70,10 +71,10 @@ func (l *leader) receive(link *stream.Link, who stream.Identity) (*guest, error)
 	g.link, g.reported = link, false
 	l.n.guests.Add(1)
 	g.levels = wordsFor(&l.words, &g.core)
-	link.Beat(l.n.heartbeat(l.term))
 	if err := link.Welcome(stream.Welcomed{Term: l.term, Levels: g.levels[:]}); err != nil {
 		return nil, err
 	}
+	link.Beat(l.n.heartbeatAbout(link, l.term))
 	l.reach() // it may be the first that can
 	return g, nil
 }
@@ -267,6 +268,8 @@ func (l *leader) said(g *guest, link *stream.Link, all []visitMessage) {
 			l.guestWithdraws(g, m.withdraw)
 		case m.open != nil:
 			l.opened(g, m.open)
+		case m.about != nil:
+			g.about = m.about
 		case m.leaving:
 			l.gone(g, ErrClosed)
 		case m.err != nil:

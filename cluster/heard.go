@@ -24,6 +24,11 @@ func (l *leader) heard(link *stream.Link, all []*wire.Message) {
 			err = l.permitted(body.Go)
 		case *wire.Message_Levels:
 			l.levels(body.Levels.GetWords())
+		case *wire.Message_About:
+			var text []byte
+			if text, err = takeAbout(body.About); err == nil {
+				l.n.leaderSays.Store(&text)
+			}
 		case *wire.Message_Heartbeat:
 			if body.Heartbeat.GetTerm() != l.away.term {
 				err = errOtherTerm

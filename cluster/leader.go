@@ -260,6 +260,7 @@ func (l *leader) stepDown() {
 	l.breaker.reset(l)
 	l.n.clock.stopped.Store(false)
 	l.sendHome()
+	l.n.followers.Store(nil)
 	l.carry()
 	for t, c := range l.calls {
 		if c.stage.Load() == waiting { // never granted
@@ -309,7 +310,8 @@ func (l *leader) begin(term uint64) {
 	l.occupy(open)
 	l.phase = ready
 	l.shut = false
-	l.publishEdge()
+	l.n.coreShut.Store(false)
+	l.reach() // its own connection is as it was; of the others' nothing is known yet
 	raise(&l.n.highestTerm, term)
 	l.n.gateTerm.Store(term)
 	l.n.logger.Info("this node leads", "term", term, "seats taken over", len(l.silent)+len(l.calls))
@@ -410,14 +412,15 @@ func (l *leader) coarsely() {
 		}
 	}
 	l.speak()
+	l.breaker.pass(l)
 	if l.phase != ready {
 		return
 	}
 	l.seeGuests()
+	l.listFollowers()
 	l.n.clock.check()
 	l.publishEdge() // or the doors would refuse for another tick after the operator sees that all is well
 	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence() || l.allReported()
-	l.breaker.pass(l)
 	snapshot := l.gate.Snapshot()
 	l.n.gateSeen.Store(&snapshot)
 	l.housekeeping()

@@ -44,6 +44,9 @@ type Node struct {
 	gateSeen    atomic.Pointer[gate.Snapshot]
 	coreSeen    atomic.Pointer[CoreStatus]
 	cutOff      atomic.Pointer[[]journal.NodeID] // other nodes that cannot reach the core, as this leader sees it
+	coreShut    atomic.Bool                      // no node can reach the core, as this leader sees it
+	followers   atomic.Pointer[[]Follower]       // of this leader
+	leaderSays  atomic.Pointer[[]byte]           // what the leader at the other end of the stream tells of itself
 	executors   atomic.Int64                     // payments between "go" and their outcome's way to the leader
 	noticed     chan struct{}
 

@@ -190,11 +190,8 @@ func (l *leader) answered(e event) {
 		l.coreFailed(v.guest, fmt.Sprint(a.Err))
 	case v != nil && a.Elapsed > 0 && !e.silent:
 		l.coreReached(v.guest)
-	case v != nil:
-	case a.Word == NotSent && a.Unreachable:
-		l.breaker.failed(l, fmt.Sprint(a.Err))
-	case a.Elapsed > 0 && !e.silent:
-		l.breaker.reached(l)
+	case v == nil:
+		l.breaker.noted(l, a, e.silent)
 	}
 	if e.next != nil {
 		l.take(e.next)

@@ -48,7 +48,7 @@ func (n *Node) follow(node journal.NodeID) error {
 	if err != nil {
 		return err
 	}
-	link.Beat(n.heartbeat(welcomed.Term))
+	link.Beat(n.heartbeatAbout(link, welcomed.Term))
 	n.logger.Info("this node follows", "leader", node, "term", welcomed.Term)
 	_ = n.inbox.push(event{do: func(l *leader) { l.joined(link, welcomed) }}, true)
 	watching := make(chan struct{})

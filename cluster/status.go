@@ -18,7 +18,9 @@ type Status struct {
 	Gate     gate.Snapshot // zero while this node does not lead
 	Counts   journal.Counts
 	Resolver ResolverStatus
-	Core     CoreStatus // of this node's own connection
+	Core     CoreStatus // of this node's own connection, whoever leads
+	// CoreShut says that no node can reach the core, as this leader sees it.
+	CoreShut bool
 	// CutOff are the other nodes that cannot reach the core, as this leader sees it.
 	CutOff []journal.NodeID
 	Reads  ReadsStatus // of a worker; else zero
@@ -60,7 +62,7 @@ func (n *Node) Status() Status {
 	case n.far != nil:
 		s.Role, s.Reads = "worker", n.far.status()
 	case n.Leading():
-		s.Role, s.Gate = "leader", *n.gateSeen.Load()
+		s.Role, s.Gate, s.CoreShut = "leader", *n.gateSeen.Load(), n.coreShut.Load()
 		if cutOff := n.cutOff.Load(); cutOff != nil {
 			s.CutOff = *cutOff
 		}

@@ -27,6 +27,7 @@ type trio struct {
 	blind   [5]atomic.Bool  // does not know who leads
 	deaf    [5]atomic.Bool  // cannot be connected to, nor connect
 	dead    [5]*atomic.Bool // of the present life
+	abouts  [5]atomic.Pointer[[]byte]
 
 	fresh func(i int) *member // a member that has applied nothing
 
@@ -158,6 +159,7 @@ func newTrio(t testing.TB, options ...func(*rig)) *trio {
 func (r *trio) bootWorker(i int) {
 	dead := new(atomic.Bool)
 	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
+	cfg.About = r.about(i)
 	cfg.Coordinators = func() []journal.NodeID {
 		if r.noReads.Load() {
 			return nil
@@ -190,6 +192,7 @@ func (r *trio) bootNode(i int) {
 	r.dead[i], r.members[i] = dead, member
 	r.mu.Unlock()
 	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
+	cfg.About = r.about(i)
 	cfg.Leader = func() (journal.NodeID, uint64) {
 		if r.blind[i].Load() || dead.Load() {
 			return 0, 0
@@ -220,6 +223,20 @@ func (r *trio) bootNode(i int) {
 	r.mu.Lock()
 	r.nodes[i] = n
 	r.mu.Unlock()
+}
+
+func (r *trio) about(i int) func() []byte {
+	return func() []byte {
+		if text := r.abouts[i].Load(); text != nil {
+			return *text
+		}
+		return nil
+	}
+}
+
+func (r *trio) tells(i int, text string) {
+	about := []byte(text)
+	r.abouts[i].Store(&about)
 }
 
 var errUnreachable = errors.New("trio: no route to that node")

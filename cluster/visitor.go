@@ -17,6 +17,7 @@ type visitMessage struct {
 	withdraw *wire.Withdraw
 	open     *wire.Open
 	leaving  bool
+	about    []byte
 	err      error
 }
 
@@ -39,6 +40,9 @@ func understand(who stream.Identity, all []*wire.Message, now gate.Time) []visit
 			out = append(out, visitMessage{open: body.Open})
 		case *wire.Message_Leaving:
 			out = append(out, visitMessage{leaving: true})
+		case *wire.Message_About:
+			text, err := takeAbout(body.About)
+			out = append(out, visitMessage{about: text, err: err})
 		case *wire.Message_Heartbeat, nil:
 		default:
 			return append(out, visitMessage{err: fmt.Errorf("%w: a guest does not say %T", stream.ErrFrame, body)})

@@ -312,6 +312,7 @@ type Message struct {
 	//	*Message_Told
 	//	*Message_Forget
 	//	*Message_Settings
+	//	*Message_About
 	Body          isMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -498,6 +499,15 @@ func (x *Message) GetSettings() *Settings {
 	return nil
 }
 
+func (x *Message) GetAbout() *About {
+	if x != nil {
+		if x, ok := x.Body.(*Message_About); ok {
+			return x.About
+		}
+	}
+	return nil
+}
+
 type isMessage_Body interface {
 	isMessage_Body()
 }
@@ -566,6 +576,10 @@ type Message_Settings struct {
 	Settings *Settings `protobuf:"bytes,16,opt,name=settings,proto3,oneof"`
 }
 
+type Message_About struct {
+	About *About `protobuf:"bytes,17,opt,name=about,proto3,oneof"`
+}
+
 func (*Message_Hello) isMessage_Body() {}
 
 func (*Message_Welcome) isMessage_Body() {}
@@ -597,6 +611,8 @@ func (*Message_Told) isMessage_Body() {}
 func (*Message_Forget) isMessage_Body() {}
 
 func (*Message_Settings) isMessage_Body() {}
+
+func (*Message_About) isMessage_Body() {}
 
 // Hello is the first message of the node that has dialled.
 type Hello struct {
@@ -2263,6 +2279,52 @@ func (x *Settings) GetPartners() []*Partner {
 	return nil
 }
 
+// About is what a node tells of itself: to whom it follows, and while it leads to those who follow it. It comes after the handshake and whenever it
+// has changed. What it says is none of this protocol's business.
+type About struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          []byte                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *About) Reset() {
+	*x = About{}
+	mi := &file_stream_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *About) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*About) ProtoMessage() {}
+
+func (x *About) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use About.ProtoReflect.Descriptor instead.
+func (*About) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *About) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2274,7 +2336,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_stream_proto_msgTypes[22]
+	mi := &file_stream_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2348,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[22]
+	mi := &file_stream_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2361,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{22}
+	return file_stream_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Key) GetId() uint32 {
@@ -2340,7 +2402,7 @@ type Partner struct {
 
 func (x *Partner) Reset() {
 	*x = Partner{}
-	mi := &file_stream_proto_msgTypes[23]
+	mi := &file_stream_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2414,7 @@ func (x *Partner) String() string {
 func (*Partner) ProtoMessage() {}
 
 func (x *Partner) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[23]
+	mi := &file_stream_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2427,7 @@ func (x *Partner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partner.ProtoReflect.Descriptor instead.
 func (*Partner) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{23}
+	return file_stream_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Partner) GetId() uint32 {
@@ -2448,7 +2510,7 @@ type Customer struct {
 
 func (x *Customer) Reset() {
 	*x = Customer{}
-	mi := &file_stream_proto_msgTypes[24]
+	mi := &file_stream_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2460,7 +2522,7 @@ func (x *Customer) String() string {
 func (*Customer) ProtoMessage() {}
 
 func (x *Customer) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[24]
+	mi := &file_stream_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +2535,7 @@ func (x *Customer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Customer.ProtoReflect.Descriptor instead.
 func (*Customer) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{24}
+	return file_stream_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Customer) GetId() uint64 {
@@ -2550,7 +2612,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_stream_proto_msgTypes[25]
+	mi := &file_stream_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2624,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[25]
+	mi := &file_stream_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2637,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{25}
+	return file_stream_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Account) GetNumber() string {
@@ -2605,7 +2667,7 @@ const file_stream_proto_rawDesc = "" +
 	"\n" +
 	"\fstream.proto\x12\x0enetbank.stream\"<\n" +
 	"\x05Frame\x123\n" +
-	"\bmessages\x18\x01 \x03(\v2\x17.netbank.stream.MessageR\bmessages\"\xb1\x06\n" +
+	"\bmessages\x18\x01 \x03(\v2\x17.netbank.stream.MessageR\bmessages\"\xe0\x06\n" +
 	"\aMessage\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.netbank.stream.HelloH\x00R\x05hello\x123\n" +
 	"\awelcome\x18\x02 \x01(\v2\x17.netbank.stream.WelcomeH\x00R\awelcome\x129\n" +
@@ -2623,7 +2685,8 @@ const file_stream_proto_rawDesc = "" +
 	"\x03ask\x18\r \x01(\v2\x13.netbank.stream.AskH\x00R\x03ask\x12*\n" +
 	"\x04told\x18\x0e \x01(\v2\x14.netbank.stream.ToldH\x00R\x04told\x120\n" +
 	"\x06forget\x18\x0f \x01(\v2\x16.netbank.stream.ForgetH\x00R\x06forget\x126\n" +
-	"\bsettings\x18\x10 \x01(\v2\x18.netbank.stream.SettingsH\x00R\bsettingsB\x06\n" +
+	"\bsettings\x18\x10 \x01(\v2\x18.netbank.stream.SettingsH\x00R\bsettings\x12-\n" +
+	"\x05about\x18\x11 \x01(\v2\x15.netbank.stream.AboutH\x00R\x05aboutB\x06\n" +
 	"\x04body\"\xfc\x01\n" +
 	"\x05Hello\x12\x1f\n" +
 	"\vversion_min\x18\x01 \x01(\rR\n" +
@@ -2774,7 +2837,9 @@ const file_stream_proto_rawDesc = "" +
 	"\x04last\x18\x02 \x01(\bR\x04last\x12\x18\n" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12'\n" +
 	"\x04keys\x18\x04 \x03(\v2\x13.netbank.stream.KeyR\x04keys\x123\n" +
-	"\bpartners\x18\x05 \x03(\v2\x17.netbank.stream.PartnerR\bpartners\"L\n" +
+	"\bpartners\x18\x05 \x03(\v2\x17.netbank.stream.PartnerR\bpartners\"\x1b\n" +
+	"\x05About\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\fR\x04text\"L\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x1d\n" +
@@ -2842,7 +2907,7 @@ func file_stream_proto_rawDescGZIP() []byte {
 }
 
 var file_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_stream_proto_goTypes = []any{
 	(Role)(0),         // 0: netbank.stream.Role
 	(Kind)(0),         // 1: netbank.stream.Kind
@@ -2870,10 +2935,11 @@ var file_stream_proto_goTypes = []any{
 	(*Told)(nil),      // 23: netbank.stream.Told
 	(*Forget)(nil),    // 24: netbank.stream.Forget
 	(*Settings)(nil),  // 25: netbank.stream.Settings
-	(*Key)(nil),       // 26: netbank.stream.Key
-	(*Partner)(nil),   // 27: netbank.stream.Partner
-	(*Customer)(nil),  // 28: netbank.stream.Customer
-	(*Account)(nil),   // 29: netbank.stream.Account
+	(*About)(nil),     // 26: netbank.stream.About
+	(*Key)(nil),       // 27: netbank.stream.Key
+	(*Partner)(nil),   // 28: netbank.stream.Partner
+	(*Customer)(nil),  // 29: netbank.stream.Customer
+	(*Account)(nil),   // 30: netbank.stream.Account
 }
 var file_stream_proto_depIdxs = []int32{
 	5,  // 0: netbank.stream.Frame.messages:type_name -> netbank.stream.Message
@@ -2893,28 +2959,29 @@ var file_stream_proto_depIdxs = []int32{
 	23, // 14: netbank.stream.Message.told:type_name -> netbank.stream.Told
 	24, // 15: netbank.stream.Message.forget:type_name -> netbank.stream.Forget
 	25, // 16: netbank.stream.Message.settings:type_name -> netbank.stream.Settings
-	0,  // 17: netbank.stream.Hello.role:type_name -> netbank.stream.Role
-	14, // 18: netbank.stream.Welcome.levels:type_name -> netbank.stream.Levels
-	1,  // 19: netbank.stream.Call.kind:type_name -> netbank.stream.Kind
-	2,  // 20: netbank.stream.Result.error:type_name -> netbank.stream.Error
-	19, // 21: netbank.stream.Result.payment:type_name -> netbank.stream.Payment
-	20, // 22: netbank.stream.Result.access:type_name -> netbank.stream.Access
-	19, // 23: netbank.stream.Go.payment:type_name -> netbank.stream.Payment
-	9,  // 24: netbank.stream.Answered.next:type_name -> netbank.stream.Call
-	17, // 25: netbank.stream.Open.seats:type_name -> netbank.stream.Seat
-	21, // 26: netbank.stream.Access.lanes:type_name -> netbank.stream.Lane
-	3,  // 27: netbank.stream.Ask.what:type_name -> netbank.stream.What
-	19, // 28: netbank.stream.Told.payment:type_name -> netbank.stream.Payment
-	28, // 29: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
-	20, // 30: netbank.stream.Told.access:type_name -> netbank.stream.Access
-	26, // 31: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
-	27, // 32: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
-	29, // 33: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	26, // 17: netbank.stream.Message.about:type_name -> netbank.stream.About
+	0,  // 18: netbank.stream.Hello.role:type_name -> netbank.stream.Role
+	14, // 19: netbank.stream.Welcome.levels:type_name -> netbank.stream.Levels
+	1,  // 20: netbank.stream.Call.kind:type_name -> netbank.stream.Kind
+	2,  // 21: netbank.stream.Result.error:type_name -> netbank.stream.Error
+	19, // 22: netbank.stream.Result.payment:type_name -> netbank.stream.Payment
+	20, // 23: netbank.stream.Result.access:type_name -> netbank.stream.Access
+	19, // 24: netbank.stream.Go.payment:type_name -> netbank.stream.Payment
+	9,  // 25: netbank.stream.Answered.next:type_name -> netbank.stream.Call
+	17, // 26: netbank.stream.Open.seats:type_name -> netbank.stream.Seat
+	21, // 27: netbank.stream.Access.lanes:type_name -> netbank.stream.Lane
+	3,  // 28: netbank.stream.Ask.what:type_name -> netbank.stream.What
+	19, // 29: netbank.stream.Told.payment:type_name -> netbank.stream.Payment
+	29, // 30: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
+	20, // 31: netbank.stream.Told.access:type_name -> netbank.stream.Access
+	27, // 32: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
+	28, // 33: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
+	30, // 34: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_stream_proto_init() }
@@ -2939,6 +3006,7 @@ func file_stream_proto_init() {
 		(*Message_Told)(nil),
 		(*Message_Forget)(nil),
 		(*Message_Settings)(nil),
+		(*Message_About)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2946,7 +3014,7 @@ func file_stream_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stream_proto_rawDesc), len(file_stream_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
