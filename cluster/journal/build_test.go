@@ -86,6 +86,16 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_PutNode{PutNode: b}
 	case *command.RemoveNode:
 		c.Body = &command.Command_RemoveNode{RemoveNode: b}
+	case *command.PutWish:
+		c.Body = &command.Command_PutWish{PutWish: b}
+	case *command.ApproveWish:
+		c.Body = &command.Command_ApproveWish{ApproveWish: b}
+	case *command.LapseWishes:
+		c.Body = &command.Command_LapseWishes{LapseWishes: b}
+	case *command.DrainNode:
+		c.Body = &command.Command_DrainNode{DrainNode: b}
+	case *command.Note:
+		c.Body = &command.Command_Note{Note: b}
 	}
 	return c
 }

@@ -77,6 +77,14 @@
 // the same node, so that a lost answer costs nothing. Which coordinators vote is Raft's to know. A reader gets the Membership as a
 // whole, which never changes: the next one has the next version.
 //
+// # What operators wish for
+//
+// A lever (how many workers run, which level the gate's ceiling has) stands where an operator wishes. A wish names the lever's fence as the
+// operator has seen it, which every change raises: so of two operators one is refused, and a deposed leader's last word comes to nothing. A
+// wish with an end gives way to the last one without, by a LapseWishes of the leader, in journal time. One that asks for a second operator
+// waits for ApproveWish. The journal only says what is wished for; the leader sees to it. Each change, a drain of a node, and every Note
+// of something else that an operator has done make an entry of the audit, which holds the newest Limits.Acts.
+//
 // # Why it looks like this
 //
 //   - Tables are slabs of cells without pointers, texts lie in chained blocks. A map of pointers to five million payments costs

@@ -17,10 +17,12 @@ import (
 
 var record = flag.Bool("record", false, "record the journal fixture anew; only for a new Batch.version")
 
-// The recorded journals: of the first program, and of the one that knew the cluster's membership first.
+// The recorded journals: of the first program, of the one that knew the cluster's membership first, and of the one that knew operators'
+// wishes first.
 const (
 	fixture           = "testdata/journal-v1"
 	fixtureMembership = "testdata/journal-v1-membership"
+	fixtureWishes     = "testdata/journal-v1-wishes"
 )
 
 // recorded reads the entries of the fixture: each 8 bytes of term, 4 of length, and the batch.
@@ -42,11 +44,14 @@ func recorded(t testing.TB, fixture string) (log []entry) {
 // not record anew: a command has got another meaning, and that needs a new Batch.version.
 func TestRecordedJournalsReplay(t *testing.T) {
 	if *record {
-		recordFixture(t, fixtureMembership)
+		recordFixture(t, fixtureWishes)
 	}
 	replayed(t, fixture)
 	if m := replayed(t, fixtureMembership); len(m.Membership().Nodes) < 2 || len(m.Membership().Authorities) == 0 {
 		t.Error("the recorded journal has no membership")
+	}
+	if m := replayed(t, fixtureWishes); !wished(m) {
+		t.Error("the recorded journal has no wishes")
 	}
 }
 
@@ -94,9 +99,11 @@ func recordFixture(t *testing.T, fixture string) {
 			m = New(NewMemoryStore(), DefaultLimits())
 			return walkFor(r, m, 400, 25, func(s step) { reached[s.result.Payment.State] = true })
 		}).Example(seed)
-		if len(reached) <= int(StateReversing) || len(m.Membership().Nodes) < 3 || m.Membership().Nodes[2].Key == [32]byte{} || len(m.Membership().Authorities) == 0 {
+		if len(reached) <= int(StateReversing) {
 			log = nil
+			continue
 		}
+		log = append(log, wishEntries(t, m)...)
 	}
 	m := New(NewMemoryStore(), DefaultLimits())
 	var b []byte
@@ -120,7 +127,7 @@ func FuzzApply(f *testing.F) {
 		}
 	}
 	f.Add(uint64(1), []byte{0x08, 0x01, 0x22, 0x03, 0x9a, 0x06, 0x00})
-	for i, body := range membershipBodies(morning) {
+	for i, body := range append(membershipBodies(morning), wishBodies(morning)...) {
 		batch := &Batch{Version: Version, Term: 1, StampMs: int64(morning), Commands: []*Command{wrap(named("seed", string(rune('a'+i))), body)}}
 		entry, err := batch.MarshalVT()
 		if err != nil {
@@ -166,7 +173,7 @@ func FuzzReadFrom(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
 	f.Add(whole[len(snapshotMagic)+2+4 : len(whole)-36]) // the contents alone
-	for _, body := range membershipBodies(b.now) {
+	for _, body := range append(membershipBodies(b.now), wishBodies(b.now)...) {
 		b.must(Done, body)
 	}
 	f.Add(snapshotOf(f, b.m).Bytes())
@@ -213,6 +220,8 @@ func exercise(t *testing.T, m *Machine) {
 	for i := range m.Membership().Nodes {
 		m.Membership().NodeByKey(m.Membership().Nodes[i].Key)
 	}
+	m.Wishes().Due(smallLimits())
+	m.Acts(10)
 	m.Partners()
 	m.Contradictions(10)
 	m.Notices(1, 0, 10)

@@ -26,6 +26,7 @@ type Limits struct {
 	TokenUses      int // nodes that one token may let in
 	Nodes          int // members of the cluster, with those removed: of more, the one that was removed first is forgotten
 	Coordinators   int // members that are coordinators: five voters, and two that take the place of others
+	Acts           int // entries of the audit; of more, the oldest leaves
 	Stored         int // payments, open and finished, and idempotency keys each, between two prunings
 
 	AccountBytes   int // an account number (IBAN: 34, ISO 13616)
@@ -38,7 +39,12 @@ type Limits struct {
 	LocaleBytes    int
 	SealedBytes    int    // a sealed password hash, seed or root key
 	AddressBytes   int    // a node's address
+	VerbBytes      int    // a word of the audit
+	OperatorRunes  int    // who has done something
+	ReasonRunes    int    // why, and what else the audit says of it
 	TokenLife      Millis // of a join token, at most
+	WishFor        Millis // a wish with an end, at most
+	WishPending    Millis // that a wish waits for a second operator
 	AmountMinorMax int64  // the wire carries 12 digits (field 4)
 	ExpiresAfter   Millis // from the creation of a payment to its expiry, and from the making of its id to its creation, at most
 	ClockSlack     Millis // how far a proposer's clock, which made the expiry and the payment's id, may be ahead
@@ -68,6 +74,7 @@ func DefaultLimits() Limits {
 		TokenUses:      1024,
 		Nodes:          1024,
 		Coordinators:   7,
+		Acts:           1000,
 		Stored:         1 << 28,
 
 		AccountBytes:   34,
@@ -80,7 +87,12 @@ func DefaultLimits() Limits {
 		LocaleBytes:    16,
 		SealedBytes:    1024,
 		AddressBytes:   255,
+		VerbBytes:      32,
+		OperatorRunes:  100,
+		ReasonRunes:    200,
 		TokenLife:      7 * 24 * hour,
+		WishFor:        31 * 24 * hour,
+		WishPending:    hour,
 		AmountMinorMax: 999_999_999_999,
 		ExpiresAfter:   24 * hour,
 		ClockSlack:     minute,

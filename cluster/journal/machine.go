@@ -58,6 +58,8 @@ type tables struct {
 	contradictionIndex map[said]int
 
 	members *Membership // replaced as a whole
+	wishes  *Wishes     // replaced as a whole
+	acts    []Act       // the oldest first; an entry is never written to
 
 	counters
 }
@@ -108,6 +110,7 @@ func newTables(limits Limits) tables {
 		fingerprints:       make(map[[32]byte]PartnerID),
 		contradictionIndex: make(map[said]int),
 		members:            newMembership(),
+		wishes:             new(Wishes),
 	}
 }
 
@@ -233,7 +236,7 @@ func (m *Machine) command(termHolds bool, c *Command, out *Result) {
 	}
 }
 
-// clusterCommand is command for what the membership is changed by.
+// clusterCommand is command for what the membership is changed by, and what operators wish for.
 func (m *Machine) clusterCommand(c *Command, out *Result) {
 	switch body := c.Body.(type) {
 	case *command.Command_PutAuthority:
@@ -250,13 +253,23 @@ func (m *Machine) clusterCommand(c *Command, out *Result) {
 		m.putNode(body.PutNode, out)
 	case *command.Command_RemoveNode:
 		m.removeNode(body.RemoveNode, out)
+	case *command.Command_PutWish:
+		m.putWish(body.PutWish, out)
+	case *command.Command_ApproveWish:
+		m.approveWish(body.ApproveWish, out)
+	case *command.Command_LapseWishes:
+		m.lapseWishes()
+	case *command.Command_DrainNode:
+		m.drainNode(body.DrainNode, out)
+	case *command.Command_Note:
+		m.note(body.Note, out)
 	default:
 		out.Verdict = BadCommand
 	}
 }
 
-// subject fills in what a repeated command is about, as it stands now. Commands about the membership have no such answer: who
-// sent one reads Membership.
+// subject fills in what a repeated command is about, as it stands now. Commands about the membership and
+// the wishes have no such answer: who sent one reads Membership or Wishes.
 func (m *Machine) subject(c *Command, out *Result) {
 	var payment []byte
 	var customer uint64

@@ -61,6 +61,9 @@ type Node struct {
 	Token   TokenID  // with which it joined; zero for a founder
 	Joined  Millis
 	Removed Millis // 0: it is a member
+	// Draining is since when no customer is to be sent to it, and DrainReason why; 0: it is not being drained.
+	Draining    Millis
+	DrainReason string
 }
 
 // Member reports whether the node belongs to the cluster.
@@ -307,5 +310,26 @@ func (m *Machine) removeNode(c *command.RemoveNode, out *Result) {
 		out.Verdict = NotFound
 	case known.Member():
 		m.reform().Node(known.ID).Removed = max(m.now, 1)
+	}
+}
+
+// drainNode keeps customers away from a member, or lets them come again.
+func (m *Machine) drainNode(c *command.DrainNode, out *Result) {
+	known := m.members.Node(NodeID(c.GetNode()))
+	switch {
+	case !m.signed(c.GetReason(), c.GetOperator()):
+		out.Verdict = BadCommand
+	case known == nil || !known.Member():
+		out.Verdict = NotFound
+	case known.Draining > 0 == c.On:
+	default:
+		n := m.reform().Node(known.ID)
+		act := Act{Verb: VerbUndrain, Node: n.ID, Operator: c.Operator, Reason: c.Reason}
+		n.Draining, n.DrainReason = 0, ""
+		if c.On {
+			act.Verb = VerbDrain
+			n.Draining, n.DrainReason = max(m.now, 1), string([]byte(c.Reason))
+		}
+		m.enter(act)
 	}
 }

@@ -40,14 +40,25 @@ func (m *Membership) write(w *snapshotWriter) {
 		}
 		w.record(kindNode, appendText(b, n.Address))
 	}
+	for _, n := range m.Nodes {
+		if n.Draining > 0 {
+			b = binary.AppendUvarint(b[:0], uint64(n.ID))
+			b = binary.AppendUvarint(b, uint64(n.Draining))
+			w.record(kindDraining, appendText(b, n.DrainReason))
+		}
+	}
 }
 
-// snapshotVersionOf is 1 without a membership, so that earlier programs read what they can hold.
-func snapshotVersionOf(m *Membership) uint16 {
-	if m.Version == 0 {
-		return 1
+// snapshotVersionOf is as low as it can be, so that earlier programs read what they can hold. Nothing of version 3 comes about without an
+// entry of the audit.
+func snapshotVersionOf(m *Membership, acts []Act) uint16 {
+	switch {
+	case len(acts) > 0:
+		return snapshotVersion
+	case m.Version > 0:
+		return 2
 	}
-	return snapshotVersion
+	return 1
 }
 
 func (t *tables) readMembership(p *parser) bool {
@@ -96,5 +107,21 @@ func (t *tables) readNode(p *parser) bool {
 		return false
 	}
 	m.Nodes = append(m.Nodes, n)
+	return true
+}
+
+func (t *tables) readDraining(p *parser) bool {
+	id := NodeID(p.atMost(math.MaxUint32))
+	since, reason := p.millis(), string(p.text(snapshotRecord))
+	n := t.members.Node(id)
+	if n == nil || n.Draining > 0 || since <= 0 {
+		return false
+	}
+	for i := range t.members.Nodes {
+		if later := &t.members.Nodes[i]; later.ID > id && later.Draining > 0 {
+			return false
+		}
+	}
+	n.Draining, n.DrainReason = since, reason
 	return true
 }

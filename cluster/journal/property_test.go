@@ -33,7 +33,7 @@ const crowdPayments = 6
 func smallLimits() Limits {
 	l := DefaultLimits()
 	l.OpenPayments, l.PartnerOpen, l.CommandIDs, l.Contradictions, l.Keys = 5, 4, 30, 3, 2
-	l.Nodes, l.Coordinators, l.Tokens, l.TokenUses = 4, 3, 2, 2
+	l.Nodes, l.Coordinators, l.Tokens, l.TokenUses, l.Acts = 4, 3, 2, 2, 5
 	l.Notices, l.PartnerNotices, l.Stored, l.PruneRecords, l.Customers, l.Partners = 40, 30, 12, 2, 3, 2
 	return l
 }
@@ -62,7 +62,7 @@ func (c *crowd) command() *Command {
 func (c *crowd) body() any {
 	n, id := c.payment()
 	who := uint64(c.number(1, 2, "customer"))
-	switch c.number(0, 33, "kind") {
+	switch c.number(0, 35, "kind") {
 	case 0, 1, 2, 3:
 		return c.creation(n, id)
 	case 4:
@@ -100,6 +100,8 @@ func (c *crowd) body() any {
 		return c.record()
 	case 31:
 		return &command.BumpEpoch{}
+	case 32, 33:
+		return c.wish()
 	}
 	return c.member()
 }

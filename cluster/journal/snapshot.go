@@ -23,7 +23,7 @@ var ErrSnapshot = errors.New("journal: the snapshot is damaged; restore this nod
 // Frames tell a reader exactly how much to take, so something else may follow in the same stream.
 const (
 	snapshotMagic   = "NBJRNL"
-	snapshotVersion = 2 // 1 has no records of the membership, and is written as long as there is none
+	snapshotVersion = 3 // each is written as long as it holds all there is: 1 no membership, 2 no audit and what goes with it
 	frameMax        = 64 << 10
 	snapshotRecord  = 64 << 10 // the longest record
 )
@@ -43,6 +43,10 @@ const (
 	kindAuthority
 	kindToken
 	kindNode
+	// Since version 3.
+	kindDraining
+	kindWishes
+	kindAct
 )
 
 // placeOf orders the kinds in a snapshot.
@@ -65,6 +69,8 @@ type Live struct {
 	keys           []Key
 	contradictions []Contradiction
 	members        *Membership
+	wishes         *Wishes
+	acts           []Act
 	counters
 }
 
@@ -79,7 +85,8 @@ func (m *Machine) Live() *Live {
 func (m *Machine) view(open slab[paymentRecord], t texts, access slab[accessRecord], seen slab[seenRecord]) *Live {
 	l := &Live{
 		now: m.now, open: open, texts: t, access: access, seen: seen, seenNext: m.seen.next,
-		keys: m.keys, contradictions: slices.Clone(m.contradictions), members: m.members, counters: m.counters,
+		keys: m.keys, contradictions: slices.Clone(m.contradictions), members: m.members,
+		wishes: m.wishes, acts: m.acts, counters: m.counters,
 	}
 	for _, p := range m.partners {
 		l.partners = append(l.partners, *p)
@@ -110,7 +117,7 @@ func (m *Machine) StoreDigest() ([32]byte, error) {
 // WriteTo writes the snapshot.
 func (l *Live) WriteTo(to io.Writer) (int64, error) {
 	w := newSnapshotWriter(to)
-	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members)))
+	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members, l.acts)))
 	l.write(w)
 	w.flush()
 	w.raw(make([]byte, 4))
@@ -157,6 +164,7 @@ func (l *Live) write(w *snapshotWriter) {
 		w.record(kindContradiction, appendText(appendText(b, c.Said), c.ResponseCode))
 	}
 	l.members.write(w)
+	writeWishes(w, l.wishes, l.acts)
 	w.record(kindEnd, nil)
 }
 
@@ -287,7 +295,7 @@ func (m *Machine) ReadFrom(from io.Reader) (int64, error) {
 	}
 	t := newTables(m.limits)
 	t.read(r)
-	if r.err == nil && version != snapshotVersionOf(t.members) {
+	if r.err == nil && version != snapshotVersionOf(t.members, t.acts) {
 		r.damaged("its version does not fit its records")
 	}
 	if r.err == nil && len(r.frame) > 0 {
@@ -422,6 +430,12 @@ func (t *tables) read(r *snapshotReader) {
 			ok = t.readToken(&p) && ok
 		case kindNode:
 			ok = t.readNode(&p) && ok
+		case kindDraining:
+			ok = t.readDraining(&p) && ok
+		case kindWishes:
+			ok = t.readWishes(&p) && ok
+		case kindAct:
+			ok = t.readAct(&p) && ok
 		case kindEnd:
 			ok = t.enlistAll(granted) && t.outboxAddsUp() && ok
 		default:

@@ -281,6 +281,56 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_journal_proto_rawDescGZIP(), []int{4}
 }
 
+// Lever is what operators move, and the leader then sees to.
+type Lever int32
+
+const (
+	Lever_LEVER_UNSPECIFIED Lever = 0
+	Lever_LEVER_WORKERS     Lever = 1 // how many workers the provider runs
+	Lever_LEVER_LEVEL       Lever = 2 // the level of the gate's ceiling: 0 normal, 1 reserve, 2 emergency
+)
+
+// Enum value maps for Lever.
+var (
+	Lever_name = map[int32]string{
+		0: "LEVER_UNSPECIFIED",
+		1: "LEVER_WORKERS",
+		2: "LEVER_LEVEL",
+	}
+	Lever_value = map[string]int32{
+		"LEVER_UNSPECIFIED": 0,
+		"LEVER_WORKERS":     1,
+		"LEVER_LEVEL":       2,
+	}
+)
+
+func (x Lever) Enum() *Lever {
+	p := new(Lever)
+	*p = x
+	return p
+}
+
+func (x Lever) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Lever) Descriptor() protoreflect.EnumDescriptor {
+	return file_journal_proto_enumTypes[5].Descriptor()
+}
+
+func (Lever) Type() protoreflect.EnumType {
+	return &file_journal_proto_enumTypes[5]
+}
+
+func (x Lever) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Lever.Descriptor instead.
+func (Lever) EnumDescriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{5}
+}
+
 // Batch is one Raft log entry: what the leader packed while the entry before it was being written.
 type Batch struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -386,6 +436,11 @@ type Command struct {
 	//	*Command_Enrol
 	//	*Command_PutNode
 	//	*Command_RemoveNode
+	//	*Command_PutWish
+	//	*Command_ApproveWish
+	//	*Command_LapseWishes
+	//	*Command_DrainNode
+	//	*Command_Note
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -687,6 +742,51 @@ func (x *Command) GetRemoveNode() *RemoveNode {
 	return nil
 }
 
+func (x *Command) GetPutWish() *PutWish {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutWish); ok {
+			return x.PutWish
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetApproveWish() *ApproveWish {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ApproveWish); ok {
+			return x.ApproveWish
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetLapseWishes() *LapseWishes {
+	if x != nil {
+		if x, ok := x.Body.(*Command_LapseWishes); ok {
+			return x.LapseWishes
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDrainNode() *DrainNode {
+	if x != nil {
+		if x, ok := x.Body.(*Command_DrainNode); ok {
+			return x.DrainNode
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetNote() *Note {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Note); ok {
+			return x.Note
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -803,6 +903,26 @@ type Command_RemoveNode struct {
 	RemoveNode *RemoveNode `protobuf:"bytes,29,opt,name=remove_node,json=removeNode,proto3,oneof"`
 }
 
+type Command_PutWish struct {
+	PutWish *PutWish `protobuf:"bytes,30,opt,name=put_wish,json=putWish,proto3,oneof"`
+}
+
+type Command_ApproveWish struct {
+	ApproveWish *ApproveWish `protobuf:"bytes,31,opt,name=approve_wish,json=approveWish,proto3,oneof"`
+}
+
+type Command_LapseWishes struct {
+	LapseWishes *LapseWishes `protobuf:"bytes,32,opt,name=lapse_wishes,json=lapseWishes,proto3,oneof"`
+}
+
+type Command_DrainNode struct {
+	DrainNode *DrainNode `protobuf:"bytes,33,opt,name=drain_node,json=drainNode,proto3,oneof"`
+}
+
+type Command_Note struct {
+	Note *Note `protobuf:"bytes,34,opt,name=note,proto3,oneof"`
+}
+
 func (*Command_PutPartner) isCommand_Body() {}
 
 func (*Command_PutCustomer) isCommand_Body() {}
@@ -858,6 +978,16 @@ func (*Command_Enrol) isCommand_Body() {}
 func (*Command_PutNode) isCommand_Body() {}
 
 func (*Command_RemoveNode) isCommand_Body() {}
+
+func (*Command_PutWish) isCommand_Body() {}
+
+func (*Command_ApproveWish) isCommand_Body() {}
+
+func (*Command_LapseWishes) isCommand_Body() {}
+
+func (*Command_DrainNode) isCommand_Body() {}
+
+func (*Command_Note) isCommand_Body() {}
 
 // PutPartner adds a partner, or replaces the one with the same id.
 type PutPartner struct {
@@ -2763,6 +2893,345 @@ func (x *RemoveNode) GetNode() uint32 {
 	return 0
 }
 
+// PutWish says where a lever is to stand. It takes effect only if nobody has moved the lever since the one who wishes looked at it.
+type PutWish struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lever Lever                  `protobuf:"varint,1,opt,name=lever,proto3,enum=netbank.journal.Lever" json:"lever,omitempty"`
+	Fence uint64                 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"` // of the lever, as it was seen
+	Value uint32                 `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`
+	// When it goes back by itself to what stood before without an end; 0: it stays.
+	UntilMs int64 `protobuf:"varint,4,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
+	// Where it goes back to if nothing was ever wished for; of no meaning otherwise.
+	Base          uint32 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Operator      string `protobuf:"bytes,7,opt,name=operator,proto3" json:"operator,omitempty"`
+	Approval      bool   `protobuf:"varint,8,opt,name=approval,proto3" json:"approval,omitempty"` // it takes effect when another operator agrees
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutWish) Reset() {
+	*x = PutWish{}
+	mi := &file_journal_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutWish) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutWish) ProtoMessage() {}
+
+func (x *PutWish) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutWish.ProtoReflect.Descriptor instead.
+func (*PutWish) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *PutWish) GetLever() Lever {
+	if x != nil {
+		return x.Lever
+	}
+	return Lever_LEVER_UNSPECIFIED
+}
+
+func (x *PutWish) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *PutWish) GetValue() uint32 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *PutWish) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+func (x *PutWish) GetBase() uint32 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *PutWish) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PutWish) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *PutWish) GetApproval() bool {
+	if x != nil {
+		return x.Approval
+	}
+	return false
+}
+
+// ApproveWish: a second operator agrees.
+type ApproveWish struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lever         Lever                  `protobuf:"varint,1,opt,name=lever,proto3,enum=netbank.journal.Lever" json:"lever,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // of the wish that waits
+	Operator      string                 `protobuf:"bytes,3,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveWish) Reset() {
+	*x = ApproveWish{}
+	mi := &file_journal_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveWish) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveWish) ProtoMessage() {}
+
+func (x *ApproveWish) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveWish.ProtoReflect.Descriptor instead.
+func (*ApproveWish) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ApproveWish) GetLever() Lever {
+	if x != nil {
+		return x.Lever
+	}
+	return Lever_LEVER_UNSPECIFIED
+}
+
+func (x *ApproveWish) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ApproveWish) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+// LapseWishes: the time of wishes whose end has come is over.
+type LapseWishes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LapseWishes) Reset() {
+	*x = LapseWishes{}
+	mi := &file_journal_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LapseWishes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LapseWishes) ProtoMessage() {}
+
+func (x *LapseWishes) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LapseWishes.ProtoReflect.Descriptor instead.
+func (*LapseWishes) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{33}
+}
+
+// DrainNode: no customer is sent to a member any more, or again.
+type DrainNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          uint32                 `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
+	On            bool                   `protobuf:"varint,2,opt,name=on,proto3" json:"on,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Operator      string                 `protobuf:"bytes,4,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNode) Reset() {
+	*x = DrainNode{}
+	mi := &file_journal_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNode) ProtoMessage() {}
+
+func (x *DrainNode) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNode.ProtoReflect.Descriptor instead.
+func (*DrainNode) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DrainNode) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
+func (x *DrainNode) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *DrainNode) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DrainNode) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+// Note enters into the audit what an operator has done by other means than a command of the journal that bears a name.
+type Note struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verb          string                 `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	Operator      string                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Note) Reset() {
+	*x = Note{}
+	mi := &file_journal_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Note) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Note) ProtoMessage() {}
+
+func (x *Note) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Note.ProtoReflect.Descriptor instead.
+func (*Note) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Note) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *Note) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *Note) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Note) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
@@ -2772,7 +3241,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xce\r\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xf5\x0f\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -2809,7 +3278,13 @@ const file_journal_proto_rawDesc = "" +
 	"\x05enrol\x18\x1b \x01(\v2\x16.netbank.journal.EnrolH\x00R\x05enrol\x125\n" +
 	"\bput_node\x18\x1c \x01(\v2\x18.netbank.journal.PutNodeH\x00R\aputNode\x12>\n" +
 	"\vremove_node\x18\x1d \x01(\v2\x1b.netbank.journal.RemoveNodeH\x00R\n" +
-	"removeNodeB\x06\n" +
+	"removeNode\x125\n" +
+	"\bput_wish\x18\x1e \x01(\v2\x18.netbank.journal.PutWishH\x00R\aputWish\x12A\n" +
+	"\fapprove_wish\x18\x1f \x01(\v2\x1c.netbank.journal.ApproveWishH\x00R\vapproveWish\x12A\n" +
+	"\flapse_wishes\x18  \x01(\v2\x1c.netbank.journal.LapseWishesH\x00R\vlapseWishes\x12;\n" +
+	"\n" +
+	"drain_node\x18! \x01(\v2\x1a.netbank.journal.DrainNodeH\x00R\tdrainNode\x12+\n" +
+	"\x04note\x18\" \x01(\v2\x15.netbank.journal.NoteH\x00R\x04noteB\x06\n" +
 	"\x04body\"\xd7\x02\n" +
 	"\n" +
 	"PutPartner\x12\x0e\n" +
@@ -2966,7 +3441,31 @@ const file_journal_proto_rawDesc = "" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\" \n" +
 	"\n" +
 	"RemoveNode\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\rR\x04node*F\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\"\xe2\x01\n" +
+	"\aPutWish\x12,\n" +
+	"\x05lever\x18\x01 \x01(\x0e2\x16.netbank.journal.LeverR\x05lever\x12\x14\n" +
+	"\x05fence\x18\x02 \x01(\x04R\x05fence\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\rR\x05value\x12\x19\n" +
+	"\buntil_ms\x18\x04 \x01(\x03R\auntilMs\x12\x12\n" +
+	"\x04base\x18\x05 \x01(\rR\x04base\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1a\n" +
+	"\boperator\x18\a \x01(\tR\boperator\x12\x1a\n" +
+	"\bapproval\x18\b \x01(\bR\bapproval\"o\n" +
+	"\vApproveWish\x12,\n" +
+	"\x05lever\x18\x01 \x01(\x0e2\x16.netbank.journal.LeverR\x05lever\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
+	"\boperator\x18\x03 \x01(\tR\boperator\"\r\n" +
+	"\vLapseWishes\"c\n" +
+	"\tDrainNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\rR\x04node\x12\x0e\n" +
+	"\x02on\x18\x02 \x01(\bR\x02on\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
+	"\boperator\x18\x04 \x01(\tR\boperator\"f\n" +
+	"\x04Note\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\tR\boperator\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail*F\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +
@@ -2988,7 +3487,11 @@ const file_journal_proto_rawDesc = "" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ROLE_COORDINATOR\x10\x01\x12\x0f\n" +
-	"\vROLE_WORKER\x10\x02B!Z\x1fnetbank/cluster/journal/commandb\x06proto3"
+	"\vROLE_WORKER\x10\x02*B\n" +
+	"\x05Lever\x12\x15\n" +
+	"\x11LEVER_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rLEVER_WORKERS\x10\x01\x12\x0f\n" +
+	"\vLEVER_LEVEL\x10\x02B!Z\x1fnetbank/cluster/journal/commandb\x06proto3"
 
 var (
 	file_journal_proto_rawDescOnce sync.Once
@@ -3002,90 +3505,103 @@ func file_journal_proto_rawDescGZIP() []byte {
 	return file_journal_proto_rawDescData
 }
 
-var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_journal_proto_goTypes = []any{
 	(Factor)(0),           // 0: netbank.journal.Factor
 	(Outcome)(0),          // 1: netbank.journal.Outcome
 	(Source)(0),           // 2: netbank.journal.Source
 	(Delivery)(0),         // 3: netbank.journal.Delivery
 	(Role)(0),             // 4: netbank.journal.Role
-	(*Batch)(nil),         // 5: netbank.journal.Batch
-	(*Command)(nil),       // 6: netbank.journal.Command
-	(*PutPartner)(nil),    // 7: netbank.journal.PutPartner
-	(*PutCustomer)(nil),   // 8: netbank.journal.PutCustomer
-	(*Account)(nil),       // 9: netbank.journal.Account
-	(*PutKey)(nil),        // 10: netbank.journal.PutKey
-	(*CreatePayment)(nil), // 11: netbank.journal.CreatePayment
-	(*CancelPayment)(nil), // 12: netbank.journal.CancelPayment
-	(*Authorise)(nil),     // 13: netbank.journal.Authorise
-	(*NotSent)(nil),       // 14: netbank.journal.NotSent
-	(*Settle)(nil),        // 15: netbank.journal.Settle
-	(*MarkInDoubt)(nil),   // 16: netbank.journal.MarkInDoubt
-	(*BeginReversal)(nil), // 17: netbank.journal.BeginReversal
-	(*Reversed)(nil),      // 18: netbank.journal.Reversed
-	(*Expire)(nil),        // 19: netbank.journal.Expire
-	(*Attempt)(nil),       // 20: netbank.journal.Attempt
-	(*FactorPassed)(nil),  // 21: netbank.journal.FactorPassed
-	(*SignIn)(nil),        // 22: netbank.journal.SignIn
-	(*EndSession)(nil),    // 23: netbank.journal.EndSession
-	(*Unlock)(nil),        // 24: netbank.journal.Unlock
-	(*OutboxDone)(nil),    // 25: netbank.journal.OutboxDone
-	(*Prune)(nil),         // 26: netbank.journal.Prune
-	(*Contradiction)(nil), // 27: netbank.journal.Contradiction
-	(*BumpEpoch)(nil),     // 28: netbank.journal.BumpEpoch
-	(*PutAuthority)(nil),  // 29: netbank.journal.PutAuthority
-	(*IssueFrom)(nil),     // 30: netbank.journal.IssueFrom
-	(*DropAuthority)(nil), // 31: netbank.journal.DropAuthority
-	(*PutToken)(nil),      // 32: netbank.journal.PutToken
-	(*Enrol)(nil),         // 33: netbank.journal.Enrol
-	(*PutNode)(nil),       // 34: netbank.journal.PutNode
-	(*RemoveNode)(nil),    // 35: netbank.journal.RemoveNode
+	(Lever)(0),            // 5: netbank.journal.Lever
+	(*Batch)(nil),         // 6: netbank.journal.Batch
+	(*Command)(nil),       // 7: netbank.journal.Command
+	(*PutPartner)(nil),    // 8: netbank.journal.PutPartner
+	(*PutCustomer)(nil),   // 9: netbank.journal.PutCustomer
+	(*Account)(nil),       // 10: netbank.journal.Account
+	(*PutKey)(nil),        // 11: netbank.journal.PutKey
+	(*CreatePayment)(nil), // 12: netbank.journal.CreatePayment
+	(*CancelPayment)(nil), // 13: netbank.journal.CancelPayment
+	(*Authorise)(nil),     // 14: netbank.journal.Authorise
+	(*NotSent)(nil),       // 15: netbank.journal.NotSent
+	(*Settle)(nil),        // 16: netbank.journal.Settle
+	(*MarkInDoubt)(nil),   // 17: netbank.journal.MarkInDoubt
+	(*BeginReversal)(nil), // 18: netbank.journal.BeginReversal
+	(*Reversed)(nil),      // 19: netbank.journal.Reversed
+	(*Expire)(nil),        // 20: netbank.journal.Expire
+	(*Attempt)(nil),       // 21: netbank.journal.Attempt
+	(*FactorPassed)(nil),  // 22: netbank.journal.FactorPassed
+	(*SignIn)(nil),        // 23: netbank.journal.SignIn
+	(*EndSession)(nil),    // 24: netbank.journal.EndSession
+	(*Unlock)(nil),        // 25: netbank.journal.Unlock
+	(*OutboxDone)(nil),    // 26: netbank.journal.OutboxDone
+	(*Prune)(nil),         // 27: netbank.journal.Prune
+	(*Contradiction)(nil), // 28: netbank.journal.Contradiction
+	(*BumpEpoch)(nil),     // 29: netbank.journal.BumpEpoch
+	(*PutAuthority)(nil),  // 30: netbank.journal.PutAuthority
+	(*IssueFrom)(nil),     // 31: netbank.journal.IssueFrom
+	(*DropAuthority)(nil), // 32: netbank.journal.DropAuthority
+	(*PutToken)(nil),      // 33: netbank.journal.PutToken
+	(*Enrol)(nil),         // 34: netbank.journal.Enrol
+	(*PutNode)(nil),       // 35: netbank.journal.PutNode
+	(*RemoveNode)(nil),    // 36: netbank.journal.RemoveNode
+	(*PutWish)(nil),       // 37: netbank.journal.PutWish
+	(*ApproveWish)(nil),   // 38: netbank.journal.ApproveWish
+	(*LapseWishes)(nil),   // 39: netbank.journal.LapseWishes
+	(*DrainNode)(nil),     // 40: netbank.journal.DrainNode
+	(*Note)(nil),          // 41: netbank.journal.Note
 }
 var file_journal_proto_depIdxs = []int32{
-	6,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
-	7,  // 1: netbank.journal.Command.put_partner:type_name -> netbank.journal.PutPartner
-	8,  // 2: netbank.journal.Command.put_customer:type_name -> netbank.journal.PutCustomer
-	10, // 3: netbank.journal.Command.put_key:type_name -> netbank.journal.PutKey
-	11, // 4: netbank.journal.Command.create_payment:type_name -> netbank.journal.CreatePayment
-	12, // 5: netbank.journal.Command.cancel_payment:type_name -> netbank.journal.CancelPayment
-	13, // 6: netbank.journal.Command.authorise:type_name -> netbank.journal.Authorise
-	14, // 7: netbank.journal.Command.not_sent:type_name -> netbank.journal.NotSent
-	15, // 8: netbank.journal.Command.settle:type_name -> netbank.journal.Settle
-	16, // 9: netbank.journal.Command.mark_in_doubt:type_name -> netbank.journal.MarkInDoubt
-	17, // 10: netbank.journal.Command.begin_reversal:type_name -> netbank.journal.BeginReversal
-	18, // 11: netbank.journal.Command.reversed:type_name -> netbank.journal.Reversed
-	19, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
-	20, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
-	22, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
-	23, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
-	24, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
-	25, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
-	26, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
-	27, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
-	28, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
-	21, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
-	29, // 22: netbank.journal.Command.put_authority:type_name -> netbank.journal.PutAuthority
-	30, // 23: netbank.journal.Command.issue_from:type_name -> netbank.journal.IssueFrom
-	31, // 24: netbank.journal.Command.drop_authority:type_name -> netbank.journal.DropAuthority
-	32, // 25: netbank.journal.Command.put_token:type_name -> netbank.journal.PutToken
-	33, // 26: netbank.journal.Command.enrol:type_name -> netbank.journal.Enrol
-	34, // 27: netbank.journal.Command.put_node:type_name -> netbank.journal.PutNode
-	35, // 28: netbank.journal.Command.remove_node:type_name -> netbank.journal.RemoveNode
-	9,  // 29: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 30: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 31: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 32: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 33: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 34: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 35: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	4,  // 36: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
-	4,  // 37: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	7,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
+	8,  // 1: netbank.journal.Command.put_partner:type_name -> netbank.journal.PutPartner
+	9,  // 2: netbank.journal.Command.put_customer:type_name -> netbank.journal.PutCustomer
+	11, // 3: netbank.journal.Command.put_key:type_name -> netbank.journal.PutKey
+	12, // 4: netbank.journal.Command.create_payment:type_name -> netbank.journal.CreatePayment
+	13, // 5: netbank.journal.Command.cancel_payment:type_name -> netbank.journal.CancelPayment
+	14, // 6: netbank.journal.Command.authorise:type_name -> netbank.journal.Authorise
+	15, // 7: netbank.journal.Command.not_sent:type_name -> netbank.journal.NotSent
+	16, // 8: netbank.journal.Command.settle:type_name -> netbank.journal.Settle
+	17, // 9: netbank.journal.Command.mark_in_doubt:type_name -> netbank.journal.MarkInDoubt
+	18, // 10: netbank.journal.Command.begin_reversal:type_name -> netbank.journal.BeginReversal
+	19, // 11: netbank.journal.Command.reversed:type_name -> netbank.journal.Reversed
+	20, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
+	21, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
+	23, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
+	24, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
+	25, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
+	26, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
+	27, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
+	28, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
+	29, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
+	22, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
+	30, // 22: netbank.journal.Command.put_authority:type_name -> netbank.journal.PutAuthority
+	31, // 23: netbank.journal.Command.issue_from:type_name -> netbank.journal.IssueFrom
+	32, // 24: netbank.journal.Command.drop_authority:type_name -> netbank.journal.DropAuthority
+	33, // 25: netbank.journal.Command.put_token:type_name -> netbank.journal.PutToken
+	34, // 26: netbank.journal.Command.enrol:type_name -> netbank.journal.Enrol
+	35, // 27: netbank.journal.Command.put_node:type_name -> netbank.journal.PutNode
+	36, // 28: netbank.journal.Command.remove_node:type_name -> netbank.journal.RemoveNode
+	37, // 29: netbank.journal.Command.put_wish:type_name -> netbank.journal.PutWish
+	38, // 30: netbank.journal.Command.approve_wish:type_name -> netbank.journal.ApproveWish
+	39, // 31: netbank.journal.Command.lapse_wishes:type_name -> netbank.journal.LapseWishes
+	40, // 32: netbank.journal.Command.drain_node:type_name -> netbank.journal.DrainNode
+	41, // 33: netbank.journal.Command.note:type_name -> netbank.journal.Note
+	10, // 34: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 35: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	1,  // 36: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 37: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 38: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 39: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 40: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 41: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 42: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	5,  // 43: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
+	5,  // 44: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -3122,14 +3638,19 @@ func file_journal_proto_init() {
 		(*Command_Enrol)(nil),
 		(*Command_PutNode)(nil),
 		(*Command_RemoveNode)(nil),
+		(*Command_PutWish)(nil),
+		(*Command_ApproveWish)(nil),
+		(*Command_LapseWishes)(nil),
+		(*Command_DrainNode)(nil),
+		(*Command_Note)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   31,
+			NumEnums:      6,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
