@@ -27,20 +27,33 @@ func Listen(addr string, limits Limits, logger *slog.Logger) (*Listener, error) 
 }
 
 // Listener accepts at most Limits.Connections at once, closes what comes beyond, and tries again after an error that
-// passes: running out of file descriptors would otherwise end the server for good.
+// passes: running out of file descriptors would otherwise end the server for good. It can be drained, and it can believe named balancers
+// who their clients are.
 type Listener struct {
 	net.Listener
-	logger *slog.Logger
-	max    int64
-	open   atomic.Int64
-	shed   atomic.Uint64
-	closed chan struct{}
-	once   sync.Once
+	logger      *slog.Logger
+	max         int64
+	readTimeout time.Duration // of a request; whoever waits for longer is idle
+	proxies     Proxies
+	open        atomic.Int64
+	shed        atomic.Uint64
+	unannounced atomic.Uint64
+	warned      atomic.Int64 // when an unannounced connection was last logged, in nanoseconds since the epoch
+	draining    atomic.Bool
+	closed      chan struct{}
+	once        sync.Once
+
+	lock  sync.Mutex
+	conns map[*conn]struct{} // that are open
 }
 
 // NewListener wraps ln.
 func NewListener(ln net.Listener, limits Limits, logger *slog.Logger) *Listener {
-	return &Listener{Listener: ln, logger: logger, max: int64(limits.withDefaults().Connections), closed: make(chan struct{})}
+	limits = limits.withDefaults()
+	return &Listener{
+		Listener: ln, logger: logger, max: int64(limits.Connections), readTimeout: limits.ReadTimeout,
+		closed: make(chan struct{}), conns: make(map[*conn]struct{}),
+	}
 }
 
 // Open is the number of connections that are open now.
@@ -80,8 +93,17 @@ func (l *Listener) Accept() (net.Conn, error) {
 			c.Close()
 			continue
 		}
-		return &conn{Conn: c, open: &l.open}, nil
+		return l.adopt(c), nil
 	}
+}
+
+// adopt makes an accepted connection one of the listener's own.
+func (l *Listener) adopt(c net.Conn) *conn {
+	own := &conn{Conn: l.announced(c), listener: l}
+	l.lock.Lock()
+	l.conns[own] = struct{}{}
+	l.lock.Unlock()
+	return own
 }
 
 func passes(err error) bool {
@@ -96,11 +118,18 @@ func passes(err error) bool {
 // conn gives its place back once, however often it is closed.
 type conn struct {
 	net.Conn
-	open *atomic.Int64
-	once sync.Once
+	listener *Listener
+	until    atomic.Int64 // the read deadline that the server has set, in nanoseconds since the epoch
+	once     sync.Once
 }
 
 func (c *conn) Close() error {
-	c.once.Do(func() { c.open.Add(-1) })
+	c.once.Do(func() {
+		l := c.listener
+		l.lock.Lock()
+		delete(l.conns, c)
+		l.lock.Unlock()
+		l.open.Add(-1)
+	})
 	return c.Conn.Close()
 }

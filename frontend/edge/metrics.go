@@ -97,6 +97,7 @@ func register[C prometheus.Collector](registerer prometheus.Registerer, c C) (C,
 //
 //	netbank_http_connections_open{listener}
 //	netbank_http_connections_shed_total{listener}
+//	netbank_http_connections_unannounced_total{listener}
 func (m *Metrics) Watch(registerer prometheus.Registerer, l *Listener) error {
 	labels := prometheus.Labels{"listener": m.listener}
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -105,7 +106,10 @@ func (m *Metrics) Watch(registerer prometheus.Registerer, l *Listener) error {
 	shed := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "netbank_http_connections_shed_total", Help: "Connections closed because too many were open, by listener.", ConstLabels: labels,
 	}, func() float64 { return float64(l.Shed()) })
-	for _, c := range []prometheus.Collector{open, shed} {
+	unannounced := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "netbank_http_connections_unannounced_total", Help: "Connections from balancers that did not say who their client is, by listener.", ConstLabels: labels,
+	}, func() float64 { return float64(l.Unannounced()) })
+	for _, c := range []prometheus.Collector{open, shed, unannounced} {
 		if err := registerer.Register(c); err != nil {
 			return fmt.Errorf("edge: registering metrics: %w", err)
 		}

@@ -1,11 +1,9 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -149,45 +147,4 @@ type printer struct{ logger *slog.Logger }
 
 func (p printer) Printf(format string, args ...any) {
 	p.logger.Warn("edge: " + fmt.Sprintf(format, args...))
-}
-
-// Drain orders a shutdown: say that the node is not ready, give balancers time to notice, then let requests finish.
-type Drain struct {
-	NotReady func()        // makes /readyz fail; may be nil
-	Notice   time.Duration // how long balancers need to notice; requests are still served
-	Limit    time.Duration // how long requests under way may take after that; 0: 15 s
-}
-
-// Serve serves connections of ln until ctx is done, then drains. It returns nil after an orderly end, and otherwise an error that
-// names the listener's address. It owns ln.
-func Serve(ctx context.Context, server *fasthttp.Server, ln net.Listener, drain Drain) error {
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
-	select {
-	case err := <-served:
-		if err == nil {
-			return nil
-		}
-		return fmt.Errorf("edge: serving %s: %w", ln.Addr(), err)
-	case <-ctx.Done():
-	}
-	if drain.NotReady != nil {
-		drain.NotReady()
-	}
-	if drain.Notice > 0 {
-		time.Sleep(drain.Notice)
-	}
-	setDefault(&drain.Limit, 15*time.Second)
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain.Limit)
-	defer cancel()
-	err := server.ShutdownWithContext(limit)
-	// A shutdown that comes before Serve has taken the listener does nothing; a listener that is closed ends Serve in any case.
-	ln.Close()
-	if err != nil {
-		return fmt.Errorf("edge: %s still had requests under way after %s: %w", ln.Addr(), drain.Limit, err)
-	}
-	if err := <-served; err != nil {
-		return fmt.Errorf("edge: serving %s: %w", ln.Addr(), err)
-	}
-	return nil
 }
