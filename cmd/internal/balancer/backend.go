@@ -67,19 +67,32 @@ func (b *Balancer) take(f *front, tried []*backend) (best *backend, leader strin
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	b.turn++
-	bestRank := 0
+	bestRank, bestLoad, now := 0, 0.0, time.Now()
+	warm := slices.ContainsFunc(b.backends, func(k *backend) bool { return k.state == Ready && now.Sub(k.since) >= b.config.SlowStart })
 	for i := range b.backends {
 		k := b.backends[(b.turn+i)%len(b.backends)]
-		rank := b.rank(f, k)
-		if rank == 0 || rank < bestRank || best != nil && rank == bestRank && k.open >= best.open || slices.Contains(tried, k) {
+		rank, load := b.rank(f, k), float64(k.open)
+		if warm {
+			load = (load + 1) / k.share(now, b.config.SlowStart)
+		}
+		if rank == 0 || rank < bestRank || best != nil && rank == bestRank && load >= bestLoad || slices.Contains(tried, k) {
 			continue
 		}
-		best, bestRank = k, rank
+		best, bestRank, bestLoad = k, rank, load
 	}
 	if best != nil {
 		best.open++
 	}
 	return best, b.leader, b.changed
+}
+
+// share is what part of its share of the connections a backend is given beside one that has been ready for long: one that has just come has
+// the fewest, and would be given every new one while its caches are empty.
+func (k *backend) share(now time.Time, slowStart time.Duration) float64 {
+	if k.state != Ready {
+		return 1
+	}
+	return min(max(float64(now.Sub(k.since))/float64(slowStart), slowestShare), 1)
 }
 
 // rank says how well a backend suits a front: 0 is not at all. The lock is held.

@@ -39,6 +39,28 @@ func TestConnectionsAreSpreadEvenly(t *testing.T) {
 	}
 }
 
+// A choice by the number of connections alone gave the new one all twenty.
+func TestABackendThatHasJustComeIsNotGivenEverything(t *testing.T) {
+	a, cold := newNode(t, "a"), newNode(t, "cold")
+	b := start(t, nil, a)
+	// As if it had been ready for long, and the other would be new for ever.
+	b.lock.Lock()
+	b.config.SlowStart = 24 * time.Hour
+	b.backends[0].since = time.Now().Add(-25 * time.Hour)
+	b.lock.Unlock()
+	for range 20 {
+		dial(t, b.Addr("door")).line(t)
+	}
+	set(t, b, a, cold)
+	b.await(t, "both", func(s Status) bool { return s.state("cold") == Ready })
+	for range 20 {
+		dial(t, b.Addr("door")).line(t)
+	}
+	if n := cold.came.Load(); n < 1 || n > 6 {
+		t.Errorf("%d of 20 connections came to the new backend, want about a tenth of its share", n)
+	}
+}
+
 func TestAConnectionThatIsRefusedGoesToAnotherBackend(t *testing.T) {
 	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
 	// No check comes in between: who is asked must find out by itself.

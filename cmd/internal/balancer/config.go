@@ -26,6 +26,10 @@ const (
 	// silentLimit is how long a backend may say nothing before the connections that it has are reset. A process that is frozen keeps its
 	// sockets open, and its clients would wait for ever.
 	silentLimit = 3 * time.Second
+	// DefaultSlowStart is how long a backend that has become ready is given less than its share, when others have been ready for longer.
+	DefaultSlowStart = 3 * time.Second
+	// slowestShare is what it is given at first, as a part of its share.
+	slowestShare = 0.1
 	// connectTimeout is how long a backend may take to take a connection, before another is asked.
 	connectTimeout = 100 * time.Millisecond
 	// holdLimit is how long a connection waits for a backend that takes it.
@@ -81,6 +85,7 @@ type Config struct {
 	Fronts         []Front
 	ConnectionsMax int           // of each front; 0: DefaultConnectionsMax
 	CheckEvery     time.Duration // 0: DefaultCheckEvery
+	SlowStart      time.Duration // 0: DefaultSlowStart
 	Logger         *slog.Logger
 
 	silent, hold time.Duration // 0: silentLimit, holdLimit; tests wait less long
@@ -97,14 +102,17 @@ func (c *Config) check() error {
 	if len(c.Fronts) == 0 || len(c.Fronts) > FrontsMax {
 		return fmt.Errorf("%w: %d fronts; there may be 1 to %d", ErrConfig, len(c.Fronts), FrontsMax)
 	}
-	if c.ConnectionsMax < 0 || c.CheckEvery < 0 {
-		return fmt.Errorf("%w: %d connections, a check every %v; neither may be negative", ErrConfig, c.ConnectionsMax, c.CheckEvery)
+	if c.ConnectionsMax < 0 || c.CheckEvery < 0 || c.SlowStart < 0 {
+		return fmt.Errorf("%w: %d connections, a check every %v, a slow start of %v; none may be negative", ErrConfig, c.ConnectionsMax, c.CheckEvery, c.SlowStart)
 	}
 	if c.ConnectionsMax == 0 {
 		c.ConnectionsMax = DefaultConnectionsMax
 	}
 	if c.CheckEvery == 0 {
 		c.CheckEvery = DefaultCheckEvery
+	}
+	if c.SlowStart == 0 {
+		c.SlowStart = DefaultSlowStart
 	}
 	if c.silent == 0 {
 		c.silent = silentLimit

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	proxyproto "github.com/pires/go-proxyproto"
 )
 
 // link is a client's connection and the backend's that belongs to it.
@@ -33,7 +35,7 @@ func (l *link) reset() {
 // carry carries both directions until both have ended, and closes both connections.
 func (l *link) carry() {
 	if l.front.ProxyHeader {
-		if _, err := l.server.Write(proxyHeader(l.client.RemoteAddr(), l.client.LocalAddr())); err != nil {
+		if _, err := proxyproto.HeaderProxyFromAddrs(2, l.client.RemoteAddr(), l.client.LocalAddr()).WriteTo(l.server); err != nil {
 			l.reset()
 			return
 		}
