@@ -52,8 +52,7 @@ type Bank struct {
 	api      *partner.API
 	hooks    *webhook.Dispatcher
 	signer   *signer
-	draining chan struct{}
-	stopping func() // closes draining
+	leaving  leaving
 	port     *ops.Server
 	peers    *peers         // nil: a node alone
 	keeping  sync.WaitGroup // what looks after the cluster
@@ -70,9 +69,8 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 	if err := c.check(); err != nil {
 		return err
 	}
-	b := &Bank{config: c, logger: logger, registry: prometheus.NewRegistry(), draining: make(chan struct{})}
+	b := &Bank{config: c, logger: logger, registry: prometheus.NewRegistry()}
 	b.kept, b.unkeep = context.WithCancel(context.Background())
-	b.stopping = sync.OnceFunc(func() { close(b.draining) })
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// Doors are taken first: a taken address is told before the journal is opened.
 	doors, err := b.listen()
@@ -122,6 +120,10 @@ func (b *Bank) listen() (*doors, error) {
 	if err != nil {
 		return nil, &Error{Code: ExitUsage, Err: err}
 	}
+	proxies, err := edge.ParseProxies(c.ProxyFrom)
+	if err != nil {
+		return nil, usage("--proxy-from: %w", err)
+	}
 	b.customerLimits, b.partnerLimits, b.filesNote = shareDoors()
 	var d doors
 	if d.operatorTLS, err = c.operatorTLS(); err != nil {
@@ -142,6 +144,8 @@ func (b *Bank) listen() (*doors, error) {
 		d.partner.Close()
 		return nil, taken("--operator-addr", fmt.Errorf("bank: cannot listen on %s: %w", c.OperatorAddr, err))
 	}
+	d.customer.Trust(proxies)
+	d.partner.Trust(proxies)
 	return &d, nil
 }
 
@@ -333,10 +337,8 @@ func (b *Bank) close() {
 func (b *Bank) checks() []ops.Check {
 	checks := []ops.Check{
 		{Name: "serving", Ask: func() error {
-			select {
-			case <-b.draining:
-				return &ops.Fault{What: "the node is being stopped", Remedy: "customers are served elsewhere; start it again when it is to come back"}
-			default:
+			if err := b.leaving.check(); err != nil {
+				return err
 			}
 			if !b.open.Load() {
 				return &ops.Fault{What: "the doors for customers and partners are not open yet", Remedy: "wait; they open once there is a leader"}

@@ -28,6 +28,9 @@ const (
 	ExitFatal     = replica.ExitFatal // the disk failed or hung, or an entry of the journal cannot be applied
 )
 
+// DrainNoticeMax bounds --drain-notice.
+const DrainNoticeMax = time.Minute
+
 // Config is what a bank is run with. The tags are the command line's.
 type Config struct {
 	DataDir  string `help:"Where the journal is kept. One process at a time." required:"" type:"path"`
@@ -49,6 +52,9 @@ type Config struct {
 	PartnerCert string `help:"Its certificate, a PEM file." required:"" type:"path"`
 	PartnerKey  string `help:"Its private key, a PEM file." required:"" type:"path"`
 	PartnerCA   string `name:"partner-ca" help:"Who signs partners' certificates, a PEM file." required:"" type:"path"`
+
+	ProxyFrom   []string      `help:"Balancers that say who their client is, by the PROXY protocol, version 2, in front of each connection to the two doors above: addresses or networks A,B/28. They must then say so. Left out: nobody."`
+	DrainNotice time.Duration `help:"How long balancers take to notice that a node of a cluster is not ready any more. When it is stopped its doors stay open as long." default:"1s"`
 
 	OperatorAddr      string `help:"Where the operator's port listens: on loopback with plain HTTP, or anywhere with --operator-cert." default:"127.0.0.1:9090"`
 	OperatorTokenFile string `help:"The operator's token; made if missing, readable by its owner only. Not needed with --operator-cert." type:"path"`
@@ -121,6 +127,9 @@ func (c *Config) check() error {
 	}
 	if err := c.checkCluster(); err != nil {
 		return err
+	}
+	if c.DrainNotice < 0 || c.DrainNotice > DrainNoticeMax {
+		return usage("--drain-notice is %v; it may be 0s to %v", c.DrainNotice, DrainNoticeMax)
 	}
 	if c.CoreSeats < 1 || c.CoreSeats > 4096 {
 		return usage("--core-seats is %d; it may be 1 to 4096", c.CoreSeats)

@@ -48,7 +48,7 @@ func TestOperatorPortAnswersWithoutALeader(t *testing.T) {
 	}
 	b := &Bank{
 		config: Config{OperatorTokenFile: filepath.Join(dir, "token"), Lab: Lab{Params: session.Cheap, AllowCheapHash: true}}, logger: logger, registry: prometheus.NewRegistry(),
-		key: key, node: node, port: ops.Serve(l, nil, logger), draining: make(chan struct{}),
+		key: key, node: node, port: ops.Serve(l, nil, logger),
 	}
 	defer b.close()
 	if err := b.openOperator(); err != nil {

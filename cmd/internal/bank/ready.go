@@ -64,7 +64,7 @@ func (b *Bank) handingOver(ctx context.Context) (doors context.Context, release 
 	}
 	doors, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		b.stopping()
+		b.leaving.stop()
 		b.peers.handOver()
 		cancel()
 	})

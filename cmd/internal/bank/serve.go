@@ -3,8 +3,10 @@ package bank
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
 
 	"netbank/frontend/customer"
@@ -42,13 +44,21 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	defer ended()
 	group, ctx := errgroup.WithContext(ctx)
 	drain := edge.Drain{Limit: drainLimit}
-	group.Go(func() error {
-		return edge.Serve(ctx, edge.NewServer("customer", handler, pages.Fail, b.customerLimits, b.logger), d.customer, drain)
-	})
-	group.Go(func() error {
-		return edge.Serve(ctx, b.api.Server(b.partnerLimits), d.partner, drain)
-	})
-	group.Go(func() error { return b.watchOperator(ctx) })
+	if b.peers != nil {
+		drain.Notice = c.DrainNotice // of a node alone there is nobody else to be sent to
+	}
+	var open sync.WaitGroup
+	open.Add(2)
+	serve := func(s *fasthttp.Server, door edge.Door) func() error {
+		return func() error {
+			defer open.Done()
+			return edge.Serve(ctx, s, door, drain)
+		}
+	}
+	b.leaving.open(d.customer, d.partner)
+	group.Go(serve(edge.NewServer("customer", handler, pages.Fail, b.customerLimits, b.logger), d.customer))
+	group.Go(serve(b.api.Server(b.partnerLimits), d.partner))
+	group.Go(func() error { return b.watchOperator(ctx, open.Wait) })
 	group.Go(func() error { b.rotateKeys(ctx); return nil })
 	group.Go(func() error { b.hooks.Run(ctx); return nil })
 	group.Go(func() error { boundMemory(ctx); return nil })
@@ -76,14 +86,16 @@ func (b *Bank) openPartner() (err error) {
 	return err
 }
 
-// watchOperator keeps the operator's port up until the other doors are closed.
-func (b *Bank) watchOperator(ctx context.Context) error {
+// watchOperator keeps the operator's port up until the other doors are closed: balancers ask it whether they are, and a port that does not
+// answer says that the node is dead.
+func (b *Bank) watchOperator(ctx context.Context, doorsClosed func()) error {
 	select {
 	case err := <-b.port.Served():
 		return err
 	case <-ctx.Done():
 	}
-	b.stopping()
+	b.leaving.stop()
+	doorsClosed()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 	defer cancel()
 	b.port.Shutdown(limit)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"netbank/bench/demo"
 	"netbank/frontend/ops"
@@ -22,6 +23,8 @@ const (
 	workersMax = 8
 	// nodePorts is how far the ports of one node are from those of the next.
 	nodePorts = 10
+	// memberNotice is how long the balancer takes to notice that a node leaves: it asks ten times a second, and a busy machine answers late.
+	memberNotice = 500 * time.Millisecond
 	// Data directories when none is named. One node and a cluster never share one: each has a journal of its own, and a core that has seen
 	// the references of only one.
 	aloneDir   = "data/dev"
@@ -127,7 +130,7 @@ func (d *Dev) members() []member {
 
 // memberArgs is the command line of a node of a cluster.
 func (d *Dev) memberArgs(m member) []string {
-	args := d.bankArgs(m.dir, m.customer, m.partner, m.operator)
+	args := append(d.bankArgs(m.dir, m.customer, m.partner, m.operator), "--drain-notice", memberNotice.String())
 	if m.worker {
 		return append(args, "--role", "worker", "--join-token-file", d.tokenFile(m))
 	}
