@@ -62,3 +62,18 @@ func TestSeek_DoesNotDriftInTenSaturatedMinutes(t *testing.T) {
 		t.Errorf("limit %.0f, %d to %d, around a knee of 64", limit, least, most)
 	}
 }
+
+func TestSeek_IsNotMisledByLongTails(t *testing.T) {
+	s := saturated(convoying(), 1, 2*time.Minute)
+	s.Variation = 4
+	r, err := prepare(s, Seek(0), TuningSeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.loop()
+	limit, least, most := r.result.Limits()
+	t.Logf("second half: limit %.0f, %d to %d", limit, least, most)
+	if limit > 150 {
+		t.Errorf("limit %.0f, more than twice the knee of 64: short calls that come and go at once look like more work done", limit)
+	}
+}

@@ -24,7 +24,7 @@ const (
 	noiseTrusted   = 0.09 // squared error of a slope at which the step is halved
 	elapsedGain    = 0.02
 	skipMin        = 20 * time.Millisecond
-	skipMax        = 500 * time.Millisecond // that a new arm is left to itself, for the calls of the last to leave
+	skipMax        = 2 * time.Second // that a new arm is left to itself, for the calls of the last to leave
 	measureMin     = 200 * time.Millisecond
 	measureMax     = 2 * time.Second // for which an arm waits for its answers
 	measureAnswers = 100             // that an arm hears, if it hears them in time
@@ -66,6 +66,7 @@ type seek struct {
 	last   Time // of the last event
 
 	elapsed  float64 // moving average of a call's time, ns
+	square   float64 // and of its square, ns²
 	most     [2]int  // calls inside, in this and the last half of mostFor
 	mostFrom Time
 	random   uint64
@@ -83,7 +84,7 @@ type arm struct {
 
 // start begins anew at a limit.
 func (s *seek) start(now Time, limit int, service time.Duration, seed uint64, ceiling int) {
-	*s = seek{enabled: true, spread: spreadMax, slope: 1, elapsed: float64(service), random: seed, last: now, mostFrom: now}
+	*s = seek{enabled: true, spread: spreadMax, slope: 1, elapsed: float64(service), square: 2*float64(service)*float64(service), random: seed, last: now, mostFrom: now}
 	s.point = math.Log(float64(min(max(limit, seekMin), max(ceiling, seekMin))))
 	s.open(now, ceiling)
 }
@@ -105,8 +106,14 @@ func (s *seek) begin(now Time, ceiling int) {
 	s.seats = min(max(1, int(math.Exp(at)+1e-9)), ceiling)
 	s.now = arm{}
 	s.opened = now
-	s.from = now + Time(min(max(s.elapsed, float64(skipMin)), float64(skipMax)))
+	s.from = now + Time(min(max(s.settling(), float64(skipMin)), float64(skipMax)))
 }
+
+// settling gives how long the calls inside take to forget the last arm, in ns: the mean time that a call has still before it when
+// it is looked at in the middle, E[T²]/2E[T] (residual life, of renewal theory). With exponential times that is their mean. With long tails it is a
+// multiple: after a step up the many short calls among the new ones are answered at once, and the long ones, which will take their
+// seats for good, have not made themselves felt. Measured too early, every step up looks like a gain.
+func (s *seek) settling() float64 { return s.square / (2 * max(s.elapsed, 1)) }
 
 // pass lets time pass in which so many calls were inside, and says whether the limit may have moved.
 func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) bool {
@@ -150,6 +157,7 @@ func (s *seek) remember(now Time, inside int) {
 // answer counts the answer to a call of this work, after elapsed of its budget.
 func (s *seek) answer(now Time, w work, elapsed, budget time.Duration) {
 	s.elapsed += elapsedGain * (float64(elapsed) - s.elapsed)
+	s.square += elapsedGain * (float64(elapsed)*float64(elapsed) - s.square)
 	if now < s.from {
 		return
 	}
