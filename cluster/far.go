@@ -387,6 +387,31 @@ func (f *far) payment(id journal.PaymentID) (journal.Payment, bool, error) {
 	return journal.Payment{}, false, err
 }
 
+// paymentsOf lists a customer's payments as the node shows them that is asked, or newer where this one has seen newer (rule 8).
+func (f *far) paymentsOf(n *Node, customer journal.CustomerID, before journal.PaymentID) ([]journal.Payment, error) {
+	ask := &wire.Ask{What: wire.What_WHAT_PAYMENTS, Customer: uint64(customer)}
+	if before != (journal.PaymentID{}) {
+		ask.Key = before[:]
+	}
+	t, err := f.ask(ask)
+	if err != nil {
+		return nil, err
+	}
+	page := make([]journal.Payment, 0, min(len(t.Payments), HistoryMax))
+	for _, w := range t.Payments[:min(len(t.Payments), HistoryMax)] {
+		p, err := stream.TakePayment(w)
+		if err != nil || p.Customer != customer {
+			return nil, errors.Join(ErrUnavailable, err)
+		}
+		n.learn(&p)
+		if seen, ok := f.known.get(p.ID); ok {
+			p = seen
+		}
+		page = append(page, p)
+	}
+	return page, nil
+}
+
 func (f *far) access(id journal.CustomerID) (journal.Access, bool, error) {
 	t, err := f.ask(&wire.Ask{What: wire.What_WHAT_ACCESS, Customer: uint64(id)})
 	if err != nil {

@@ -135,6 +135,34 @@ func (n *Node) CustomerByID(id journal.CustomerID) (c journal.Customer, ok bool,
 	return c, ok, nil
 }
 
+// HistoryMax is how many payments PaymentsOf gives at most. Their longest texts fill a tenth of a frame of the stream.
+const HistoryMax = 20
+
+// PaymentsOf lists up to HistoryMax payments that a customer has confirmed, newest first, from the one behind before on; the zero
+// PaymentID begins with the newest. Fewer mean that nothing follows. The core is not asked.
+//
+// A payment that is missing here would be taken for one that was never confirmed, so that this node catches up with the leader first, as for
+// a "not found" (rule 8).
+//
+// Errors: ErrStale with what this node saw last, if no leader confirms that this is all; ErrUnavailable if it has no journal and can ask nobody.
+func (n *Node) PaymentsOf(customer journal.CustomerID, before journal.PaymentID) (page []journal.Payment, err error) {
+	whole := n.rules() || n.gateTerm.Load() == 0 && n.CatchUp(CatchUpMax)
+	if n.far != nil {
+		page, err = n.far.paymentsOf(n, customer, before)
+	} else {
+		page = n.paymentsOf(customer, before)
+	}
+	if err == nil && !whole {
+		err = ErrStale
+	}
+	return page, err
+}
+
+func (n *Node) paymentsOf(customer journal.CustomerID, before journal.PaymentID) (page []journal.Payment) {
+	n.log.View(func(m *journal.Machine) { page = m.PaymentsOf(nil, customer, before, HistoryMax) })
+	return page
+}
+
 // Access looks up a customer's session in force and attempts.
 func (n *Node) Access(id journal.CustomerID) (a journal.Access, ok bool, err error) {
 	if n.far != nil {

@@ -195,6 +195,16 @@ func (r *reader) asked(a *wire.Ask) error {
 			return r.await(a)
 		}
 		r.fill(t, journal.PaymentID(a.Key))
+	case wire.What_WHAT_PAYMENTS:
+		if len(a.Key) != 0 && len(a.Key) != len(journal.PaymentID{}) {
+			return fmt.Errorf("%w: a payment's id of %d bytes", stream.ErrFrame, len(a.Key))
+		}
+		var before journal.PaymentID
+		copy(before[:], a.Key)
+		for _, p := range r.n.paymentsOf(journal.CustomerID(a.Customer), before) {
+			t.Payments = append(t.Payments, stream.PutPayment(&p))
+		}
+		t.Found, t.Applied = true, r.n.log.Stats().AppliedIndex
 	case wire.What_WHAT_USERNAME, wire.What_WHAT_CUSTOMER, wire.What_WHAT_ACCESS:
 		r.n.log.View(func(m *journal.Machine) {
 			var c journal.Customer

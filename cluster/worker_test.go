@@ -44,6 +44,14 @@ func TestWorker_ServesCustomersAndPartnersInFull(t *testing.T) {
 				t.Errorf("node %d: %+v", i+1, got)
 			}
 			r.is(x, journal.StateSettled, 1)
+			for node := range r.nodes {
+				if page, err := r.nodes[node].PaymentsOf(x.Customer, journal.PaymentID{}); err != nil || len(page) != 1 || page[0].ID != x.Payment || page[0].State != journal.StateSettled {
+					t.Errorf("node %d lists %d payments, %v", node+1, len(page), err)
+				}
+			}
+			if page, err := n.PaymentsOf(x.Customer, x.Payment); err != nil || len(page) != 0 {
+				t.Errorf("behind the newest: %d payments, %v", len(page), err)
+			}
 			if r.sentBy[x.Payment] != i {
 				t.Errorf("node %d's payment was sent by node %d", i+1, r.sentBy[x.Payment]+1)
 			}
@@ -134,14 +142,17 @@ func TestUnknownIsNotFailed_WhatNobodyConfirmsIsMarked(t *testing.T) {
 	inFive(t, func(t *testing.T, r *trio) {
 		w := r.nodes[firstWorker]
 		x, other := r.order(), r.order()
-		f := func(n *Node, want error) {
+		f := func(n *Node, want, listed error) {
 			t.Helper()
 			if p, ok, err := n.Payment(x.Payment); !ok || p.State != journal.StateReceived || !errors.Is(err, want) || want == nil && err != nil {
 				t.Errorf("node %d: %v, %v, %v", n.executor.Node, p.State, ok, err)
 			}
+			if _, err := n.PaymentsOf(1, journal.PaymentID{}); !errors.Is(err, listed) || listed == nil && err != nil {
+				t.Errorf("node %d, a customer's payments: %v", n.executor.Node, err)
+			}
 		}
-		f(w, nil)
-		f(r.nodes[1], nil)
+		f(w, nil, nil)
+		f(r.nodes[1], nil, nil)
 		// There is a leader, and nobody to ask.
 		r.noReads.Store(true)
 		w.far.mu.Lock()
@@ -150,7 +161,7 @@ func TestUnknownIsNotFailed_WhatNobodyConfirmsIsMarked(t *testing.T) {
 		link.Close(nil)
 		link.Wait()
 		time.Sleep(time.Millisecond)
-		f(w, ErrStale)
+		f(w, ErrStale, ErrUnavailable)
 		if _, ok, err := w.Payment(other.Payment); ok || !errors.Is(err, ErrUnavailable) {
 			t.Errorf("never seen: %v, %v", ok, err)
 		}
@@ -159,13 +170,13 @@ func TestUnknownIsNotFailed_WhatNobodyConfirmsIsMarked(t *testing.T) {
 		}
 		r.noReads.Store(false)
 		r.asks(firstWorker)
-		f(w, nil)
+		f(w, nil, nil)
 		// There is somebody to ask, and no leader.
 		r.members[0].depose(vanishes)
 		time.Sleep(time.Millisecond)
-		f(w, ErrStale)
-		f(r.nodes[1], ErrStale)
-		f(r.nodes[0], ErrStale)
+		f(w, ErrStale, ErrStale)
+		f(r.nodes[1], ErrStale, ErrStale)
+		f(r.nodes[0], ErrStale, ErrStale)
 	})
 }
 
@@ -275,6 +286,9 @@ func TestWorker_CutOffItGrantsNothingAndShowsWhatItKnowsAsStale(t *testing.T) {
 		}
 		if _, ok, err := w.Payment(other.Payment); ok || !errors.Is(err, ErrUnavailable) {
 			t.Errorf("never seen: %v, %v", ok, err)
+		}
+		if page, err := w.PaymentsOf(done.Customer, journal.PaymentID{}); len(page) != 0 || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a customer's payments: %d, %v", len(page), err)
 		}
 		if _, _, err := w.Access(1); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("access: %v", err)

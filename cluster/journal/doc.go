@@ -8,7 +8,7 @@
 //	Batch (one Raft entry) ──> Apply ──> []Result, []Change
 //	                             │
 //	      open payments, access, partners, keys: tables in memory
-//	      finished payments, customers, idempotency keys, outbox: Store
+//	      finished payments, and whose each is, customers, idempotency keys, outbox: Store
 //
 // # A payment's life
 //

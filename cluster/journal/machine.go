@@ -345,7 +345,7 @@ func (m *Machine) answer(v Verdict, out *Result) {
 func (m *Machine) move(to State, reason Reason) {
 	f := &m.found
 	from := f.rec.state
-	m.open.move(f.slot, from, to)
+	m.open.move(f.slot, f.rec.customer, from, to)
 	f.rec.state, f.rec.reason, f.rec.changed = to, reason, m.now
 	f.rec.version++
 	*m.open.cells.edit(f.slot) = f.rec
@@ -357,6 +357,7 @@ func (m *Machine) move(to State, reason Reason) {
 	key := m.paymentKey(f.rec.id)
 	m.value = appendRecord(m.value[:0], &f.rec, f.text)
 	m.set(key, m.value)
+	m.remember(&f.rec)
 	m.open.remove(f.slot)
 	m.finished[to]++
 	if p := m.partnerIndex[f.rec.partner]; p != nil {
@@ -367,6 +368,7 @@ func (m *Machine) move(to State, reason Reason) {
 // The keys of the Store. The first byte says what stands there.
 const (
 	keyCustomer    = 'c' // + id: a customer
+	keyHistory     = 'h' // + customer + grant, the newest first: the id of a finished payment
 	keyIdempotency = 'i' // + key: the payment created under it
 	keyNotice      = 'o' // + partner + sequence: a notice
 	keyPayment     = 'p' // + id, which begins with a time: a finished payment

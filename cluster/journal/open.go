@@ -7,7 +7,7 @@ import (
 
 // openTable holds the payments that are not in a final state. Beside the cells stand three orders that are derived
 // from them and are made anew when a snapshot is read: by id, by expiry (received payments) and by grant
-// (payments that may be inside the core).
+// (payments that may be inside the core), of all customers and of each.
 type openTable struct {
 	cells  slab[paymentRecord]
 	texts  texts
@@ -17,18 +17,21 @@ type openTable struct {
 	// The list of granted payments, by order of their grants.
 	first, last uint32
 	granted     int
+	byCustomer  map[CustomerID]uint32 // the newest of each customer's
 	byState     [StateReversing + 1]uint64
 }
 
-// link places a slot in its order: in the heap while received, in the list of granted payments afterwards.
-type link struct{ heap, before, after uint32 }
+// link places a slot in its order: in the heap while received, in the lists of granted payments, of all and of its customer's, afterwards.
+type link struct{ heap, before, after, older, newer uint32 }
 
 type due struct {
 	at   Millis
 	slot uint32
 }
 
-func newOpenTable() openTable { return openTable{index: make(map[PaymentID]uint32)} }
+func newOpenTable() openTable {
+	return openTable{index: make(map[PaymentID]uint32), byCustomer: make(map[CustomerID]uint32)}
+}
 
 func (t *openTable) len() int { return len(t.index) }
 
@@ -55,17 +58,17 @@ func (t *openTable) text(to []byte, r *paymentRecord) []byte {
 	return t.texts.appendTo(to, r.text, int(r.textBytes))
 }
 
-// move brings the derived orders in line with a state that the caller is about to write into the cell.
-func (t *openTable) move(slot uint32, from, to State) {
+// move brings the derived orders in line with a state, and with it a customer, that the caller is about to write into the cell.
+func (t *openTable) move(slot uint32, customer CustomerID, from, to State) {
 	t.byState[from]--
 	t.byState[to]++
 	if from == StateReceived {
 		t.unheap(slot)
 		if !to.Final() {
-			t.enlist(slot)
+			t.enlist(slot, customer)
 		}
 	} else if to.Final() {
-		t.delist(slot)
+		t.delist(slot, customer)
 	}
 }
 
@@ -78,8 +81,14 @@ func (t *openTable) remove(slot uint32) {
 	t.cells.drop(slot)
 }
 
-func (t *openTable) enlist(slot uint32) {
-	t.links[slot] = link{before: t.last}
+// enlist puts a payment at the end of all grants, and before its customer's earlier ones.
+func (t *openTable) enlist(slot uint32, customer CustomerID) {
+	older := t.byCustomer[customer]
+	t.links[slot] = link{before: t.last, older: older}
+	if older != 0 {
+		t.links[older].newer = slot
+	}
+	t.byCustomer[customer] = slot
 	if t.last == 0 {
 		t.first = slot
 	} else {
@@ -89,8 +98,19 @@ func (t *openTable) enlist(slot uint32) {
 	t.granted++
 }
 
-func (t *openTable) delist(slot uint32) {
+func (t *openTable) delist(slot uint32, customer CustomerID) {
 	l := t.links[slot]
+	switch {
+	case l.newer != 0:
+		t.links[l.newer].older = l.older
+	case l.older != 0:
+		t.byCustomer[customer] = l.older
+	default:
+		delete(t.byCustomer, customer)
+	}
+	if l.older != 0 {
+		t.links[l.older].newer = l.newer
+	}
 	if l.before == 0 {
 		t.first = l.after
 	} else {

@@ -134,15 +134,9 @@ func (m *Machine) prunePayments(before Millis) (more bool) {
 	if before <= 0 {
 		return false
 	}
-	var doomed [][]byte // keys
-	var states []State
+	var doomed []paymentRecord
 	visited := 0
-	err := m.store.Scan([]byte{keyPayment}, []byte{keyPayment + 1}, func(key, value []byte) bool {
-		r, _, ok := readRecord(value)
-		if !ok {
-			m.fail(errors.New("a finished payment is damaged"))
-			return false
-		}
+	m.scanFinished([]byte{keyPayment}, func(r *paymentRecord, _ []byte) bool {
 		if idTime(r.id) >= before+m.limits.ClockSlack {
 			return false
 		}
@@ -151,16 +145,18 @@ func (m *Machine) prunePayments(before Millis) (more bool) {
 			return false
 		}
 		if r.changed < before {
-			doomed, states = append(doomed, append([]byte(nil), key...)), append(states, r.state)
+			doomed = append(doomed, *r)
 		}
 		return true
 	})
-	if err != nil {
-		m.fail(err)
-	}
-	for i, key := range doomed {
-		m.delete(key)
-		m.finished[states[i]]--
+	for i := range doomed {
+		r := &doomed[i]
+		m.delete(m.paymentKey(r.id))
+		if r.reference != 0 {
+			m.key = appendHistoryKey(m.key[:0], r.customer, r.grantNumber())
+			m.delete(m.key)
+		}
+		m.finished[r.state]--
 	}
 	return more
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"netbank/cluster/journal/command"
@@ -523,6 +524,7 @@ func consistent(t *rapid.T, m *Machine) {
 	f(len(m.open.expiry)+m.open.granted, c.Open, "open payments in their orders")
 	f(m.open.cells.len(), c.Open, "cells in use")
 	f(m.seen.cells.len(), len(m.seen.index), "command ids")
+	histories(t, m)
 	blocks := 0
 	for _, slot := range inOrder(&m.open.cells) {
 		blocks += (int(m.open.cells.at(slot).textBytes) + 59) / 60
@@ -533,6 +535,46 @@ func consistent(t *rapid.T, m *Machine) {
 		if parent := (i - 1) / 2; i > 0 && m.open.sooner(d, m.open.expiry[parent]) {
 			t.Fatalf("the heap is out of order at %d", i)
 		}
+	}
+}
+
+// histories holds what customers are shown of their payments to what there is, in pages of two.
+func histories(t *rapid.T, m *Machine) {
+	t.Helper()
+	want := map[CustomerID][]Payment{}
+	m.Payments(func(p Payment) bool {
+		if p.Granted != 0 {
+			want[p.Customer] = append(want[p.Customer], p)
+		}
+		return true
+	})
+	for customer := CustomerID(0); customer <= 4; customer++ {
+		slices.SortFunc(want[customer], func(a, b Payment) int { return strings.Compare(b.Wire.RRN, a.Wire.RRN) })
+		var got []Payment
+		for last := (PaymentID{}); ; last = got[len(got)-1].ID {
+			n := len(got)
+			if got = m.PaymentsOf(got, customer, last, 2); len(got) < n+2 {
+				break
+			}
+		}
+		if !slices.Equal(got, want[customer]) {
+			t.Fatalf("customer %d is shown\n%v\nwant\n%v", customer, got, want[customer])
+		}
+	}
+	keys := 0
+	_ = m.store.Scan([]byte{keyHistory, 0}, []byte{keyHistory + 1}, func(_, _ []byte) bool {
+		keys++
+		return true
+	})
+	for _, customers := range want {
+		for i := range customers {
+			if customers[i].State.Final() {
+				keys--
+			}
+		}
+	}
+	if keys != 0 || len(m.open.byCustomer) > m.open.granted {
+		t.Fatalf("%d keys too many in the store, %d lists of %d granted payments", keys, len(m.open.byCustomer), m.open.granted)
 	}
 }
 
@@ -580,6 +622,7 @@ func TestNothingAcknowledgedIsLost_SnapshotAndReplayGiveTheSameState(t *testing.
 		if a, b := fmt.Sprint(again.Expired(stampMax, 100)), fmt.Sprint(m.Expired(stampMax, 100)); a != b {
 			t.Fatalf("expired: %s, want %s", a, b)
 		}
+		histories(t, again)
 		if a, b := unresolved(again), unresolved(m); !slices.Equal(a, b) {
 			t.Fatalf("unresolved: %v, want %v", a, b)
 		}

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 )
 
@@ -22,7 +21,7 @@ func (m *Machine) finishedPayment(id PaymentID) (p Payment, ok bool) {
 		}
 	})
 	if err == nil && found && !ok {
-		err = errors.New("a finished payment is damaged")
+		err = errFinished
 	}
 	if err != nil {
 		m.fail(err)
@@ -56,18 +55,11 @@ func (m *Machine) Unresolved(f func(Open) bool) {
 // reads the whole Store, which takes minutes where there are millions: for tests. Page does the same in pieces. f may not use the Machine.
 func (m *Machine) Payments(f func(Payment) bool) {
 	more := true
-	err := m.store.Scan([]byte{keyPayment}, []byte{keyPayment + 1}, func(_, value []byte) bool {
-		r, text, ok := readRecord(value)
-		if !ok {
-			m.fail(errors.New("a finished payment is damaged"))
-			more = false
-		} else {
-			more = f(r.payment(text))
-		}
+	m.scanFinished([]byte{keyPayment}, func(r *paymentRecord, text []byte) bool {
+		more = f(r.payment(text))
 		return more
 	})
-	if err != nil {
-		m.fail(err)
+	if m.Err() != nil {
 		return
 	}
 	for _, slot := range inOrder(&m.open.cells) {
@@ -105,12 +97,7 @@ func (m *Machine) Page(page []Payment, after PaymentID, open []PaymentID, max in
 		}
 	}
 	from := append(append([]byte{keyPayment}, after[:]...), 0) // the first key after it
-	err := m.store.Scan(from, []byte{keyPayment + 1}, func(_, value []byte) bool {
-		r, text, ok := readRecord(value)
-		if !ok {
-			m.fail(errors.New("a finished payment is damaged"))
-			return false
-		}
+	m.scanFinished(from, func(r *paymentRecord, text []byte) bool {
 		if opened(&r.id); len(page) == most {
 			return false
 		}
@@ -120,8 +107,7 @@ func (m *Machine) Page(page []Payment, after PaymentID, open []PaymentID, max in
 		}
 		return len(page) < most
 	})
-	if err != nil {
-		m.fail(err)
+	if m.Err() != nil {
 		return page, open
 	}
 	opened(nil)

@@ -102,11 +102,14 @@ func (m *Machine) Digest() [32]byte {
 	return [32]byte(w.sum.Sum(nil))
 }
 
-// StoreDigest gives the SHA-256 of all that stands in the Store.
+// StoreDigest gives the SHA-256 of all that stands in the Store, but for what is derived from the rest.
 func (m *Machine) StoreDigest() ([32]byte, error) {
 	sum := sha256.New()
 	var b []byte
 	err := m.store.Scan([]byte{0}, []byte{0xff}, func(key, value []byte) bool {
+		if key[0] == keyHistory {
+			return true
+		}
 		b = appendText(appendText(b[:0], key), value)
 		sum.Write(b)
 		return true
@@ -316,7 +319,8 @@ func (m *Machine) ReadFrom(from io.Reader) (int64, error) {
 		return r.count, r.err
 	}
 	m.tables = t
-	return r.count, nil
+	m.rememberAll()
+	return r.count, m.Err()
 }
 
 // snapshotReader takes frames apart into records and remembers the first error.
@@ -540,6 +544,7 @@ type grantedRecord struct {
 	epoch     uint16
 	reference uint64
 	slot      uint32
+	customer  CustomerID
 }
 
 func (t *tables) readOpen(p *parser, granted *[]grantedRecord) bool {
@@ -552,7 +557,7 @@ func (t *tables) readOpen(p *parser, granted *[]grantedRecord) bool {
 	slot := t.open.insert(&r, text)
 	partner.open++
 	if r.state != StateReceived {
-		*granted = append(*granted, grantedRecord{r.epoch, r.reference, slot})
+		*granted = append(*granted, grantedRecord{r.epoch, r.reference, slot, r.customer})
 	}
 	return true
 }
@@ -566,7 +571,7 @@ func (t *tables) enlistAll(granted []grantedRecord) bool {
 		if i > 0 && g.epoch == granted[i-1].epoch && g.reference == granted[i-1].reference {
 			return false // a reference names one payment
 		}
-		t.open.enlist(g.slot)
+		t.open.enlist(g.slot, g.customer)
 	}
 	return true
 }

@@ -178,3 +178,60 @@ func BenchmarkStoreGet(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFinishedPayments creates, authorises and settles 64 payments an entry, of 100,000 customers in turn, over the store itself: what it
+// costs that each finished payment has a key of its own, and one among its customer's.
+func BenchmarkFinishedPayments(b *testing.B) {
+	const customers, atOnce = 100_000, 64
+	s, err := openStore(b.TempDir(), slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.close()
+	m := journal.New(s, journal.DefaultLimits())
+	var results []journal.Result
+	var changes []journal.Change
+	apply := func(commands []*command.Command) {
+		batch := &journal.Batch{Version: journal.Version, Term: 1, StampMs: int64(epoch), Commands: commands}
+		if results, changes, err = m.Apply(1, batch, results[:0], changes[:0]); err != nil {
+			b.Fatal(err)
+		}
+		for i, r := range results {
+			if r.Verdict != journal.Done {
+				b.Fatal(commands[i], r.Verdict)
+			}
+		}
+	}
+	apply([]*command.Command{partner()})
+	for n := uint64(1); n <= customers; n++ {
+		apply([]*command.Command{customer(n), {Id: commandID('i', n), Body: &command.Command_SignIn{SignIn: &command.SignIn{Customer: n}}}})
+	}
+	dice := rand.New(rand.NewPCG(1, 2))
+	steps := make([]int64, customers+1)
+	n := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		var commands []*command.Command
+		for range atOnce {
+			n++
+			who := 1 + dice.Uint64N(customers)
+			steps[who]++
+			c := create(n)
+			commands = append(commands, c, authorisation(n, who, steps[who], c.GetCreatePayment()), &command.Command{
+				Id: commandID('s', n), Body: &command.Command_Settle{Settle: &command.Settle{PaymentId: paymentID(n), Outcome: command.Outcome_OUTCOME_APPROVED, ResponseCode: "00"}},
+			})
+		}
+		b.StartTimer()
+		apply(commands)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/payment")
+}
+
+func authorisation(n, who uint64, step int64, c *command.CreatePayment) *command.Command {
+	return &command.Command{Id: commandID('a', n), Body: &command.Command_Authorise{Authorise: &command.Authorise{
+		PaymentId: c.PaymentId, Customer: who, SessionEpoch: 1, SessionExpiresMs: int64(epoch) + 60_000, AmountMinor: c.AmountMinor, Currency: c.Currency,
+		CreditorAccount: c.CreditorAccount, CreditorName: c.CreditorName, DebtorAccount: fmt.Sprintf("62%014d", who),
+		Factor: command.Factor_FACTOR_TOTP, FactorStep: step, Node: 1, Incarnation: 1,
+	}}}
+}

@@ -197,6 +197,7 @@ const (
 	What_WHAT_USERNAME    What = 3 // key: the user name of a customer
 	What_WHAT_CUSTOMER    What = 4
 	What_WHAT_ACCESS      What = 5 // a customer's session in force and attempts
+	What_WHAT_PAYMENTS    What = 6 // a page of a customer's payments, newest first; key: the id of the last one of the page before, or nothing
 )
 
 // Enum value maps for What.
@@ -208,6 +209,7 @@ var (
 		3: "WHAT_USERNAME",
 		4: "WHAT_CUSTOMER",
 		5: "WHAT_ACCESS",
+		6: "WHAT_PAYMENTS",
 	}
 	What_value = map[string]int32{
 		"WHAT_UNSPECIFIED": 0,
@@ -216,6 +218,7 @@ var (
 		"WHAT_USERNAME":    3,
 		"WHAT_CUSTOMER":    4,
 		"WHAT_ACCESS":      5,
+		"WHAT_PAYMENTS":    6,
 	}
 )
 
@@ -2080,6 +2083,7 @@ type Told struct {
 	Payment       *Payment               `protobuf:"bytes,4,opt,name=payment,proto3" json:"payment,omitempty"`
 	Customer      *Customer              `protobuf:"bytes,5,opt,name=customer,proto3" json:"customer,omitempty"`
 	Access        *Access                `protobuf:"bytes,6,opt,name=access,proto3" json:"access,omitempty"`
+	Payments      []*Payment             `protobuf:"bytes,7,rep,name=payments,proto3" json:"payments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2152,6 +2156,13 @@ func (x *Told) GetCustomer() *Customer {
 func (x *Told) GetAccess() *Access {
 	if x != nil {
 		return x.Access
+	}
+	return nil
+}
+
+func (x *Told) GetPayments() []*Payment {
+	if x != nil {
+		return x.Payments
 	}
 	return nil
 }
@@ -2822,14 +2833,15 @@ const file_stream_proto_rawDesc = "" +
 	"\bcustomer\x18\x04 \x01(\x04R\bcustomer\x12\x19\n" +
 	"\bat_least\x18\x05 \x01(\x04R\aatLeast\x12\x14\n" +
 	"\x05above\x18\x06 \x01(\rR\x05above\x12\x18\n" +
-	"\aoutcome\x18\a \x01(\bR\aoutcome\"\xdf\x01\n" +
+	"\aoutcome\x18\a \x01(\bR\aoutcome\"\x94\x02\n" +
 	"\x04Told\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x14\n" +
 	"\x05found\x18\x03 \x01(\bR\x05found\x121\n" +
 	"\apayment\x18\x04 \x01(\v2\x17.netbank.stream.PaymentR\apayment\x124\n" +
 	"\bcustomer\x18\x05 \x01(\v2\x18.netbank.stream.CustomerR\bcustomer\x12.\n" +
-	"\x06access\x18\x06 \x01(\v2\x16.netbank.stream.AccessR\x06access\"\x18\n" +
+	"\x06access\x18\x06 \x01(\v2\x16.netbank.stream.AccessR\x06access\x123\n" +
+	"\bpayments\x18\a \x03(\v2\x17.netbank.stream.PaymentR\bpayments\"\x18\n" +
 	"\x06Forget\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\xac\x01\n" +
 	"\bSettings\x12\x14\n" +
@@ -2885,14 +2897,15 @@ const file_stream_proto_rawDesc = "" +
 	"ERROR_NONE\x10\x00\x12\x13\n" +
 	"\x0fERROR_WITHDRAWN\x10\x01\x12\x11\n" +
 	"\rERROR_OFFERED\x10\x02\x12\x13\n" +
-	"\x0fERROR_TOO_LARGE\x10\x03*v\n" +
+	"\x0fERROR_TOO_LARGE\x10\x03*\x89\x01\n" +
 	"\x04What\x12\x14\n" +
 	"\x10WHAT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fWHAT_PAYMENT\x10\x01\x12\x0f\n" +
 	"\vWHAT_CHANGE\x10\x02\x12\x11\n" +
 	"\rWHAT_USERNAME\x10\x03\x12\x11\n" +
 	"\rWHAT_CUSTOMER\x10\x04\x12\x0f\n" +
-	"\vWHAT_ACCESS\x10\x05B\x1dZ\x1bnetbank/cluster/stream/wireb\x06proto3"
+	"\vWHAT_ACCESS\x10\x05\x12\x11\n" +
+	"\rWHAT_PAYMENTS\x10\x06B\x1dZ\x1bnetbank/cluster/stream/wireb\x06proto3"
 
 var (
 	file_stream_proto_rawDescOnce sync.Once
@@ -2974,14 +2987,15 @@ var file_stream_proto_depIdxs = []int32{
 	19, // 29: netbank.stream.Told.payment:type_name -> netbank.stream.Payment
 	29, // 30: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
 	20, // 31: netbank.stream.Told.access:type_name -> netbank.stream.Access
-	27, // 32: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
-	28, // 33: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
-	30, // 34: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	19, // 32: netbank.stream.Told.payments:type_name -> netbank.stream.Payment
+	27, // 33: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
+	28, // 34: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
+	30, // 35: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_stream_proto_init() }
