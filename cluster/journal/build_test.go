@@ -96,6 +96,12 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_DrainNode{DrainNode: b}
 	case *command.Note:
 		c.Body = &command.Command_Note{Note: b}
+	case *command.Arrive:
+		c.Body = &command.Command_Arrive{Arrive: b}
+	case *command.Enter:
+		c.Body = &command.Command_Enter{Enter: b}
+	case *command.MoveLine:
+		c.Body = &command.Command_MoveLine{MoveLine: b}
 	}
 	return c
 }

@@ -11,18 +11,17 @@ import (
 	"testing"
 
 	"netbank/cluster/journal/command"
-
-	"pgregory.net/rapid"
 )
 
 var record = flag.Bool("record", false, "record the journal fixture anew; only for a new Batch.version")
 
-// The recorded journals: of the first program, of the one that knew the cluster's membership first, and of the one that knew operators'
-// wishes first.
+// The recorded journals: of the first program, of the one that knew the cluster's membership first, of the one that knew operators'
+// wishes first, and a waiting line that goes on from the second.
 const (
 	fixture           = "testdata/journal-v1"
 	fixtureMembership = "testdata/journal-v1-membership"
 	fixtureWishes     = "testdata/journal-v1-wishes"
+	fixtureLine       = "testdata/journal-v1-line"
 )
 
 // recorded reads the entries of the fixture: each 8 bytes of term, 4 of length, and the batch.
@@ -44,7 +43,7 @@ func recorded(t testing.TB, fixture string) (log []entry) {
 // not record anew: a command has got another meaning, and that needs a new Batch.version.
 func TestRecordedJournalsReplay(t *testing.T) {
 	if *record {
-		recordFixture(t, fixtureWishes)
+		recordLine(t)
 	}
 	replayed(t, fixture)
 	if m := replayed(t, fixtureMembership); len(m.Membership().Nodes) < 2 || len(m.Membership().Authorities) == 0 {
@@ -52,6 +51,9 @@ func TestRecordedJournalsReplay(t *testing.T) {
 	}
 	if m := replayed(t, fixtureWishes); !wished(m) {
 		t.Error("the recorded journal has no wishes")
+	}
+	if l := replayed(t, fixtureLine).Line(); l.Entered != 1 || l.Waiting != 2 {
+		t.Errorf("the line of the recorded journal is %+v", l)
 	}
 }
 
@@ -88,34 +90,6 @@ func digestLines(t *testing.T, m *Machine) string {
 		t.Fatal(err)
 	}
 	return "live " + hex.EncodeToString(live[:]) + "\nstore " + hex.EncodeToString(store[:]) + "\n"
-}
-
-func recordFixture(t *testing.T, fixture string) {
-	var log []entry
-	for seed := 1; len(log) == 0; seed++ { // the first random log that comes to every state
-		reached := map[State]bool{}
-		var m *Machine
-		log = rapid.Custom(func(r *rapid.T) []entry {
-			m = New(NewMemoryStore(), DefaultLimits())
-			return walkFor(r, m, 400, 25, func(s step) { reached[s.result.Payment.State] = true })
-		}).Example(seed)
-		if len(reached) <= int(StateReversing) {
-			log = nil
-			continue
-		}
-		log = append(log, wishEntries(t, m)...)
-	}
-	m := New(NewMemoryStore(), DefaultLimits())
-	var b []byte
-	for _, e := range log {
-		e.apply(t, m)
-		b = binary.BigEndian.AppendUint64(b, e.term)
-		b = binary.BigEndian.AppendUint32(b, uint32(len(e.bytes)))
-		b = append(b, e.bytes...)
-	}
-	if err := errors.Join(os.WriteFile(fixture+".bin", b, 0o644), os.WriteFile(fixture+".digest", []byte(digestLines(t, m)), 0o644)); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // FuzzApply feeds arbitrary bytes as a Raft entry. Whatever they are, the machine stays sound: it can be written,
@@ -177,6 +151,12 @@ func FuzzReadFrom(f *testing.F) {
 		b.must(Done, body)
 	}
 	f.Add(snapshotOf(f, b.m).Bytes())
+	b.must(Done, &command.MoveLine{Closed: true, WatermarkMs: int64(b.now) - 1})
+	third := b.create(3)
+	b.must(Done, &command.Arrive{PaymentId: third[:]})
+	lined := snapshotOf(f, b.m).Bytes()
+	f.Add(lined)
+	f.Add(lined[len(snapshotMagic)+2+4 : len(lined)-36])
 	f.Fuzz(func(t *testing.T, contents []byte) {
 		for _, snapshot := range [][]byte{contents, framed(contents)} {
 			store := b.store.Clone()
@@ -226,6 +206,7 @@ func exercise(t *testing.T, m *Machine) {
 	m.Contradictions(10)
 	m.Notices(1, 0, 10)
 	m.Expired(stampMax, 100)
+	m.WatermarkFor(m.Line().Waiting)
 	b := &Batch{Version: Version, Term: 1, StampMs: int64(m.Now())}
 	m.Payments(func(p Payment) bool {
 		name := p.ID.String()

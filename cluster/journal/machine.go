@@ -60,6 +60,7 @@ type tables struct {
 	members *Membership // replaced as a whole
 	wishes  *Wishes     // replaced as a whole
 	acts    []Act       // the oldest first; an entry is never written to
+	line    lineState
 
 	counters
 }
@@ -232,12 +233,12 @@ func (m *Machine) command(termHolds bool, c *Command, out *Result) {
 	case *command.Command_BumpEpoch:
 		m.bumpEpoch(body.BumpEpoch, out)
 	default:
-		m.clusterCommand(c, out)
+		m.clusterCommand(termHolds, c, out)
 	}
 }
 
 // clusterCommand is command for what the membership is changed by, and what operators wish for.
-func (m *Machine) clusterCommand(c *Command, out *Result) {
+func (m *Machine) clusterCommand(termHolds bool, c *Command, out *Result) {
 	switch body := c.Body.(type) {
 	case *command.Command_PutAuthority:
 		m.putAuthority(body.PutAuthority, out)
@@ -264,7 +265,7 @@ func (m *Machine) clusterCommand(c *Command, out *Result) {
 	case *command.Command_Note:
 		m.note(body.Note, out)
 	default:
-		out.Verdict = BadCommand
+		m.lineCommand(termHolds, c, out)
 	}
 }
 
@@ -292,6 +293,10 @@ func (m *Machine) subject(c *Command, out *Result) {
 		payment = body.Reversed.GetPaymentId()
 	case *command.Command_Contradiction:
 		payment = body.Contradiction.GetPaymentId()
+	case *command.Command_Arrive:
+		payment = body.Arrive.GetPaymentId()
+	case *command.Command_Enter:
+		payment = body.Enter.GetPaymentId()
 	case *command.Command_Attempt:
 		customer = body.Attempt.GetCustomer()
 	case *command.Command_SignIn:
@@ -345,6 +350,7 @@ func (m *Machine) answer(v Verdict, out *Result) {
 func (m *Machine) move(to State, reason Reason) {
 	f := &m.found
 	from := f.rec.state
+	m.leaveLine()
 	m.open.move(f.slot, f.rec.customer, from, to)
 	f.rec.state, f.rec.reason, f.rec.changed = to, reason, m.now
 	f.rec.version++

@@ -19,6 +19,9 @@ type openTable struct {
 	granted     int
 	byCustomer  map[CustomerID]uint32 // the newest of each customer's
 	byState     [StateReversing + 1]uint64
+	// Those who wait to be called from the waiting line, by their places; see line.go.
+	minutes []*lineMinute
+	waiting int
 }
 
 // link places a slot in its order: in the heap while received, in the lists of granted payments, of all and of its customer's, afterwards.

@@ -63,7 +63,7 @@ func (c *crowd) command() *Command {
 func (c *crowd) body() any {
 	n, id := c.payment()
 	who := uint64(c.number(1, 2, "customer"))
-	switch c.number(0, 35, "kind") {
+	switch c.number(0, 39, "kind") {
 	case 0, 1, 2, 3:
 		return c.creation(n, id)
 	case 4:
@@ -103,6 +103,12 @@ func (c *crowd) body() any {
 		return &command.BumpEpoch{}
 	case 32, 33:
 		return c.wish()
+	case 36, 37:
+		return &command.Arrive{PaymentId: id}
+	case 38:
+		return &command.Enter{PaymentId: id}
+	case 39:
+		return &command.MoveLine{Closed: c.number(0, 3, "closed") > 0, WatermarkMs: int64(c.now) - int64(c.number(-1, int(2*minute), "watermark"))}
 	}
 	return c.member()
 }
@@ -625,6 +631,9 @@ func TestNothingAcknowledgedIsLost_SnapshotAndReplayGiveTheSameState(t *testing.
 		histories(t, again)
 		if a, b := unresolved(again), unresolved(m); !slices.Equal(a, b) {
 			t.Fatalf("unresolved: %v, want %v", a, b)
+		}
+		if a, b := again.Line(), m.Line(); a != b {
+			t.Fatalf("the line: %+v, want %+v", a, b)
 		}
 	})
 }

@@ -18,6 +18,7 @@ type paymentRecord struct {
 	sessionEpoch Epoch
 	incarnation  uint64
 	reference    uint64 // of the RRN, within its epoch; from 1, 0 before the grant
+	spot         spot   // in the waiting line, of received payments only
 	partner      PartnerID
 	version      uint32
 	node         NodeID
@@ -141,12 +142,19 @@ func consentTexts(text []byte) (account, name []byte) {
 	return account, text[size : size+int(n)]
 }
 
-// recordFormat stands first in every stored payment. A new layout gets a new number and the old one stays readable.
-const recordFormat = 1
+// These stand first in every stored payment. A new layout gets a new number and the old one stays readable.
+const (
+	recordFormat     = 1
+	recordFormatLine = 2 // the same, and a place in the waiting line at the end
+)
 
 // appendRecord encodes a payment for the store and the snapshot.
 func appendRecord(to []byte, r *paymentRecord, text []byte) []byte {
-	to = append(to, recordFormat)
+	format := byte(recordFormat)
+	if r.spot != 0 {
+		format = recordFormatLine
+	}
+	to = append(to, format)
 	to = append(to, r.id[:]...)
 	to = append(to, byte(r.state), byte(r.reason))
 	to = append(to, r.currency[:]...)
@@ -160,7 +168,11 @@ func appendRecord(to []byte, r *paymentRecord, text []byte) []byte {
 	to = appendText(to, r.debtor.chars[:r.debtor.length])
 	to = appendText(to, r.response.chars[:r.response.length])
 	to = appendText(to, r.approval.chars[:r.approval.length])
-	return appendText(to, text)
+	to = appendText(to, text)
+	if r.spot != 0 {
+		to = binary.AppendUvarint(to, uint64(r.spot))
+	}
+	return to
 }
 
 func appendText[S string | []byte](to []byte, s S) []byte {
@@ -171,7 +183,8 @@ func appendText[S string | []byte](to []byte, s S) []byte {
 // readRecord decodes what appendRecord wrote. The text aliases b.
 func readRecord(b []byte) (r paymentRecord, text []byte, ok bool) {
 	p := parser{rest: b}
-	if p.byte() != recordFormat {
+	format := p.byte()
+	if format != recordFormat && format != recordFormatLine {
 		return r, nil, false
 	}
 	copy(r.id[:], p.bytes(len(r.id)))
@@ -195,7 +208,12 @@ func readRecord(b []byte) (r paymentRecord, text []byte, ok bool) {
 		part := t.text(textBytesMax)
 		r.notify = i == textNotificationURI && len(part) > 0
 	}
-	ok = !p.bad && len(p.rest) == 0 && !t.bad && len(t.rest) == 0 &&
+	if format == recordFormatLine {
+		r.spot = spot(p.uint())
+	}
+	placed := r.spot != 0
+	ok = placed == (format == recordFormatLine) && (!placed || r.state == StateReceived && r.spot.at() > 0) &&
+		!p.bad && len(p.rest) == 0 && !t.bad && len(t.rest) == 0 &&
 		r.state >= StateReceived && r.state <= StateReversing && r.reason <= ReasonCoreUnavailable
 	return r, text, ok
 }

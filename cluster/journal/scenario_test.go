@@ -283,6 +283,12 @@ func (s *scenario) body(verb string, w words) any {
 		return &command.Prune{FinishedBeforeMs: ago("finished"), IdempotencyBeforeMs: ago("keys"), OutboxBeforeMs: ago("outbox")}
 	case "bump-epoch":
 		return &command.BumpEpoch{}
+	case "line":
+		call, err := time.ParseDuration(w.get("call-before", "0s"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return &command.MoveLine{Closed: w.at(0) == "closed", WatermarkMs: int64(morning) + call.Milliseconds()}
 	}
 	return s.paymentBody(verb, w)
 }
@@ -314,6 +320,10 @@ func (s *scenario) paymentBody(verb string, w words) any {
 			"approved": command.Outcome_OUTCOME_APPROVED, "declined": command.Outcome_OUTCOME_DECLINED, "in-doubt": command.Outcome_OUTCOME_IN_DOUBT,
 		}[w.at(1)]
 		return &command.Settle{PaymentId: id, Outcome: outcome, Source: command.Source_SOURCE_EXECUTOR, ResponseCode: w.get("code", ""), ApprovalCode: w.get("approval", "")}
+	case "arrive":
+		return &command.Arrive{PaymentId: id}
+	case "enter":
+		return &command.Enter{PaymentId: id}
 	case "doubt":
 		return &command.MarkInDoubt{PaymentId: id}
 	case "reverse":
@@ -334,11 +344,17 @@ func (s *scenario) paymentBody(verb string, w words) any {
 func (s *scenario) question(verb string, w words) bool {
 	m := s.b.m
 	switch verb {
-	case "show", "access", "outbox", "unresolved", "expired", "reconciliation", "counts", "keys", "snapshot":
+	case "place", "places", "show", "access", "outbox", "unresolved", "expired", "reconciliation", "counts", "keys", "snapshot":
 		s.flush()
 	}
 	number, _ := strconv.ParseUint(w.at(0), 10, 32)
 	switch verb {
+	case "place":
+		p, ok := m.Place(PaymentID(s.payment(w.at(0))))
+		fmt.Fprintf(&s.out, "%s: placed %v at %v, %d ahead, called %v\n", w.at(0), ok, time.Duration(p.At-morning)*time.Millisecond, p.Ahead, p.Called)
+	case "places":
+		l := m.Line()
+		fmt.Fprintf(&s.out, "closed %v, %d wait, %d called, %d entered\n", l.Closed, l.Waiting, l.Called, l.Entered)
 	case "show":
 		if p, ok := m.Payment(PaymentID(s.payment(w.at(0)))); !ok {
 			fmt.Fprintf(&s.out, "%s: none\n", w.at(0))

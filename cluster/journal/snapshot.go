@@ -23,7 +23,7 @@ var ErrSnapshot = errors.New("journal: the snapshot is damaged; restore this nod
 // Frames tell a reader exactly how much to take, so something else may follow in the same stream.
 const (
 	snapshotMagic   = "NBJRNL"
-	snapshotVersion = 3 // each is written as long as it holds all there is: 1 no membership, 2 no audit and what goes with it
+	snapshotVersion = 4 // each is written as long as it holds all there is: 1 no membership, 2 no audit and what goes with it, 3 no waiting line
 	frameMax        = 64 << 10
 	snapshotRecord  = 64 << 10 // the longest record
 )
@@ -47,6 +47,8 @@ const (
 	kindDraining
 	kindWishes
 	kindAct
+	// Since version 4.
+	kindLine
 )
 
 // placeOf orders the kinds in a snapshot.
@@ -71,6 +73,7 @@ type Live struct {
 	members        *Membership
 	wishes         *Wishes
 	acts           []Act
+	line           lineState
 	counters
 }
 
@@ -86,7 +89,7 @@ func (m *Machine) view(open slab[paymentRecord], t texts, access slab[accessReco
 	l := &Live{
 		now: m.now, open: open, texts: t, access: access, seen: seen, seenNext: m.seen.next,
 		keys: m.keys, contradictions: slices.Clone(m.contradictions), members: m.members,
-		wishes: m.wishes, acts: m.acts, counters: m.counters,
+		wishes: m.wishes, acts: m.acts, line: m.line, counters: m.counters,
 	}
 	for _, p := range m.partners {
 		l.partners = append(l.partners, *p)
@@ -120,7 +123,7 @@ func (m *Machine) StoreDigest() ([32]byte, error) {
 // WriteTo writes the snapshot.
 func (l *Live) WriteTo(to io.Writer) (int64, error) {
 	w := newSnapshotWriter(to)
-	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members, l.acts)))
+	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members, l.acts, &l.line)))
 	l.write(w)
 	w.flush()
 	w.raw(make([]byte, 4))
@@ -168,6 +171,7 @@ func (l *Live) write(w *snapshotWriter) {
 	}
 	l.members.write(w)
 	writeWishes(w, l.wishes, l.acts)
+	l.line.write(w)
 	w.record(kindEnd, nil)
 }
 
@@ -298,7 +302,7 @@ func (m *Machine) ReadFrom(from io.Reader) (int64, error) {
 	}
 	t := newTables(m.limits)
 	t.read(r)
-	if r.err == nil && version != snapshotVersionOf(t.members, t.acts) {
+	if r.err == nil && version != snapshotVersionOf(t.members, t.acts, &t.line) {
 		r.damaged("its version does not fit its records")
 	}
 	if r.err == nil && len(r.frame) > 0 {
@@ -440,8 +444,10 @@ func (t *tables) read(r *snapshotReader) {
 			ok = t.readWishes(&p) && ok
 		case kindAct:
 			ok = t.readAct(&p) && ok
+		case kindLine:
+			ok = t.readLine(&p) && ok
 		case kindEnd:
-			ok = t.enlistAll(granted) && t.outboxAddsUp() && ok
+			ok = t.standAll() && t.enlistAll(granted) && t.outboxAddsUp() && ok
 		default:
 			ok = false
 		}

@@ -45,33 +45,6 @@ func wished(m *Machine) bool {
 	return draining && approved && m.Wishes().Workers.Now.Until > 0 && m.Wishes().Level.Pending.Number > 0
 }
 
-// wishEntries bring a journal, whatever it holds, to where wished says yes.
-func wishEntries(t *testing.T, m *Machine) (log []entry) {
-	for i := range 8 {
-		now, fence, next := m.Now(), m.Wishes().Workers.Fence, uint32(m.Membership().NextNode)
-		body := []any{
-			wishFor(workers, fence, 4, now+hour), &command.LapseWishes{}, proposal(fence, 6, now+hour),
-			&command.ApproveWish{Lever: workers, Number: m.Wishes().Workers.Pending.Number, Operator: "bob"},
-			founder(next), drain(next-1, true), &command.Note{Verb: "unlock", Operator: "ann", Reason: "he called", Detail: "customer 7"},
-			&command.PutWish{Lever: level, Fence: m.Wishes().Level.Fence, Value: LevelReserve, Reason: "the 11th", Operator: "ann", Approval: true},
-		}[i]
-		stamp := now
-		if i == 1 {
-			stamp += 2 * hour
-		}
-		contents, err := (&Batch{Version: Version, Term: 9, StampMs: int64(stamp), Commands: []*Command{wrap(named("wish", strconv.Itoa(i)), body)}}).MarshalVT()
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := entry{9, contents}
-		if r := e.apply(t, m); r[0].Verdict != Done && i != 4 {
-			t.Fatalf("%T: %v", body, r[0].Verdict)
-		}
-		log = append(log, e)
-	}
-	return log
-}
-
 // wish draws a command of an operator.
 func (c *crowd) wish() any {
 	lever := command.Lever(c.number(0, 2, "lever"))

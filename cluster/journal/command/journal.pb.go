@@ -441,6 +441,9 @@ type Command struct {
 	//	*Command_LapseWishes
 	//	*Command_DrainNode
 	//	*Command_Note
+	//	*Command_Arrive
+	//	*Command_Enter
+	//	*Command_MoveLine
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -787,6 +790,33 @@ func (x *Command) GetNote() *Note {
 	return nil
 }
 
+func (x *Command) GetArrive() *Arrive {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Arrive); ok {
+			return x.Arrive
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEnter() *Enter {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Enter); ok {
+			return x.Enter
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetMoveLine() *MoveLine {
+	if x != nil {
+		if x, ok := x.Body.(*Command_MoveLine); ok {
+			return x.MoveLine
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -923,6 +953,18 @@ type Command_Note struct {
 	Note *Note `protobuf:"bytes,34,opt,name=note,proto3,oneof"`
 }
 
+type Command_Arrive struct {
+	Arrive *Arrive `protobuf:"bytes,40,opt,name=arrive,proto3,oneof"`
+}
+
+type Command_Enter struct {
+	Enter *Enter `protobuf:"bytes,41,opt,name=enter,proto3,oneof"`
+}
+
+type Command_MoveLine struct {
+	MoveLine *MoveLine `protobuf:"bytes,42,opt,name=move_line,json=moveLine,proto3,oneof"`
+}
+
 func (*Command_PutPartner) isCommand_Body() {}
 
 func (*Command_PutCustomer) isCommand_Body() {}
@@ -988,6 +1030,12 @@ func (*Command_LapseWishes) isCommand_Body() {}
 func (*Command_DrainNode) isCommand_Body() {}
 
 func (*Command_Note) isCommand_Body() {}
+
+func (*Command_Arrive) isCommand_Body() {}
+
+func (*Command_Enter) isCommand_Body() {}
+
+func (*Command_MoveLine) isCommand_Body() {}
 
 // PutPartner adds a partner, or replaces the one with the same id.
 type PutPartner struct {
@@ -3232,6 +3280,157 @@ func (x *Note) GetDetail() string {
 	return ""
 }
 
+// Arrive gives a payment its place in the waiting line, while there is one.
+type Arrive struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PaymentId     []byte                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Arrive) Reset() {
+	*x = Arrive{}
+	mi := &file_journal_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Arrive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Arrive) ProtoMessage() {}
+
+func (x *Arrive) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Arrive.ProtoReflect.Descriptor instead.
+func (*Arrive) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Arrive) GetPaymentId() []byte {
+	if x != nil {
+		return x.PaymentId
+	}
+	return nil
+}
+
+// Enter lets in whoever has been called: the customer of a payment or, without one, a visitor with a ticket.
+type Enter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PaymentId     []byte                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"` // empty: a visitor
+	SinceMs       int64                  `protobuf:"varint,2,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`      // the visitor's first visit
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Enter) Reset() {
+	*x = Enter{}
+	mi := &file_journal_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Enter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Enter) ProtoMessage() {}
+
+func (x *Enter) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Enter.ProtoReflect.Descriptor instead.
+func (*Enter) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Enter) GetPaymentId() []byte {
+	if x != nil {
+		return x.PaymentId
+	}
+	return nil
+}
+
+func (x *Enter) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+// MoveLine opens or closes the waiting line, and calls whoever has a place before a time. Void if the entry's term differs from the batch's.
+type MoveLine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Closed        bool                   `protobuf:"varint,1,opt,name=closed,proto3" json:"closed,omitempty"`
+	WatermarkMs   int64                  `protobuf:"varint,2,opt,name=watermark_ms,json=watermarkMs,proto3" json:"watermark_ms,omitempty"` // one below the present one changes nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveLine) Reset() {
+	*x = MoveLine{}
+	mi := &file_journal_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveLine) ProtoMessage() {}
+
+func (x *MoveLine) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveLine.ProtoReflect.Descriptor instead.
+func (*MoveLine) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *MoveLine) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *MoveLine) GetWatermarkMs() int64 {
+	if x != nil {
+		return x.WatermarkMs
+	}
+	return 0
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
@@ -3241,7 +3440,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xf5\x0f\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\x92\x11\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -3284,7 +3483,10 @@ const file_journal_proto_rawDesc = "" +
 	"\flapse_wishes\x18  \x01(\v2\x1c.netbank.journal.LapseWishesH\x00R\vlapseWishes\x12;\n" +
 	"\n" +
 	"drain_node\x18! \x01(\v2\x1a.netbank.journal.DrainNodeH\x00R\tdrainNode\x12+\n" +
-	"\x04note\x18\" \x01(\v2\x15.netbank.journal.NoteH\x00R\x04noteB\x06\n" +
+	"\x04note\x18\" \x01(\v2\x15.netbank.journal.NoteH\x00R\x04note\x121\n" +
+	"\x06arrive\x18( \x01(\v2\x17.netbank.journal.ArriveH\x00R\x06arrive\x12.\n" +
+	"\x05enter\x18) \x01(\v2\x16.netbank.journal.EnterH\x00R\x05enter\x128\n" +
+	"\tmove_line\x18* \x01(\v2\x19.netbank.journal.MoveLineH\x00R\bmoveLineB\x06\n" +
 	"\x04body\"\xd7\x02\n" +
 	"\n" +
 	"PutPartner\x12\x0e\n" +
@@ -3465,7 +3667,17 @@ const file_journal_proto_rawDesc = "" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x1a\n" +
 	"\boperator\x18\x02 \x01(\tR\boperator\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail*F\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"'\n" +
+	"\x06Arrive\x12\x1d\n" +
+	"\n" +
+	"payment_id\x18\x01 \x01(\fR\tpaymentId\"A\n" +
+	"\x05Enter\x12\x1d\n" +
+	"\n" +
+	"payment_id\x18\x01 \x01(\fR\tpaymentId\x12\x19\n" +
+	"\bsince_ms\x18\x02 \x01(\x03R\asinceMs\"E\n" +
+	"\bMoveLine\x12\x16\n" +
+	"\x06closed\x18\x01 \x01(\bR\x06closed\x12!\n" +
+	"\fwatermark_ms\x18\x02 \x01(\x03R\vwatermarkMs*F\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +
@@ -3506,7 +3718,7 @@ func file_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_journal_proto_goTypes = []any{
 	(Factor)(0),           // 0: netbank.journal.Factor
 	(Outcome)(0),          // 1: netbank.journal.Outcome
@@ -3550,6 +3762,9 @@ var file_journal_proto_goTypes = []any{
 	(*LapseWishes)(nil),   // 39: netbank.journal.LapseWishes
 	(*DrainNode)(nil),     // 40: netbank.journal.DrainNode
 	(*Note)(nil),          // 41: netbank.journal.Note
+	(*Arrive)(nil),        // 42: netbank.journal.Arrive
+	(*Enter)(nil),         // 43: netbank.journal.Enter
+	(*MoveLine)(nil),      // 44: netbank.journal.MoveLine
 }
 var file_journal_proto_depIdxs = []int32{
 	7,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
@@ -3586,22 +3801,25 @@ var file_journal_proto_depIdxs = []int32{
 	39, // 31: netbank.journal.Command.lapse_wishes:type_name -> netbank.journal.LapseWishes
 	40, // 32: netbank.journal.Command.drain_node:type_name -> netbank.journal.DrainNode
 	41, // 33: netbank.journal.Command.note:type_name -> netbank.journal.Note
-	10, // 34: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 35: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 36: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 37: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 38: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 39: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 40: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	4,  // 41: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
-	4,  // 42: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
-	5,  // 43: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
-	5,  // 44: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	42, // 34: netbank.journal.Command.arrive:type_name -> netbank.journal.Arrive
+	43, // 35: netbank.journal.Command.enter:type_name -> netbank.journal.Enter
+	44, // 36: netbank.journal.Command.move_line:type_name -> netbank.journal.MoveLine
+	10, // 37: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 38: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	1,  // 39: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 40: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 41: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 42: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 43: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 44: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 45: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	5,  // 46: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
+	5,  // 47: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -3643,6 +3861,9 @@ func file_journal_proto_init() {
 		(*Command_LapseWishes)(nil),
 		(*Command_DrainNode)(nil),
 		(*Command_Note)(nil),
+		(*Command_Arrive)(nil),
+		(*Command_Enter)(nil),
+		(*Command_MoveLine)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3650,7 +3871,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   36,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
