@@ -56,13 +56,14 @@ type lead struct {
 	term uint64
 }
 
-// settings are the keys and partners, whole.
+// settings are the keys and partners, whole, and whether this node is being drained.
 type settings struct {
 	keys     []journal.Key
 	partners []journal.Partner
 	index    map[journal.PartnerID]int
 	speaks   map[[32]byte]int
 	applied  uint64 // index of the last entry that was applied where they were read
+	draining draining
 }
 
 func newFar(coordinators func() []journal.NodeID, limits journal.Limits) *far {
@@ -292,6 +293,10 @@ func (f *far) set(w *wire.Settings) error {
 		s.partners = append(s.partners, p)
 	}
 	if w.Last {
+		if d := w.GetDraining(); d != nil {
+			// What keeps the node from serving has no other bound than its message: the reason is cut, the fact counts.
+			s.draining = draining{max(journal.Millis(d.SinceMs), 1), firstRunes(d.Reason, most.ReasonRunes)}
+		}
 		if w.Applied < f.settings.Load().applied {
 			return errBehind // rule 8: older ones than those at hand are not taken
 		}

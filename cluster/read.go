@@ -208,6 +208,38 @@ func (n *Node) Keys() (all []journal.Key) {
 	return all
 }
 
+// Draining says since when, in the journal's time, and why no customers are to be sent to this node; 0: they are.
+func (n *Node) Draining() (since journal.Millis, reason string) {
+	if n.far != nil {
+		d := &n.far.settings.Load().draining
+		return d.since, d.reason
+	}
+	return n.drainingOf(n.executor.Node)
+}
+
+// draining is since when a node is being drained, and why.
+type draining struct {
+	since  journal.Millis
+	reason string
+}
+
+func (n *Node) drainingOf(node journal.NodeID) (since journal.Millis, reason string) {
+	if of := n.Membership().Node(node); of != nil && of.Member() {
+		return of.Draining, of.DrainReason
+	}
+	return 0, ""
+}
+
+// firstRunes gives the beginning of a text.
+func firstRunes(text string, max int) string {
+	for at := range text {
+		if max--; max < 0 {
+			return text[:at]
+		}
+	}
+	return text
+}
+
 // Notices lists up to max undelivered notices of a partner with a sequence above after, oldest first.
 func (n *Node) Notices(partner journal.PartnerID, after uint64, max int) (all []journal.Notice) {
 	n.log.View(func(m *journal.Machine) { all = m.Notices(partner, after, max) })

@@ -25,7 +25,7 @@ const settingsChunk = 4
 // readers are the nodes without a journal that look things up here.
 type readers struct {
 	count   atomic.Int64
-	version atomic.Uint64 // of keys and partners, counted here
+	version atomic.Uint64 // of keys, partners and who is being drained, counted here
 
 	mu  sync.Mutex
 	all map[*reader]bool
@@ -34,6 +34,7 @@ type readers struct {
 // reader is one of them.
 type reader struct {
 	n    *Node
+	node journal.NodeID // that asks
 	link *stream.Link
 	wake chan struct{}
 
@@ -49,14 +50,14 @@ func (r *readers) applied(b *journal.Batch) {
 	}
 	for _, c := range b.Commands {
 		switch c.GetBody().(type) {
-		case *command.Command_PutKey, *command.Command_PutPartner:
+		case *command.Command_PutKey, *command.Command_PutPartner, *command.Command_DrainNode:
 			r.renewed()
 			return
 		}
 	}
 }
 
-// renewed has everybody told the keys and partners again.
+// renewed has everybody told the settings again.
 func (r *readers) renewed() {
 	r.version.Add(1)
 	r.mu.Lock()
@@ -113,7 +114,7 @@ func (n *Node) installed() {
 
 // serveReads answers a node's lookups until the stream ends.
 func (n *Node) serveReads(link *stream.Link, who stream.Identity) error {
-	r := &reader{n: n, link: link, wake: make(chan struct{}, 1), waits: make(map[uint64]*waiter)}
+	r := &reader{n: n, node: who.Node, link: link, wake: make(chan struct{}, 1), waits: make(map[uint64]*waiter)}
 	err := errNoCopy
 	if n.far == nil {
 		err = n.readers.add(r)
@@ -326,7 +327,7 @@ func (r *reader) push() {
 	}
 }
 
-// tellSettings sends all keys and partners.
+// tellSettings sends all keys and partners, and whether the node that is told is being drained.
 func (r *reader) tellSettings() {
 	var keys []journal.Key
 	var partners []journal.Partner
@@ -343,5 +344,8 @@ func (r *reader) tellSettings() {
 		}
 	}
 	w.Last = true
+	if since, reason := r.n.drainingOf(r.node); since > 0 {
+		w.Draining = &wire.Draining{SinceMs: int64(since), Reason: reason}
+	}
 	_ = r.link.Send(&wire.Message{Body: &wire.Message_Settings{Settings: w}})
 }

@@ -392,6 +392,36 @@ func TestWorker_HearsNewPartnersAndKeys(t *testing.T) {
 }
 
 // A worker serves in less than a second after its process has started, and so does one that takes over from a dead one.
+// Removing DrainNode from the commands that renew the settings failed this.
+func TestWorker_HearsThatItIsDrained(t *testing.T) {
+	inFive(t, func(t *testing.T, r *trio) {
+		put := func(c *command.Command) {
+			t.Helper()
+			if result, err := r.nodes[0].Submit(&journal.Command{Body: c.Body}, time.Now().Add(time.Second)); err != nil || result.Verdict != journal.Done {
+				t.Fatal(result.Verdict, err)
+			}
+		}
+		w := r.nodes[firstWorker]
+		worker := w.executor.Node
+		for node := r.nodes[0].Membership().NextNode; node <= worker; node++ {
+			put(&command.Command{Body: &command.Command_PutNode{PutNode: &command.PutNode{Node: uint32(node), Role: command.Role_ROLE_WORKER}}})
+		}
+		f := func(on bool, reason string) {
+			t.Helper()
+			put(&command.Command{Body: &command.Command_DrainNode{DrainNode: &command.DrainNode{Node: uint32(worker), On: on, Reason: reason, Operator: "test"}}})
+			time.Sleep(100 * time.Millisecond)
+			if since, why := w.Draining(); since > 0 != on || on && why != reason {
+				t.Errorf("the worker says %d, %q; want %v, %q", since, why, on, reason)
+			}
+			if since, _ := r.nodes[firstWorker+1].Draining(); since != 0 {
+				t.Error("another worker thinks that it is drained")
+			}
+		}
+		f(true, "a new kernel")
+		f(false, "back")
+	})
+}
+
 func TestWorker_IsReadyInLessThanASecond(t *testing.T) {
 	inFive(t, func(t *testing.T, r *trio) {
 		r.kill(firstWorker)
@@ -482,6 +512,7 @@ func FuzzFar(f *testing.F) {
 	seed(&wire.Message{Body: &wire.Message_Told{Told: &wire.Told{Id: 1, Access: stream.PutAccess(&journal.Access{Epoch: 1})}}})
 	partner := journal.Partner{ID: 1, Fingerprints: make([][32]byte, 1)}
 	seed(&wire.Message{Body: &wire.Message_Settings{Settings: &wire.Settings{First: true, Last: true, Keys: []*wire.Key{stream.PutKey(&journal.Key{ID: 1})}, Partners: []*wire.Partner{stream.PutPartner(&partner)}}}})
+	seed(&wire.Message{Body: &wire.Message_Settings{Settings: &wire.Settings{First: true, Last: true, Draining: &wire.Draining{SinceMs: 1, Reason: "a new kernel"}}}})
 	seed(&wire.Message{Body: &wire.Message_Heartbeat{Heartbeat: &wire.Heartbeat{Leader: 1, LeaderTerm: 2, Led: true}}})
 	seed(&wire.Message{Body: &wire.Message_Ask{Ask: &wire.Ask{Id: 1, What: wire.What_WHAT_CHANGE, Key: make([]byte, 16)}}})
 	f.Fuzz(func(t *testing.T, raw []byte) {

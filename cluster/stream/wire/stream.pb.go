@@ -2212,7 +2212,7 @@ func (x *Forget) GetId() uint64 {
 	return 0
 }
 
-// Settings is all that a node without a journal must have at hand: the keys and the partners. They come whole, in as many messages as they
+// Settings is all that a node without a journal must have at hand: the keys and the partners, and whether it is being drained. They come whole, in as many messages as they
 // need, after the Welcome and whenever one of them has changed.
 type Settings struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2221,6 +2221,7 @@ type Settings struct {
 	Applied       uint64                 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
 	Keys          []*Key                 `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
 	Partners      []*Partner             `protobuf:"bytes,5,rep,name=partners,proto3" json:"partners,omitempty"`
+	Draining      *Draining              `protobuf:"bytes,6,opt,name=draining,proto3" json:"draining,omitempty"` // of the node that is told; not set: it is not being drained
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2290,6 +2291,65 @@ func (x *Settings) GetPartners() []*Partner {
 	return nil
 }
 
+func (x *Settings) GetDraining() *Draining {
+	if x != nil {
+		return x.Draining
+	}
+	return nil
+}
+
+type Draining struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SinceMs       int64                  `protobuf:"varint,1,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Draining) Reset() {
+	*x = Draining{}
+	mi := &file_stream_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Draining) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Draining) ProtoMessage() {}
+
+func (x *Draining) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Draining.ProtoReflect.Descriptor instead.
+func (*Draining) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Draining) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Draining) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // About is what a node tells of itself: to whom it follows, and while it leads to those who follow it. It comes after the handshake and whenever it
 // has changed. What it says is none of this protocol's business.
 type About struct {
@@ -2301,7 +2361,7 @@ type About struct {
 
 func (x *About) Reset() {
 	*x = About{}
-	mi := &file_stream_proto_msgTypes[22]
+	mi := &file_stream_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2313,7 +2373,7 @@ func (x *About) String() string {
 func (*About) ProtoMessage() {}
 
 func (x *About) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[22]
+	mi := &file_stream_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2326,7 +2386,7 @@ func (x *About) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use About.ProtoReflect.Descriptor instead.
 func (*About) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{22}
+	return file_stream_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *About) GetText() []byte {
@@ -2347,7 +2407,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_stream_proto_msgTypes[23]
+	mi := &file_stream_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2359,7 +2419,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[23]
+	mi := &file_stream_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2372,7 +2432,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{23}
+	return file_stream_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Key) GetId() uint32 {
@@ -2413,7 +2473,7 @@ type Partner struct {
 
 func (x *Partner) Reset() {
 	*x = Partner{}
-	mi := &file_stream_proto_msgTypes[24]
+	mi := &file_stream_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2485,7 @@ func (x *Partner) String() string {
 func (*Partner) ProtoMessage() {}
 
 func (x *Partner) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[24]
+	mi := &file_stream_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2498,7 @@ func (x *Partner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partner.ProtoReflect.Descriptor instead.
 func (*Partner) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{24}
+	return file_stream_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Partner) GetId() uint32 {
@@ -2521,7 +2581,7 @@ type Customer struct {
 
 func (x *Customer) Reset() {
 	*x = Customer{}
-	mi := &file_stream_proto_msgTypes[25]
+	mi := &file_stream_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +2593,7 @@ func (x *Customer) String() string {
 func (*Customer) ProtoMessage() {}
 
 func (x *Customer) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[25]
+	mi := &file_stream_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2546,7 +2606,7 @@ func (x *Customer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Customer.ProtoReflect.Descriptor instead.
 func (*Customer) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{25}
+	return file_stream_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Customer) GetId() uint64 {
@@ -2623,7 +2683,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_stream_proto_msgTypes[26]
+	mi := &file_stream_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2695,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[26]
+	mi := &file_stream_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2708,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{26}
+	return file_stream_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Account) GetNumber() string {
@@ -2843,13 +2903,17 @@ const file_stream_proto_rawDesc = "" +
 	"\x06access\x18\x06 \x01(\v2\x16.netbank.stream.AccessR\x06access\x123\n" +
 	"\bpayments\x18\a \x03(\v2\x17.netbank.stream.PaymentR\bpayments\"\x18\n" +
 	"\x06Forget\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\"\xac\x01\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"\xe2\x01\n" +
 	"\bSettings\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\bR\x05first\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\bR\x04last\x12\x18\n" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12'\n" +
 	"\x04keys\x18\x04 \x03(\v2\x13.netbank.stream.KeyR\x04keys\x123\n" +
-	"\bpartners\x18\x05 \x03(\v2\x17.netbank.stream.PartnerR\bpartners\"\x1b\n" +
+	"\bpartners\x18\x05 \x03(\v2\x17.netbank.stream.PartnerR\bpartners\x124\n" +
+	"\bdraining\x18\x06 \x01(\v2\x18.netbank.stream.DrainingR\bdraining\"=\n" +
+	"\bDraining\x12\x19\n" +
+	"\bsince_ms\x18\x01 \x01(\x03R\asinceMs\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x1b\n" +
 	"\x05About\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\"L\n" +
 	"\x03Key\x12\x0e\n" +
@@ -2920,7 +2984,7 @@ func file_stream_proto_rawDescGZIP() []byte {
 }
 
 var file_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_stream_proto_goTypes = []any{
 	(Role)(0),         // 0: netbank.stream.Role
 	(Kind)(0),         // 1: netbank.stream.Kind
@@ -2948,11 +3012,12 @@ var file_stream_proto_goTypes = []any{
 	(*Told)(nil),      // 23: netbank.stream.Told
 	(*Forget)(nil),    // 24: netbank.stream.Forget
 	(*Settings)(nil),  // 25: netbank.stream.Settings
-	(*About)(nil),     // 26: netbank.stream.About
-	(*Key)(nil),       // 27: netbank.stream.Key
-	(*Partner)(nil),   // 28: netbank.stream.Partner
-	(*Customer)(nil),  // 29: netbank.stream.Customer
-	(*Account)(nil),   // 30: netbank.stream.Account
+	(*Draining)(nil),  // 26: netbank.stream.Draining
+	(*About)(nil),     // 27: netbank.stream.About
+	(*Key)(nil),       // 28: netbank.stream.Key
+	(*Partner)(nil),   // 29: netbank.stream.Partner
+	(*Customer)(nil),  // 30: netbank.stream.Customer
+	(*Account)(nil),   // 31: netbank.stream.Account
 }
 var file_stream_proto_depIdxs = []int32{
 	5,  // 0: netbank.stream.Frame.messages:type_name -> netbank.stream.Message
@@ -2972,7 +3037,7 @@ var file_stream_proto_depIdxs = []int32{
 	23, // 14: netbank.stream.Message.told:type_name -> netbank.stream.Told
 	24, // 15: netbank.stream.Message.forget:type_name -> netbank.stream.Forget
 	25, // 16: netbank.stream.Message.settings:type_name -> netbank.stream.Settings
-	26, // 17: netbank.stream.Message.about:type_name -> netbank.stream.About
+	27, // 17: netbank.stream.Message.about:type_name -> netbank.stream.About
 	0,  // 18: netbank.stream.Hello.role:type_name -> netbank.stream.Role
 	14, // 19: netbank.stream.Welcome.levels:type_name -> netbank.stream.Levels
 	1,  // 20: netbank.stream.Call.kind:type_name -> netbank.stream.Kind
@@ -2985,17 +3050,18 @@ var file_stream_proto_depIdxs = []int32{
 	21, // 27: netbank.stream.Access.lanes:type_name -> netbank.stream.Lane
 	3,  // 28: netbank.stream.Ask.what:type_name -> netbank.stream.What
 	19, // 29: netbank.stream.Told.payment:type_name -> netbank.stream.Payment
-	29, // 30: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
+	30, // 30: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
 	20, // 31: netbank.stream.Told.access:type_name -> netbank.stream.Access
 	19, // 32: netbank.stream.Told.payments:type_name -> netbank.stream.Payment
-	27, // 33: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
-	28, // 34: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
-	30, // 35: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	28, // 33: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
+	29, // 34: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
+	26, // 35: netbank.stream.Settings.draining:type_name -> netbank.stream.Draining
+	31, // 36: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_stream_proto_init() }
@@ -3028,7 +3094,7 @@ func file_stream_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stream_proto_rawDesc), len(file_stream_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
