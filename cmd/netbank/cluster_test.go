@@ -197,6 +197,16 @@ func TestChangeShowsItsEffectAndAsksBeforeItIsMade(t *testing.T) {
 	f("", false, 0, 1, "Something happens.\nNothing was changed.", "--dry-run")
 	f("", false, 0, 1, `"dryRun":true`, "--dry-run", "--json")
 	f("", false, 0, 2, `"effect":["Something happens."]`, "--yes", "--json")
+	for verb, body := range map[string]string{"drain": `{"force":true,"reason":"r"}`, "undrain": `{"reason":"r"}`} {
+		args := []string{"node", verb, "3", "--yes", "--reason=r"}
+		if verb == "drain" {
+			args = append(args, "--force")
+		}
+		n := newNode(t, 200, ops.Change{Verb: verb})
+		if code, _, said := n.try(t, "", false, args...); code != 0 || n.asked[len(n.asked)-1] != "POST /api/v1/cluster/nodes/3/"+verb || n.bodies[len(n.bodies)-1] != body {
+			t.Errorf("%s: %d %q %q %s", verb, code, n.asked, n.bodies, said)
+		}
+	}
 	if code, _, said := try("", false, "cluster", "remove", "3"); code != 64 || !strings.Contains(said, "--reason") {
 		t.Errorf("without a reason: %d %s", code, said)
 	}

@@ -45,6 +45,9 @@ type Cluster interface {
 	RemoveNode(ctx context.Context, node journal.NodeID, force bool, reason string) error
 	// PromoteNode gives a coordinator its vote, once its journal has caught up. Done again, it changes nothing.
 	PromoteNode(ctx context.Context, node journal.NodeID, reason string) error
+	// DrainNode keeps customers away from a node, or lets them come again. It returns once that has committed; the node hears of it and acts
+	// by itself. operator is who asked. Done again, it changes nothing.
+	DrainNode(ctx context.Context, node journal.NodeID, on bool, operator, reason string) error
 	// TransferLeadership hands the leadership to a node, or to the one whose journal is nearest when to is 0.
 	TransferLeadership(ctx context.Context, to journal.NodeID, reason string) error
 }
@@ -72,6 +75,9 @@ type ClusterNode struct {
 	Version string
 	// CertificateEnd is when the node's certificate ends; zero: not known, or there is none.
 	CertificateEnd time.Time
+	// Draining is since when no customers are to be sent to the node, in the journal's time, and DrainReason why; zero: they are.
+	Draining    time.Time
+	DrainReason string
 	// NotReady lists why customers should not be sent to the node, as its own /readyz has it. Ready says that this is known and empty.
 	Ready    bool
 	NotReady []string

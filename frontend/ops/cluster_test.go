@@ -50,6 +50,10 @@ func (m *members) PromoteNode(_ context.Context, node journal.NodeID, reason str
 	return m.note("promote %d %s", node, reason)
 }
 
+func (m *members) DrainNode(_ context.Context, node journal.NodeID, on bool, operator, reason string) error {
+	return m.note("drain %d %v %s %s", node, on, operator, reason)
+}
+
 func (m *members) TransferLeadership(_ context.Context, to journal.NodeID, reason string) error {
 	return m.note("lead %d %s", to, reason)
 }
@@ -138,6 +142,7 @@ func TestClusterIsJudgedByWhoAnswers(t *testing.T) {
 	f(three().down(3), false, "2 of 3 coordinators answer: the next loss stops payments", "Node 3 has not answered since 2026-11-11 10:00:00 UTC", "netbank cluster remove 3")
 	f(three().down(3).down(2), false, "Only 1 of 3 coordinators with a vote answer; 2 are needed", "Node 2 has not answered", "Node 3 has not answered")
 	f(three().down(4), true, "3 of 3", "Node 4 has not answered", "netbank cluster remove 4")
+	f(three().change(4, func(n *ClusterNode) { n.Draining, n.DrainReason = since, "A new kernel." }), true, "3 of 3", "Node 4 has been drained since 2026-11-11 10:00:00 UTC: A new kernel. No customers", "netbank node undrain 4")
 	f(three().change(1, func(n *ClusterNode) { n.Leader = false }), false, "No coordinator leads: no new money moves. 2 of 3", "disk, clock and log")
 	f(three().follower(), true, "Node 1 leads; ask it who answers")
 	f(three().change(3, func(n *ClusterNode) { n.Voter = false }), false, "2 of 2 coordinators answer: the next loss", "Node 3 is a coordinator without a vote", "netbank cluster promote 3", "2 votes stand no more losses than 1")
@@ -193,6 +198,15 @@ func TestChangesOfTheClusterAreForeseenAndRefusedWhenTheyDoHarm(t *testing.T) {
 	f(three(), node(4, "promote"), why, 409, "is a worker")
 	f(three(), node(2, "promote"), why, 200, "has a vote already")
 	f(three().change(3, func(n *ClusterNode) { n.Voter = false }), node(3, "promote"), why, 200, "Then 3 coordinators have a vote")
+	drained := func(n *ClusterNode) { n.Draining, n.DrainReason = since, "a new kernel" }
+	f(three(), node(4, "drain"), why, 200, "Node 4 says that it is not ready", "3 other nodes take its customers")
+	f(three(), node(1, "drain"), why, 200, "hands the leadership over")
+	f(three().change(4, drained), node(4, "drain"), why, 200, "since 2026-11-11 10:00:00 UTC: nothing changes")
+	f(three().down(4).down(3).change(2, drained), node(1, "drain"), why, 409, "no other node can take the customers of node 1: payments would stop", "--force")
+	f(three().down(4).down(3).change(2, drained), node(1, "drain"), `{"reason":"because","force":true}`, 200, "That is forced")
+	f(three(), node(9, "drain"), why, 404, "no node 9")
+	f(three().change(4, drained), node(4, "undrain"), why, 200, "balancers send customers there")
+	f(three(), node(4, "undrain"), why, 200, "not being drained: nothing changes")
 	f(three(), "/api/v1/cluster/lead", `{"node":4,"reason":"because"}`, 409, "has no vote")
 	f(three().down(2), "/api/v1/cluster/lead", `{"node":2,"reason":"because"}`, 409, "does not answer")
 	f(three(), "/api/v1/cluster/lead", why, 200, "Node 1 hands the leadership to the coordinator whose journal is nearest")

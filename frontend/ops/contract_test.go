@@ -150,10 +150,12 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	const (
 		remove  = "/api/v1/cluster/nodes/{node}/remove"
 		promote = "/api/v1/cluster/nodes/{node}/promote"
+		drain   = "/api/v1/cluster/nodes/{node}/drain"
+		undrain = "/api/v1/cluster/nodes/{node}/undrain"
 		lead    = "/api/v1/cluster/lead"
 		tokens  = "/api/v1/cluster/tokens"
 	)
-	good := map[string]string{remove: `{"reason":"x","force":true}`, promote: `{"reason":"x"}`, lead: `{"reason":"x","node":2}`, tokens: `{"role":"worker","uses":2,"lifetimeSeconds":60,"reason":"x"}`}
+	good := map[string]string{remove: `{"reason":"x","force":true}`, promote: `{"reason":"x"}`, drain: `{"reason":"x","force":true}`, undrain: `{"reason":"x"}`, lead: `{"reason":"x","node":2}`, tokens: `{"role":"worker","uses":2,"lifetimeSeconds":60,"reason":"x"}`}
 	for path, body := range good {
 		c.hold(h, "POST", path, "", body, 200)
 		c.hold(h, "POST", path, "?dryRun=1", body, 200)
@@ -171,6 +173,8 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	}
 	c.hold(h, "POST", remove, "", good[remove], 404)
 	c.hold(h, "POST", promote, "", good[promote], 404)
+	c.hold(h, "POST", drain, "", good[drain], 404)
+	c.hold(h, "POST", undrain, "", good[undrain], 404)
 	c.hold(h, "POST", lead, "", `{"reason":"x","node":99}`, 404)
 
 	for _, path := range []string{"/api/v1/partners", "/api/v1/customers"} {

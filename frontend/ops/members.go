@@ -63,6 +63,8 @@ type Node struct {
 	Lag            *uint64    `json:"lag,omitempty"`
 	Version        string     `json:"version,omitempty"`
 	CertificateEnd *time.Time `json:"certificateEnd,omitempty"`
+	Draining       *time.Time `json:"draining,omitempty"` // since when no customers are to be sent there
+	DrainReason    string     `json:"drainReason,omitempty"`
 	Ready          bool       `json:"ready"`    // false with an empty notReady: not known
 	NotReady       []string   `json:"notReady"` // why customers should not be sent there
 }
@@ -183,6 +185,10 @@ func nodeOf(n ClusterNode) Node {
 	if n.Known {
 		line.Applied, line.Lag = &n.Applied, &n.Lag
 	}
+	if !n.Draining.IsZero() {
+		since := n.Draining.UTC()
+		line.Draining, line.DrainReason = &since, n.DrainReason
+	}
 	if !n.CertificateEnd.IsZero() {
 		end := n.CertificateEnd.UTC()
 		line.CertificateEnd = &end
@@ -244,7 +250,9 @@ func (m *Members) advise(line Node, n ClusterNode, now time.Time) {
 		}
 		add("", "has a certificate that %s on %s, and should have renewed it by itself: read its log, and start it again.", verb, stamp(end))
 	}
-	if len(n.NotReady) > 0 && !n.Self {
+	if !n.Draining.IsZero() {
+		add(fmt.Sprintf("netbank node undrain %d", line.Node), "has been drained since %s: %s. No customers are sent there until that is undone.", stamp(n.Draining), strings.TrimSuffix(n.DrainReason, "."))
+	} else if len(n.NotReady) > 0 && !n.Self {
 		add("", "gets no customers: %s", strings.Join(n.NotReady, "; "))
 	}
 }

@@ -112,6 +112,8 @@ func (p *port) routes() []route {
 		{pattern: "POST /api/v1/cluster/tokens", handle: p.newToken, verb: true},
 		{pattern: "POST /api/v1/cluster/nodes/{node}/remove", handle: p.removeNode, verb: true},
 		{pattern: "POST /api/v1/cluster/nodes/{node}/promote", handle: p.promoteNode, verb: true},
+		{pattern: "POST /api/v1/cluster/nodes/{node}/drain", handle: p.drainNode, verb: true},
+		{pattern: "POST /api/v1/cluster/nodes/{node}/undrain", handle: p.undrainNode, verb: true},
 		{pattern: "POST /api/v1/cluster/lead", handle: p.lead, verb: true},
 		{pattern: "GET /api/v1/payments", handle: p.payments, verb: true, long: true},
 		{pattern: "GET /api/v1/backup", handle: p.backup, verb: true, long: true},

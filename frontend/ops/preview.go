@@ -87,6 +87,50 @@ func (m *Members) previewPromote(node uint32) ([]string, error) {
 	return append(effect, fmt.Sprintf("Then %d coordinators have a vote, and a majority is %d.", m.Voters+1, (m.Voters+1)/2+1)), nil
 }
 
+// previewDrain says what draining a node does, or why it is refused.
+func (m *Members) previewDrain(node uint32, force bool) ([]string, error) {
+	n, err := m.find(node)
+	switch {
+	case err != nil:
+		return nil, err
+	case n.Draining != nil:
+		return append(m.elsewhere(), fmt.Sprintf("Node %d is being drained since %s: nothing changes.", node, stamp(*n.Draining))), nil
+	}
+	left := 0
+	for _, other := range m.Nodes {
+		if other.Node != node && other.Draining == nil && other.State != NodeDown {
+			left++
+		}
+	}
+	effect := append(m.elsewhere(),
+		fmt.Sprintf("Node %d says that it is not ready, so that balancers send nobody there. Who is there is served, and leaves with the answer.", node))
+	if n.Leader {
+		effect = append(effect, "It hands the leadership over: payments wait for milliseconds.")
+	}
+	switch {
+	case left > 0:
+		return append(effect, fmt.Sprintf("%d other nodes take its customers. It stays in the cluster until it is undrained or removed.", left)), nil
+	case force:
+		return append(effect, "No other node can take its customers: payments stop. That is forced."), nil
+	}
+	return nil, &refusal{
+		ErrNotAllowed, fmt.Sprintf("no other node can take the customers of node %d: payments would stop", node),
+		"start another node or undrain one first; --force drains it all the same",
+	}
+}
+
+// previewUndrain says what it does to let customers come to a node again.
+func (m *Members) previewUndrain(node uint32) ([]string, error) {
+	n, err := m.find(node)
+	switch {
+	case err != nil:
+		return nil, err
+	case n.Draining == nil && m.Leader != 0:
+		return append(m.elsewhere(), fmt.Sprintf("Node %d is not being drained: nothing changes.", node)), nil
+	}
+	return append(m.elsewhere(), fmt.Sprintf("Node %d says that it is ready as soon as it is, and balancers send customers there.", node)), nil
+}
+
 // previewLead says what handing over the leadership does, or why it is refused.
 func (m *Members) previewLead(to uint32) ([]string, error) {
 	who := "the coordinator whose journal is nearest to the leader's"

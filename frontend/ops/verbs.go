@@ -26,7 +26,7 @@ type TokenRequest struct {
 
 // NodeRequest is the body of the verbs on a node.
 type NodeRequest struct {
-	Force  bool   `json:"force,omitempty"` // of remove: even if payments stop
+	Force  bool   `json:"force,omitempty"` // of remove and drain: even if payments stop
 	Reason string `json:"reason"`
 }
 
@@ -200,6 +200,32 @@ func (p *port) promoteNode(w http.ResponseWriter, r *http.Request) {
 		preview: func(m *Members) ([]string, error) { return m.previewPromote(node) },
 		do: func(ctx context.Context, _ *Change) error {
 			return p.Cluster.PromoteNode(ctx, journal.NodeID(node), in.Reason)
+		},
+	})
+}
+
+func (p *port) drainNode(w http.ResponseWriter, r *http.Request)   { p.drain(w, r, true) }
+func (p *port) undrainNode(w http.ResponseWriter, r *http.Request) { p.drain(w, r, false) }
+
+func (p *port) drain(w http.ResponseWriter, r *http.Request, on bool) {
+	node, in, ok := nodeRequest(w, r)
+	if !ok {
+		return
+	}
+	name := "undrain"
+	if on {
+		name = "drain"
+	}
+	p.perform(w, r, verb{
+		name: name, reason: in.Reason, attributes: []any{"node", node, "force", in.Force},
+		preview: func(m *Members) ([]string, error) {
+			if on {
+				return m.previewDrain(node, in.Force)
+			}
+			return m.previewUndrain(node)
+		},
+		do: func(ctx context.Context, _ *Change) error {
+			return p.Cluster.DrainNode(ctx, journal.NodeID(node), on, caller(r), in.Reason)
 		},
 	})
 }

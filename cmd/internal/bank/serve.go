@@ -60,6 +60,7 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	group.Go(serve(b.api.Server(b.partnerLimits), d.partner))
 	group.Go(func() error { return b.watchOperator(ctx, open.Wait) })
 	group.Go(func() error { b.rotateKeys(ctx); return nil })
+	group.Go(func() error { b.followDrain(ctx); return nil })
 	group.Go(func() error { b.hooks.Run(ctx); return nil })
 	group.Go(func() error { boundMemory(ctx); return nil })
 	if b.filesNote != "" {

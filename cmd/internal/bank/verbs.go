@@ -39,6 +39,12 @@ func (o operated) Nodes() ([]ops.ClusterNode, error) {
 			all = append(all, ops.ClusterNode{Node: m.Node, Role: m.Role.String(), Address: m.Addr, Self: m.Node == o.self()})
 		}
 	}
+	m := o.node.Load().Membership()
+	for i := range all {
+		if n := m.Node(all[i].Node); n != nil && n.Draining > 0 {
+			all[i].Draining, all[i].DrainReason = time.UnixMilli(int64(n.Draining)), n.DrainReason
+		}
+	}
 	return all, r.Waiting()
 }
 
@@ -48,9 +54,13 @@ func (o operated) seenByWorker() (all []ops.ClusterNode) {
 	for _, m := range o.roster.Load().Members {
 		all = append(all, ops.ClusterNode{Node: m.Node, Role: m.Role.String(), Address: m.Addr, Voter: true, Leader: m.Node == leader})
 	}
-	return append(all, ops.ClusterNode{
+	self := ops.ClusterNode{
 		Node: o.self(), Role: ops.RoleWorker, Self: true, Version: o.config.Version, CertificateEnd: o.port.Identity().NotAfter(), Operator: o.config.operatorURL(),
-	})
+	}
+	if since, reason := o.node.Load().Draining(); since > 0 {
+		self.Draining, self.DrainReason = time.UnixMilli(int64(since)), reason
+	}
+	return append(all, self)
 }
 
 func (o operated) coordinator(m replica.Member, stats replica.Stats) ops.ClusterNode {
@@ -200,6 +210,20 @@ func (o operated) PromoteNode(ctx context.Context, node journal.NodeID, _ string
 		}
 	}
 	return o.worded(r.Promote(ctx, node))
+}
+
+// DrainNode implements ops.Cluster. Any node may be asked: the leader commits it, and the node itself acts.
+func (o operated) DrainNode(_ context.Context, node journal.NodeID, on bool, operator, reason string) error {
+	verdict, err := o.commit(&journal.Command{Body: &command.Command_DrainNode{DrainNode: &command.DrainNode{Node: uint32(node), On: on, Reason: reason, Operator: operator}}})
+	switch {
+	case err != nil:
+		return err
+	case verdict == journal.NotFound:
+		return fmt.Errorf("%w: node %d", ops.ErrUnknownNode, node)
+	case verdict != journal.Done:
+		return fmt.Errorf("bank: the journal did not take it: %s", verdict)
+	}
+	return nil
 }
 
 // TransferLeadership implements ops.Cluster.
