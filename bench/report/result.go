@@ -87,7 +87,8 @@ type Setting struct {
 	CoreSpeed       float64 `json:"coreSpeed,omitempty"` // times as fast as its model says; 0 is read as 1
 	CoreSync        bool    `json:"coreSync"`            // the core's answers wait for its disk
 	CoreSeats       int     `json:"coreSeats"`
-	JournalSync     bool    `json:"journalSync"` // the bank's answers wait for its disk
+	CoreSought      bool    `json:"coreSought,omitempty"` // the gate looks for the best number, up to that
+	JournalSync     bool    `json:"journalSync"`          // the bank's answers wait for its disk
 	Webhooks        bool    `json:"webhooks"`
 	GeneratorShares bool    `json:"generatorShares"` // the generator runs on the machine it measures
 	// Processes are the kinds of process that the run consisted of, with their number where there are several, such as "bank" or

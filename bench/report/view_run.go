@@ -125,6 +125,10 @@ func (r *Result) machineSection() section {
 	if s.CoreSpeed != 0 && s.CoreSpeed != 1 {
 		speed = fmt.Sprintf(" at %s its speed", times(s.CoreSpeed))
 	}
+	seats := fmt.Sprintf("%d seats", s.CoreSeats)
+	if s.CoreSought {
+		seats = fmt.Sprintf("up to %d seats, as the gate finds best", s.CoreSeats)
+	}
 	arms, peoples, peaks := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := range r.Phases {
 		p := &r.Phases[i]
@@ -149,7 +153,7 @@ func (r *Result) machineSection() section {
 		{"journal", yes(s.JournalSync, "every answer waits for the disk", "answers do not wait for the disk")},
 		{"TLS", yes(s.CustomerTLS, "customers: on", "customers: off") + "; partners: " + s.PartnerTLS},
 		{"password hash", s.PasswordHash},
-		{"core", fmt.Sprintf("simulated, model %s%s, %s, %d seats", s.CoreModel, speed, yes(s.CoreSync, "answers wait for its disk", "answers do not wait for its disk"), s.CoreSeats)},
+		{"core", fmt.Sprintf("simulated, model %s%s, %s, %s", s.CoreModel, speed, yes(s.CoreSync, "answers wait for its disk", "answers do not wait for its disk"), seats)},
 		{"the core’s peak", listed(peaks)},
 		{"customers", grouped(int64(s.Customers))},
 		{"how they behave", listed(peoples)},

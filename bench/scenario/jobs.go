@@ -19,7 +19,7 @@ var requestsEach = map[string]int{people.Flow: 8, people.Returning: 7, people.Co
 
 // raise starts a new bank with the options of the run.
 func (b *bench) raise(ctx context.Context, bank Bank) (err error) {
-	bank.CoreModel, bank.CoreSeats, bank.CoreSync, bank.Customers = b.CoreModel, b.CoreSeats, b.CoreSync, b.Customers
+	bank.CoreModel, bank.CoreSeats, bank.CoreFixed, bank.CoreSync, bank.Customers = b.CoreModel, b.CoreSeats, b.CoreFixed, b.CoreSync, b.Customers
 	if b.target, err = b.rig.Raise(ctx, bank); err != nil {
 		return err
 	}

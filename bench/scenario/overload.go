@@ -61,7 +61,7 @@ func (b *bench) overload(ctx context.Context) error {
 		}
 	}
 	b.overloadHeadlines()
-	b.note("The core is simulated and speaks ISO 8583 over TCP: %s, %d seats. Its shape is that of the reference core, made narrower so that one small machine can exceed it.", b.CoreModel, b.CoreSeats)
+	b.note("The core is simulated and speaks ISO 8583 over TCP: %s, at most %d seats. Its shape is that of the reference core, made narrower so that one small machine can exceed it.", b.CoreModel, b.CoreSeats)
 	b.leftOut("Express debits, balances and the waiting line are no part of this load: it is customers who confirm payments.",
 		"The network has no delay and loses nothing.")
 	return nil

@@ -46,6 +46,7 @@ type Bank struct {
 	PasswordHash string // standard or cheap
 	CoreModel    string // of netbank-lab core --model
 	CoreSeats    int
+	CoreFixed    bool
 	CoreSync     bool
 	Customers    int
 }
@@ -92,7 +93,8 @@ type Options struct {
 	Seed        uint64    // of schedules and choices
 	OpenShare   float64   // of a closed loop's rate that an open loop offers, such as 0.6
 	CoreModel   string    // of netbank-lab core --model
-	CoreSeats   int       // payments inside the core at once
+	CoreSeats   int       // the most calls inside the core at once
+	CoreFixed   bool      // always so many: the gate does not look for the best number
 	CoreSync    bool      // the core's answers wait for its disk
 	Multiples   []float64 // of the core's peak, for overload
 	Arms        []string  // of overload: report.ArmOn, report.ArmOff
@@ -147,6 +149,7 @@ func (o Options) over(under Options) Options {
 	if len(o.Arms) == 0 {
 		o.Arms = under.Arms
 	}
+	o.CoreFixed = o.CoreFixed || under.CoreFixed
 	o.CoreSync = o.CoreSync || under.CoreSync
 	return o
 }

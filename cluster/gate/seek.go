@@ -84,7 +84,7 @@ type arm struct {
 
 // start begins anew at a limit.
 func (s *seek) start(now Time, limit int, service time.Duration, seed uint64, ceiling int) {
-	*s = seek{enabled: true, spread: spreadMax, slope: 1, elapsed: float64(service), square: 2*float64(service)*float64(service), random: seed, last: now, mostFrom: now}
+	*s = seek{enabled: true, spread: spreadMax, slope: 1, elapsed: float64(service), square: 2 * float64(service) * float64(service), random: seed, last: now, mostFrom: now}
 	s.point = math.Log(float64(min(max(limit, seekMin), max(ceiling, seekMin))))
 	s.open(now, ceiling)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -201,6 +202,14 @@ func (c *Config) corePin() (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
+// gate is the gate's configuration for so many seats.
+func (c *Config) gate(seats int) gate.Config {
+	if c.CoreFixed || c.Lab.AdmissionOff {
+		return gate.Config{Limit: seats, Ceiling: seats}
+	}
+	return gate.Config{Ceiling: seats, Seek: true, SeekSeed: rand.Uint64()}
+}
+
 // openJournal opens the link to the core and the node, which replays its journal.
 func (b *Bank) openJournal(ctx context.Context) (err error) {
 	c := &b.config
@@ -239,7 +248,7 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 	}
 	config := cluster.Config{
 		Replica: replica.Config{Dir: filepath.Clean(c.DataDir), Node: 1, Logger: b.logger, SnapshotBytes: c.SnapshotBytes},
-		Core:    core{b.link}, Gate: gate.Config{Limit: seats, Ceiling: seats}, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
+		Core:    core{b.link}, Gate: c.gate(seats), CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
 		AdmissionOff: c.Lab.AdmissionOff, Wall: c.Lab.Wall,
 		Registerer: b.registry, Logger: b.logger,
 	}

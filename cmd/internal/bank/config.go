@@ -65,7 +65,8 @@ type Config struct {
 	CoreAddr      string        `help:"The core banking system: host:port of its ISO 8583 wire." default:"127.0.0.1:8583"`
 	CorePin       string        `help:"The core's certificate, a PEM file; without it the link is plain TCP, on loopback only." type:"path"`
 	CoreConns     int           `help:"Connections to the core." default:"4"`
-	CoreSeats     int           `help:"Payments inside the core at once." default:"64"`
+	CoreSeats     int           `help:"The most calls that may be inside the core at once." default:"64"`
+	CoreFixed     bool          `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
 	CoreLimit     time.Duration `help:"How long a payment can be inside the core before its fate is asked for." default:"10s"`
 	CoreAcquirer  string        `help:"Field 32, as the core's operator assigned it." default:"1"`
 	CoreTerminal  string        `help:"Field 41." default:"NETBANK1"`

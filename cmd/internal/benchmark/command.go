@@ -40,7 +40,8 @@ type Command struct {
 	Pace        float64   `help:"By what customers' times of reading and typing are multiplied. 0: as the scenario has it."`
 	CoreModel   string    `help:"How the simulated core behaves: fixed:LATENCY, ps[:SIGMA,KAPPA] or servers:K. Empty: as the scenario has it."`
 	CoreSync    bool      `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
-	CoreSeats   int       `help:"Payments inside the core at once. 0: as the scenario has it."`
+	CoreSeats   int       `help:"The most calls that may be inside the core at once. 0: as the scenario has it."`
+	CoreFixed   bool      `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
 	Out         string    `help:"Where results go, each run in a folder of its own." default:"results" type:"path"`
 	DataDir     string    `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
 	JSON        bool      `name:"json" help:"Print the result's JSON on standard output."`
@@ -130,7 +131,7 @@ func usage(err error) error { return &bank.Error{Code: bank.ExitUsage, Err: err}
 // options are those that were given.
 func (c *Command) options() scenario.Options {
 	o := scenario.Options{
-		Seconds: c.Seconds, Connections: c.Connections, Customers: c.Customers, Seed: c.Seed, OpenShare: c.OpenShare, CoreModel: c.CoreModel, CoreSeats: c.CoreSeats,
+		Seconds: c.Seconds, Connections: c.Connections, Customers: c.Customers, Seed: c.Seed, OpenShare: c.OpenShare, CoreModel: c.CoreModel, CoreSeats: c.CoreSeats, CoreFixed: c.CoreFixed,
 		CoreSync: c.CoreSync, Multiples: c.Multiples, Habits: c.Habits, Pace: c.Pace,
 	}
 	switch c.Admission {
@@ -231,7 +232,7 @@ func (c *Command) measure(ctx context.Context, s *scenario.Scenario, dir string,
 	result.Machine, result.Command = m, c.line(s, o)
 	result.Setting = report.Setting{
 		Nodes: 1, Connections: o.Connections, Seconds: o.Seconds, Customers: o.Customers, PartnerTLS: "mutual, version 1.3, kept-alive connections",
-		PasswordHash: r.hashes(), CoreModel: o.CoreModel, CoreSync: o.CoreSync, CoreSeats: o.CoreSeats, JournalSync: true, GeneratorShares: true,
+		PasswordHash: r.hashes(), CoreModel: o.CoreModel, CoreSync: o.CoreSync, CoreSeats: o.CoreSeats, CoreSought: !o.CoreFixed, JournalSync: true, GeneratorShares: true,
 		Processes: []string{"bank", "core", "hello world", fmt.Sprintf("generator ×%d", c.Generators)},
 	}
 	result.Notes = append(result.Notes,
@@ -266,6 +267,9 @@ func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "bin/netbank-lab bench %s --seed %d --seconds %v --connections %d --customers %d --generators %d --core-model %s --core-seats %d --open-share %v --pace %v",
 		s.Name, o.Seed, o.Seconds, o.Connections, o.Customers, c.Generators, o.CoreModel, o.CoreSeats, o.OpenShare, o.Pace)
+	if o.CoreFixed {
+		b.WriteString(" --core-fixed")
+	}
 	if o.CoreSync {
 		b.WriteString(" --core-sync")
 	}

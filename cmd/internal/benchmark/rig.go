@@ -88,7 +88,7 @@ func (r *rig) Raise(ctx context.Context, b scenario.Bank) (_ *scenario.Target, e
 	}
 	d := &lab.Dev{
 		DataDir: dir, CustomerAddr: addrs[0], PartnerAddr: addrs[1], OperatorAddr: addrs[2], ShopAddr: addrs[3], NotifyAddr: addrs[4],
-		CoreAddr: addrs[5], CoreAdmin: addrs[6], CoreModel: b.CoreModel, CoreSeats: b.CoreSeats, Customers: b.Customers, PasswordHash: b.PasswordHash,
+		CoreAddr: addrs[5], CoreAdmin: addrs[6], CoreModel: b.CoreModel, CoreSeats: b.CoreSeats, CoreFixed: b.CoreFixed, Customers: b.Customers, PasswordHash: b.PasswordHash,
 	}
 	if b.AdmissionOff {
 		d.Admission = "off"

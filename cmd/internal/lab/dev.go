@@ -37,7 +37,8 @@ type Dev struct {
 	CoreAddr     string `help:"The simulated core host." default:"127.0.0.1:8583"`
 	CoreAdmin    string `help:"Its admin port." default:"127.0.0.1:8584"`
 	CoreModel    string `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"ps"`
-	CoreSeats    int    `help:"Payments inside the core at once." default:"64"`
+	CoreSeats    int    `help:"The most calls that may be inside the core at once." default:"64"`
+	CoreFixed    bool   `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
 	Admission    string `help:"on, or off: every confirmation goes to the core at once, to see what the gate is for." enum:"on,off" default:"on"`
 	Customers    int    `help:"How many demo customers to seed." default:"100"`
 	PasswordHash string `help:"standard (argon2id, 19 MiB) or cheap, which hides what sign-ins cost and is for measuring only." enum:"standard,cheap" default:"standard"`
@@ -145,6 +146,9 @@ func (d *Dev) bankArgs(dir, customer, partner, operator string) []string {
 		"--partner-addr", partner, "--partner-cert", d.path("pki", serverCertFile), "--partner-key", d.path("pki", serverKeyFile), "--partner-ca", d.path("pki", caFile),
 		"--operator-addr", operator, "--core-addr", d.CoreAddr, "--core-seats", strconv.Itoa(d.CoreSeats),
 		"--password-hash", d.PasswordHash, "--demo-file", d.path(demo.Name),
+	}
+	if d.CoreFixed {
+		args = append(args, "--core-fixed")
 	}
 	if d.Admission != "" {
 		args = append(args, "--admission", d.Admission)
