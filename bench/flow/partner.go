@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
@@ -141,6 +142,7 @@ type Status struct {
 	Status  string `json:"transactionStatus"` // RCVD ACSP ACSC RJCT CANC PDNG
 	Reason  string `json:"reason"`
 	Version uint32 `json:"version"` // grows with each change of the payment
+	Stale   bool   `json:"-"`       // the bank says that it is as last seen; known of a look at a status only
 }
 
 // Final reports whether the status can never change again.
@@ -284,8 +286,17 @@ func (p *Partner) Get(id string) (Payment, error) {
 
 // Status asks where a payment stands.
 func (p *Partner) Status(id string) (Status, error) {
+	resp := fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseResponse(resp)
 	var s Status
-	return s, p.get(payments+"/"+id+"/status", &s)
+	if err := p.call("GET", payments+"/"+id+"/status", "", nil, nil, resp); err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(resp.Body(), &s); err != nil {
+		return s, fmt.Errorf("flow: the answer to a look at a status: %w", err)
+	}
+	s.Stale = bytes.HasPrefix(resp.Header.Peek("Warning"), []byte("110 "))
+	return s, nil
 }
 
 // Cancel cancels a payment that nobody has confirmed. certain is false when the bank cannot say yet whether it did.

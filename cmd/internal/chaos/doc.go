@@ -31,7 +31,13 @@
 //
 // Each coordinator's data directory is a small file system in a file, mounted for the run: it can be filled, and frozen, so that
 // writes wait as on a disk that does not answer. That needs the superuser; without, these faults are left out, and the run
-// says so. The clock is the lab bank's own. The bytes between nodes pass through links of this process (links.go).
+// says so. The clock is the lab bank's own. The bytes between nodes pass through links of this process (links.go), which stops and
+// delays each direction between two nodes on its own; it needs no rights and no network namespaces, so the machine of a run matters less. Between
+// clients and nodes, and between nodes and the core, bytes go straight: what may happen there the core's own faults do.
+//
+// Workers are killed, stood still and cut off as coordinators are, and replaced: removed from the cluster while they are down, with another one in
+// their place that has to join. A worker that is cut off is looked at meanwhile (cutoff.go): it must show what it has shown, marked as last
+// seen, not call itself ready, and grant nothing.
 //
 // # Planted bugs
 //

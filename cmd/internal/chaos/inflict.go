@@ -13,26 +13,51 @@ import (
 )
 
 // inflict carries a plan out, and returns when the last fault is over or ctx is.
-func (r *rig) inflict(ctx context.Context, began time.Time, plan []Step) {
+func (r *rig) inflict(ctx context.Context, l *load, began time.Time, plan []Step) {
 	var going sync.WaitGroup
 	for _, s := range plan {
 		if !pause(ctx, time.Until(began.Add(s.At))) {
 			break
 		}
 		r.say("%8.3f s  %s", time.Since(began).Seconds(), s.String()[12:])
+		if s.Fault == Cut && s.Node > r.coordinators {
+			going.Go(func() { r.cutWorker(ctx, l, s) })
+			continue
+		}
 		undo, err := r.do(s)
 		if err != nil {
 			r.say("            %s could not be done: %v", s.Fault, err)
 			continue
 		}
-		going.Go(func() {
-			pause(ctx, s.For)
-			if err := undo(); err != nil {
-				r.say("            %s could not be undone: %v", s.Fault, err)
-			}
-		})
+		going.Go(func() { r.undo(ctx, s, undo) })
 	}
 	going.Wait()
+}
+
+// undo ends a fault when its time is over.
+func (r *rig) undo(ctx context.Context, s Step, undo func() error) {
+	pause(ctx, s.For)
+	if err := undo(); err != nil {
+		r.say("            %s could not be undone: %v", s.Fault, err)
+	}
+}
+
+// cutWorker cuts a worker off, and looks how it bears it.
+func (r *rig) cutWorker(ctx context.Context, l *load, s Step) {
+	look := l.beforeCut(s)
+	undo, err := r.do(s)
+	if err != nil {
+		r.say("            %s could not be done: %v", s.Fault, err)
+		return
+	}
+	look.begin()
+	var looking sync.WaitGroup
+	looking.Go(func() { look.during(ctx) })
+	r.undo(ctx, s, func() error {
+		look.end()
+		return undo()
+	})
+	looking.Wait()
 }
 
 // pause waits, and tells whether ctx goes on.
@@ -86,13 +111,13 @@ func (r *rig) do(s Step) (undo func() error, err error) {
 	case ClockStep:
 		return func() error { return n.putClock(0) }, n.putClock(s.By)
 	case Cut:
-		var resume []func()
+		var others []int
 		for other := range len(r.nodes) + 1 { // 0: connections that nobody is known to have opened
-			if other != n.number {
-				resume = append(resume, r.links.stop(n.number, other), r.links.stop(other, n.number))
-			}
+			others = append(others, other)
 		}
-		return each(resume), nil
+		return r.cut(n, others...), nil
+	case CutLeader:
+		return r.cutLeader(n)
 	case OneWay:
 		return each([]func(){r.links.stop(s.Node, s.To)}), nil
 	case Delay:
@@ -100,8 +125,32 @@ func (r *rig) do(s Step) (undo func() error, err error) {
 		return each([]func(){func() { r.links.slow(n.number, 0) }}), nil
 	case HandOver:
 		return fine, r.handOver()
+	case Replace:
+		return r.replace(n), nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrFault, s.Fault)
+}
+
+// cut stops what goes between a node and others.
+func (r *rig) cut(n *node, others ...int) func() error {
+	var resume []func()
+	for _, other := range others {
+		if other != n.number {
+			resume = append(resume, r.links.stop(n.number, other), r.links.stop(other, n.number))
+		}
+	}
+	return each(resume)
+}
+
+// cutLeader stops what goes between a node and whoever leads; nothing, if the node does.
+func (r *rig) cutLeader(n *node) (func() error, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	leader, err := r.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.cut(n, leader.number), nil
 }
 
 func each(all []func()) func() error {

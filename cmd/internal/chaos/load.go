@@ -41,6 +41,7 @@ type load struct {
 	session atomic.Int64
 	clients atomic.Int64
 
+	cuts                                         cuts
 	begun, turnedAway, settled, unknown, haunted atomic.Int64
 
 	lock   sync.Mutex
@@ -131,7 +132,7 @@ func (l *load) run(ctx context.Context, rate float64) {
 
 // errand is what one customer or partner comes for.
 func (l *load) errand(ctx context.Context) {
-	e := &errand{load: l, ctx: ctx, client: int(l.clients.Add(1)), key: fmt.Sprintf("%s-%d", l.name, l.begun.Load()*1000+int64(l.dice.intN(1000)))}
+	e := l.newErrand(ctx, fmt.Sprintf("%s-%d", l.name, l.begun.Load()*1000+int64(l.dice.intN(1000))))
 	switch kind := l.dice.intN(100); {
 	case kind < 12:
 		e.look()
@@ -145,6 +146,10 @@ func (l *load) errand(ctx context.Context) {
 	default:
 		e.buy(kind < 60)
 	}
+}
+
+func (l *load) newErrand(ctx context.Context, key string) *errand {
+	return &errand{load: l, ctx: ctx, client: int(l.clients.Add(1)), key: key}
 }
 
 // errand is one client on one payment.
@@ -167,17 +172,13 @@ func (e *errand) begin(kind Kind, door int) Operation {
 
 // create creates the payment, now and then at two doors at once, and tells whether the bank has taken it.
 func (e *errand) create() bool {
-	n := e.load.dice.intN(9000)
-	order := flow.Order{
-		EndToEndID: fmt.Sprintf("order-%d", n), Amount: fmt.Sprintf("%d.%02d", 1+n%90, n%100), Currency: "CNY",
-		CreditorAccount: "6228480000000000017", CreditorName: "Chaos Shop", State: fmt.Sprint(n),
-	}
+	order := e.load.order()
 	if e.load.dice.intN(10) == 0 {
 		second := *e
-		e.load.errands.Go(func() { second.submit(&order) })
+		e.load.errands.Go(func() { second.submit(&order, second.door()) })
 	}
 	for range patience {
-		if e.submit(&order) {
+		if e.submit(&order, e.door()) {
 			return true
 		}
 		if !pause(e.ctx, retryPause) {
@@ -187,8 +188,15 @@ func (e *errand) create() bool {
 	return false
 }
 
-func (e *errand) submit(order *flow.Order) bool {
-	door := e.door()
+func (l *load) order() flow.Order {
+	n := l.dice.intN(9000)
+	return flow.Order{
+		EndToEndID: fmt.Sprintf("order-%d", n), Amount: fmt.Sprintf("%d.%02d", 1+n%90, n%100), Currency: "CNY",
+		CreditorAccount: "6228480000000000017", CreditorName: "Chaos Shop", State: fmt.Sprint(n),
+	}
+}
+
+func (e *errand) submit(order *flow.Order, door int) bool {
 	o := e.begin(Create, door)
 	created, err := e.load.doors[door].partner.Create(order, e.key)
 	switch {
@@ -296,8 +304,9 @@ func (e *errand) cancel() {
 }
 
 // read asks for the status.
-func (e *errand) read() {
-	door := e.door()
+func (e *errand) read() { _, _ = e.readAt(e.door()) }
+
+func (e *errand) readAt(door int) (flow.Status, error) {
 	o := e.begin(Read, door)
 	s, err := e.load.doors[door].partner.Status(e.id)
 	problem := new(flow.Problem)
@@ -307,12 +316,13 @@ func (e *errand) read() {
 	case errors.As(err, &problem) && problem.HTTP == http.StatusNotFound:
 		o.Status = NotFound
 	default:
-		return
+		return s, err
 	}
 	if e.load.doors[door].node.lives() != o.Life {
 		o.Life = -1 // which of the lives has answered is not known
 	}
 	e.load.note(o)
+	return s, err
 }
 
 // look reads payments of other errands.

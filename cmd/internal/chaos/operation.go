@@ -88,6 +88,9 @@ func NewHistory() *History { return &History{began: time.Now()} }
 // Now is the time for Operation.Call.
 func (h *History) Now() int64 { return time.Since(h.began).Nanoseconds() }
 
+// at is a moment as operations have it.
+func (h *History) at(t time.Time) int64 { return t.Sub(h.began).Nanoseconds() }
+
 // Add notes an operation that has ended. Return 0 means now.
 func (h *History) Add(o Operation) {
 	if o.Return == 0 {

@@ -26,14 +26,19 @@ const (
 	DiskStall  Fault = "disk-stall"  // writes wait
 	ClockStep  Fault = "clock-step"  // the node's clock is off, and right again when the time is over
 	Cut        Fault = "cut"         // no bytes between a node and the others
+	CutLeader  Fault = "cut-leader"  // no bytes between a node and whoever leads
 	OneWay     Fault = "one-way"     // no bytes from a node to another one
 	Delay      Fault = "delay"       // bytes from and to a node come late
 	HandOver   Fault = "hand-over"   // the leader hands the lead over
+	Replace    Fault = "replace"     // a worker is killed for good and removed, and a new one joins in its place
 )
 
 // Faults lists all of them.
 func Faults() []Fault {
-	return []Fault{Kill, Pause, KillCore, CoreLoses, CoreTwice, CoreSlow, CoreFrozen, CoreAway, DiskFull, DiskStall, ClockStep, Cut, OneWay, Delay, HandOver}
+	return []Fault{
+		Kill, Pause, KillCore, CoreLoses, CoreTwice, CoreSlow, CoreFrozen, CoreAway, DiskFull, DiskStall, ClockStep, Cut, OneWay, Delay, HandOver,
+		CutLeader, Replace,
+	}
 }
 
 // ErrFault says that there is no such fault.
@@ -70,8 +75,16 @@ func (s Shape) has(f Fault) bool {
 		if !s.Disks {
 			return false
 		}
-	case Cut, OneWay, Delay, HandOver:
+	case Cut, CutLeader, OneWay, Delay:
+		if s.Coordinators+s.Workers < 2 {
+			return false
+		}
+	case HandOver:
 		if s.Coordinators < 2 {
+			return false
+		}
+	case Replace:
+		if s.Workers == 0 {
 			return false
 		}
 	}
@@ -141,13 +154,13 @@ func Plan(seed uint64, length time.Duration, shape Shape) []Step {
 // subject is what a fault holds while it lasts.
 func (s Step) subject() string {
 	switch s.Fault {
-	case Kill, Pause:
+	case Kill, Pause, Replace:
 		return "process"
 	case KillCore, CoreLoses, CoreTwice, CoreSlow, CoreFrozen, CoreAway:
 		return "core"
 	case DiskFull, DiskStall:
 		return "disk"
-	case Cut, OneWay, Delay:
+	case Cut, CutLeader, OneWay, Delay:
 		return "link"
 	}
 	return string(s.Fault)
@@ -173,7 +186,7 @@ func draw(r *rand.Rand, f Fault, nodes, coordinators int) Step {
 		s.Node, s.For = 1+r.IntN(coordinators), span(50*time.Millisecond, 5*time.Second)
 	case ClockStep:
 		s.For, s.By = span(500*time.Millisecond, 4*time.Second), span(-8*time.Second, 8*time.Second)
-	case Cut:
+	case Cut, CutLeader:
 		s.For = span(100*time.Millisecond, forMax)
 	case OneWay:
 		s.For, s.To = span(100*time.Millisecond, forMax), 1+r.IntN(nodes-1)
@@ -184,6 +197,8 @@ func draw(r *rand.Rand, f Fault, nodes, coordinators int) Step {
 		s.For, s.By = span(500*time.Millisecond, forMax), span(time.Millisecond, 400*time.Millisecond)
 	case HandOver:
 		s.Node = 0
+	case Replace:
+		s.Node, s.For = coordinators+1+r.IntN(nodes-coordinators), span(0, 2*time.Second)
 	}
 	return s
 }

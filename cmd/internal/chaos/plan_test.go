@@ -37,6 +37,9 @@ func TestAPlanKeepsToItsShape(t *testing.T) {
 				if (s.Fault == DiskFull || s.Fault == DiskStall) && s.Node > shape.Coordinators {
 					t.Errorf("%v: a worker has no disk", s)
 				}
+				if s.Fault == Replace && s.Node <= shape.Coordinators {
+					t.Errorf("%v: that is no worker", s)
+				}
 			}
 		}
 		for _, fault := range Faults() {
@@ -46,6 +49,9 @@ func TestAPlanKeepsToItsShape(t *testing.T) {
 		}
 	}
 	f(Shape{Coordinators: 3, Workers: 2, Disks: true}, Faults()...)
+	noWorker := slices.DeleteFunc(Faults(), func(f Fault) bool { return f == Replace })
+	f(Shape{Coordinators: 3, Disks: true}, noWorker...)
+	f(Shape{Coordinators: 1, Workers: 1, Only: []Fault{Cut, HandOver, Replace}}, Cut, Replace)
 	f(Shape{Coordinators: 1}, Kill, Pause, KillCore, CoreLoses, CoreTwice, CoreSlow, CoreFrozen, CoreAway, ClockStep)
 	f(Shape{Coordinators: 1, Disks: true, Only: []Fault{DiskFull, Cut}}, DiskFull)
 	f(Shape{Coordinators: 1, Only: []Fault{Cut}})

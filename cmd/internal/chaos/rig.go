@@ -39,12 +39,14 @@ type rig struct {
 	program string // netbank-lab, or a copy with a planted bug
 	dev     lab.Dev
 	core    *node
-	nodes   []*node
+	nodes   []*node   // the coordinators, and behind them the workers
 	devs    []lab.Dev // of the nodes
 	links   *links    // nil: one node
 	token   string    // of the operator
 	client  *http.Client
-	say     func(format string, args ...any)
+	// coordinators is how many of the nodes keep a journal.
+	coordinators int
+	say          func(format string, args ...any)
 
 	lock sync.Mutex
 	ends []string // how processes ended that nobody ended
@@ -75,11 +77,11 @@ type node struct {
 // newRig prepares a bank and starts nothing.
 func newRig(c *Command, say func(string, ...any)) (*rig, error) {
 	dir, coordinators := c.DataDir, c.Nodes
-	addr, err := freePorts(4 + 5*coordinators)
+	addr, err := freePorts(4 + 5*coordinators + 3*c.Workers)
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{dir: dir, program: c.Program, say: say, client: &http.Client{Timeout: askTimeout}}
+	r := &rig{dir: dir, program: c.Program, say: say, client: &http.Client{Timeout: askTimeout}, coordinators: coordinators}
 	take := func() string {
 		next := addr[0]
 		addr = addr[1:]
@@ -98,7 +100,7 @@ func newRig(c *Command, say func(string, ...any)) (*rig, error) {
 	for i := range coordinators {
 		founders[i] = take() // in rising order, and so are the nodes' numbers
 	}
-	if coordinators > 1 {
+	if coordinators+c.Workers > 1 {
 		r.links = newLinks(r.opener)
 		for i := range coordinators {
 			if err := r.links.open(founders[i], i+1, peers[i]); err != nil {
@@ -112,14 +114,20 @@ func newRig(c *Command, say func(string, ...any)) (*rig, error) {
 	if r.token, err = bank.ReadToken(filepath.Join(dir, "operator.token")); err != nil {
 		return nil, err
 	}
-	for i := range coordinators {
+	for i := range coordinators + c.Workers {
 		d := r.dev
 		d.CustomerAddr, d.PartnerAddr, d.OperatorAddr = take(), take(), take()
 		n := r.newNode(fmt.Sprintf("node-%d", i+1), i+1, nil)
+		if i >= coordinators {
+			n.name = fmt.Sprintf("worker-%d", i+1-coordinators)
+		}
 		if err := n.reachedBy(&d); err != nil {
 			return nil, err
 		}
-		if r.links != nil {
+		switch {
+		case i >= coordinators:
+			n.args = append(n.args, "--role", ops.RoleWorker, "--join-token-file", n.token())
+		case r.links != nil:
 			n.args = append(n.args, "--peer-addr", peers[i], "--peer-advertise", founders[i],
 				"--bootstrap-expect", strconv.Itoa(coordinators), "--join", strings.Join(founders, ","))
 		}
@@ -168,7 +176,7 @@ func (r *rig) opener(client, server net.Addr) int {
 // leader is the node that says that it leads.
 func (r *rig) leader(ctx context.Context) (*node, error) {
 	for {
-		for _, n := range r.nodes {
+		for _, n := range r.nodes[:r.coordinators] {
 			var m ops.Members
 			if err := r.operate(n, http.MethodGet, "/api/v1/cluster", nil, &m); err == nil && (m.Alone || m.Leader != 0 && m.Leader == m.Self) {
 				return n, nil
@@ -228,9 +236,9 @@ func freePorts(n int) ([]string, error) {
 	return all, nil
 }
 
-// mountDisks gives each node a file system of its own.
+// mountDisks gives each coordinator a file system of its own. A worker's holds nothing but who it is.
 func (r *rig) mountDisks() error {
-	for _, n := range r.nodes {
+	for _, n := range r.nodes[:r.coordinators] {
 		d, err := newDisk(filepath.Join(r.dir, n.name+".image"), filepath.Join(r.dir, n.name))
 		if err != nil {
 			return err
@@ -244,24 +252,38 @@ func (r *rig) mountDisks() error {
 
 // start starts core and nodes and waits until all can be used.
 func (r *rig) start(ctx context.Context) error {
-	for _, n := range append([]*node{r.core}, r.nodes...) {
-		n.kept.Go(n.keep)
-		if n == r.core {
-			if err := r.await(ctx, n); err != nil {
-				return err
-			}
-		}
+	coordinators, workers := r.nodes[:r.coordinators], r.nodes[r.coordinators:]
+	if err := r.startAll(ctx, r.core); err != nil {
+		return err
 	}
-	for _, n := range r.nodes {
-		if err := r.await(ctx, n); err != nil {
-			return err
-		}
+	if err := r.startAll(ctx, coordinators...); err != nil {
+		return err
 	}
 	leader, err := r.leader(ctx)
 	if err != nil {
 		return err
 	}
-	return r.devs[leader.number-1].Seed(ctx)
+	if err := r.devs[leader.number-1].Seed(ctx); err != nil {
+		return err
+	}
+	for _, n := range workers {
+		if err := r.invite(ctx, n); err != nil {
+			return err
+		}
+	}
+	return r.startAll(ctx, workers...)
+}
+
+func (r *rig) startAll(ctx context.Context, all ...*node) error {
+	for _, n := range all {
+		n.kept.Go(n.keep)
+	}
+	for _, n := range all {
+		if err := r.await(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // await waits until a node can be used.
@@ -276,6 +298,21 @@ func (r *rig) await(ctx context.Context, n *node) error {
 		}
 	}
 	return nil
+}
+
+// autopsy makes a process that cannot be used say where each of its goroutines is, into its log, and gives what it says of itself.
+func (r *rig) autopsy(n *node) string {
+	var verdict string
+	if resp, err := r.client.Get(n.ready + "?verbose"); err != nil {
+		verdict = err.Error()
+	} else {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		resp.Body.Close()
+		verdict = strings.Join(strings.Fields(string(text)), " ")
+	}
+	n.hold(true)
+	n.signal(syscall.SIGQUIT)
+	return verdict
 }
 
 func (r *rig) answers(url string) bool {

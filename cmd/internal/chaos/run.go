@@ -23,6 +23,7 @@ type Command struct {
 	Seconds   int     `help:"For how long faults come." default:"120"`
 	Seed      uint64  `help:"Repeats the plan and the load of a run; 0: another one. Times depend on the machine, so the interleaving is not repeated."`
 	Nodes     int     `help:"Coordinators: 1, 3 or 5." default:"3"`
+	Workers   int     `help:"Nodes without a journal beside them, up to 8." default:"2"`
 	Rate      float64 `help:"Errands that begin a second." default:"25"`
 	CoreModel string  `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"fixed:10ms"`
 	Faults    string  `help:"Only these, with commas between them; empty: all that the machine allows."`
@@ -40,6 +41,7 @@ const (
 	secondsMax  = 24 * 3600
 	settleLimit = 90 * time.Second // after the last fault, until nothing is in doubt and everything was told
 	historyName = "history.ndjson"
+	workersMax  = 8
 )
 
 // Run runs.
@@ -54,6 +56,8 @@ func (c *Command) Run() error {
 		err = fmt.Errorf("--seconds is %d; it may be 10 to %d", c.Seconds, secondsMax)
 	case c.Nodes != 1 && c.Nodes != 3 && c.Nodes != 5:
 		err = fmt.Errorf("--nodes is %d; it may be 1, 3 or 5", c.Nodes)
+	case c.Workers < 0 || c.Workers > workersMax:
+		err = fmt.Errorf("--workers is %d; it may be 0 to %d", c.Workers, workersMax)
 	case c.Rate <= 0 || c.Rate > 1000:
 		err = fmt.Errorf("--rate is %v; it may be up to 1000", c.Rate)
 	}
@@ -68,7 +72,7 @@ func (c *Command) Run() error {
 			return fmt.Errorf("chaos: %w", err)
 		}
 	}
-	shape := Shape{Coordinators: c.Nodes, Disks: os.Geteuid() == 0, Only: only}
+	shape := Shape{Coordinators: c.Nodes, Workers: c.Workers, Disks: os.Geteuid() == 0, Only: only}
 	if c.Plan {
 		for _, s := range Plan(c.Seed, c.length(), shape) {
 			fmt.Println(s)
@@ -85,7 +89,7 @@ func (c *Command) Run() error {
 	} else if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return &bank.Error{Code: bank.ExitDirectory, Err: err}
 	}
-	say("seed %d: `make chaos SEED=%d SECONDS=%d CHAOSFLAGS=--nodes=%d` makes the same plan again", c.Seed, c.Seed, c.Seconds, c.Nodes)
+	say("seed %d: `make chaos SEED=%d SECONDS=%d CHAOSFLAGS='--nodes=%d --workers=%d'` makes the same plan again", c.Seed, c.Seed, c.Seconds, c.Nodes, c.Workers)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err = c.run(ctx, shape)
@@ -114,7 +118,7 @@ func (c *Command) check() error {
 }
 
 func (c *Command) judge(all []Operation) error {
-	v := Check(all, Rules{Stale: c.Nodes > 1})
+	v := Check(all, Rules{Stale: c.Nodes+c.Workers > 1})
 	say("%s", v)
 	if !v.OK() {
 		return fmt.Errorf("%w: %d payments have a history that no sound bank makes", ErrFound, v.Count+v.Inconclusive)
@@ -135,7 +139,7 @@ func (c *Command) run(ctx context.Context, shape Shape) error {
 		}
 	}
 	plan := Plan(c.Seed, c.length(), shape)
-	say("%d faults in %d s, %v errands a second, nodes %d", len(plan), c.Seconds, c.Rate, c.Nodes)
+	say("%d faults in %d s, %v errands a second, %d coordinators, %d workers", len(plan), c.Seconds, c.Rate, c.Nodes, c.Workers)
 	starting, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
 	if err := r.start(starting); err != nil {
@@ -159,7 +163,7 @@ func (c *Command) run(ctx context.Context, shape Shape) error {
 	defer enough()
 	var both sync.WaitGroup
 	both.Go(func() { l.run(loading, c.Rate) })
-	both.Go(func() { r.inflict(loading, began, plan) })
+	both.Go(func() { r.inflict(loading, l, began, plan) })
 	both.Wait()
 	if ctx.Err() != nil {
 		return fmt.Errorf("chaos: interrupted after %v", time.Since(began).Round(time.Second))
@@ -167,7 +171,7 @@ func (c *Command) run(ctx context.Context, shape Shape) error {
 	r.heal()
 	found := c.settle(ctx, r, l, heard)
 	r.close()
-	return errors.Join(found, r.crashes(), c.write(h), c.judge(h.Operations()))
+	return errors.Join(found, r.crashes(), l.cuts.judge(h), c.write(h), c.judge(h.Operations()))
 }
 
 // crashes tells of processes that ended as no fault explains.
@@ -186,7 +190,7 @@ func (c *Command) settle(ctx context.Context, r *rig, l *load, h *heard) error {
 	defer cancel()
 	for _, n := range append([]*node{r.core}, r.nodes...) {
 		if err := r.await(ctx, n); err != nil {
-			return fmt.Errorf("%w: %w", ErrFound, err)
+			return fmt.Errorf("%w: %w; %s", ErrFound, err, r.autopsy(n))
 		}
 	}
 	leader, err := r.leader(ctx)
@@ -202,6 +206,7 @@ func (c *Command) settle(ctx context.Context, r *rig, l *load, h *heard) error {
 		found = append(found, fmt.Errorf("%w: %w", ErrFound, err))
 	}
 	l.readAll()
+	say("%s", &l.cuts)
 	say("load: %d errands, %d turned away; %d told that they have paid, %d operations without a certain answer, %d sessions ended that went on",
 		l.begun.Load(), l.turnedAway.Load(), l.settled.Load(), l.unknown.Load(), l.haunted.Load())
 	report, err := auditor.Collect(ctx, told(l.history.Operations(), l, h), true)
