@@ -109,7 +109,13 @@ func (e *Exec) run(ctx context.Context, verb string, o Order) ([]byte, error) {
 	for i, w := range e.Words {
 		words[i] = replaced.Replace(w)
 	}
+	return execute(ctx, "the command's "+verb, words, nil)
+}
+
+// execute runs a program without a shell, and gives what it prints.
+func execute(ctx context.Context, what string, words []string, in io.Reader) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Stdin = in
 	out, said := &bounded{room: ExecOutputMax}, &bounded{room: ExecOutputMax}
 	cmd.Stdout, cmd.Stderr = out, said
 	// What the command has started ends with it.
@@ -120,13 +126,13 @@ func (e *Exec) run(ctx context.Context, verb string, o Order) ([]byte, error) {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return nil, fault(ctx.Err(), "have it return as soon as the workers are asked for", "the command's %s did not end in time", verb)
+		return nil, fault(ctx.Err(), "have it return as soon as what it does is under way", "%s did not end in time", what)
 	case errors.As(err, &exit):
-		return nil, fault(err, "run it by hand: "+strings.Join(words, " "), "the command's %s failed: %v: %s", verb, err, lastLine(said.text))
+		return nil, fault(err, "run it by hand: "+strings.Join(words, " "), "%s failed: %v: %s", what, err, lastLine(said.text))
 	case err != nil:
-		return nil, fault(err, "see that the program exists, and that this one may run it", "the command's %s cannot be run: %v", verb, err)
+		return nil, fault(err, "see that the program exists, and that this one may run it", "%s cannot be run: %v", what, err)
 	case out.more:
-		return nil, fault(nil, "have it print one object", "the command's %s prints more than %d bytes", verb, ExecOutputMax)
+		return nil, fault(nil, "have it print less", "%s prints more than %d bytes", what, ExecOutputMax)
 	}
 	return out.text, nil
 }

@@ -8,10 +8,11 @@ import (
 
 // Route is where balancers reach a worker.
 type Route struct {
-	Node     journal.NodeID
-	Customer string // host:port of its door for customers
-	Partner  string // of its door for partners
-	Draining bool   // it is to get no new connections
+	Node     journal.NodeID `json:"node"`
+	Customer string         `json:"customer"` // host:port of its door for customers; empty: it has none
+	Partner  string         `json:"partner"`  // of its door for partners
+	Operator string         `json:"operator"` // of its operator's port, where its readiness is asked for; empty: as the balancer's configuration has it
+	Draining bool           `json:"draining"` // it is to get no new connections
 }
 
 // Traffic brings customers to workers: a balancer that can be told, a hook, or nothing where the balancer finds them by itself.
