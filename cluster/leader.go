@@ -54,6 +54,7 @@ type leader struct {
 	expiring  bool
 	pruned    gate.Time // last look at what is past its retention
 	pruning   bool
+	limit     foundLimit
 	breaker   breaker              // of this node's own connection
 	shut      bool                 // no node can reach the core
 	words     [gate.Classes]uint64 // the edge's refusals, for whoever can
@@ -289,9 +290,10 @@ func (l *leader) begin(term uint64) {
 		return
 	}
 	var last journal.Millis
+	var found int
 	var open []journal.PaymentID
 	l.n.log.View(func(m *journal.Machine) {
-		last = m.Now()
+		last, found = m.Now(), m.FoundLimit()
 		m.Unresolved(func(o journal.Open) bool {
 			// One that an earlier life already asked about may be inside all the same, if it had been granted shortly before that
 			// life's last entry. How long ago that was, nobody knows for certain.
@@ -302,7 +304,7 @@ func (l *leader) begin(term uint64) {
 		})
 	})
 	l.n.clock.start(last, l.n.cfg.AcceptClock)
-	l.gate = gate.New(l.n.cfg.Gate)
+	l.gate = gate.New(l.gateOf(found))
 	l.started, l.expired, l.pruned = l.now, l.now, l.now
 	// Nobody has reported the calls that an earlier process left inside the core. A journal without a stamp had none.
 	l.mayOthers = last == 0
@@ -423,6 +425,7 @@ func (l *leader) coarsely() {
 	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence() || l.allReported()
 	snapshot := l.gate.Snapshot()
 	l.n.gateSeen.Store(&snapshot)
+	l.keepLimit(snapshot.Found)
 	l.housekeeping()
 }
 

@@ -89,6 +89,9 @@ func (s *seek) start(now Time, limit int, service time.Duration, seed uint64, ce
 	s.open(now, ceiling)
 }
 
+// found gives the limit that the point stands for.
+func (s *seek) found() int { return max(1, int(math.Exp(s.point)+0.5)) }
+
 // open begins a new pair, or a look at the point alone.
 func (s *seek) open(now Time, ceiling int) {
 	s.second, s.done = false, [2]arm{}

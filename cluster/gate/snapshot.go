@@ -14,6 +14,7 @@ type Tally struct {
 // Snapshot is the state of the gate for metrics and for the operator's console. It shares no memory with the gate.
 type Snapshot struct {
 	Limit    int // seats while the core answers, without Resolve's own
+	Found    int // where the search for the limit stands, between its arms; 0 if the limit is not sought
 	Probes   int // calls inside that were tried in the present stall
 	Ceiling  int
 	Taken    int // over all classes, Resolve's own included
@@ -51,6 +52,9 @@ func (g *Gate) Snapshot() Snapshot {
 		Closed:   g.closed,
 		Counts:   g.counts,
 		Tally:    g.tally,
+	}
+	if g.seek.enabled {
+		s.Found = g.seek.found()
 	}
 	s.Tally.Stalls = uint64(g.stall)
 	if g.stalled {

@@ -102,6 +102,8 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_Enter{Enter: b}
 	case *command.MoveLine:
 		c.Body = &command.Command_MoveLine{MoveLine: b}
+	case *command.FindLimit:
+		c.Body = &command.Command_FindLimit{FindLimit: b}
 	}
 	return c
 }

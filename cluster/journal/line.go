@@ -77,6 +77,8 @@ func (m *Machine) lineCommand(termHolds bool, c *Command, out *Result) {
 		m.comeIn(body.Enter, out)
 	case *command.Command_MoveLine:
 		m.moveLine(termHolds, body.MoveLine, out)
+	case *command.Command_FindLimit:
+		m.findLimit(termHolds, body.FindLimit, out)
 	default:
 		out.Verdict = BadCommand
 	}

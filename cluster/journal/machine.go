@@ -62,6 +62,8 @@ type tables struct {
 	acts    []Act       // the oldest first; an entry is never written to
 	line    lineState
 
+	limit uint32 // see FoundLimit
+
 	counters
 }
 

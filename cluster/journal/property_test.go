@@ -119,6 +119,9 @@ func (c *crowd) record() any {
 	case 0:
 		return partner(uint32(c.number(1, 3, "partner")))
 	case 1:
+		if rapid.Bool().Draw(c.t, "limit") {
+			return &command.FindLimit{Seats: uint32(c.number(1, 4096, "seats"))}
+		}
 		return &command.PutKey{Id: uint32(c.number(1, 9, "key")), Sealed: []byte("sealed")}
 	case 2:
 		return customer(uint64(c.number(1, 4, "customer")), rapid.SampledFrom([]string{"alice", "bob", "carol"}).Draw(c.t, "name"))

@@ -49,6 +49,7 @@ const (
 	kindAct
 	// Since version 4.
 	kindLine
+	kindFound
 )
 
 // placeOf orders the kinds in a snapshot.
@@ -74,6 +75,7 @@ type Live struct {
 	wishes         *Wishes
 	acts           []Act
 	line           lineState
+	limit          uint32
 	counters
 }
 
@@ -89,7 +91,7 @@ func (m *Machine) view(open slab[paymentRecord], t texts, access slab[accessReco
 	l := &Live{
 		now: m.now, open: open, texts: t, access: access, seen: seen, seenNext: m.seen.next,
 		keys: m.keys, contradictions: slices.Clone(m.contradictions), members: m.members,
-		wishes: m.wishes, acts: m.acts, line: m.line, counters: m.counters,
+		wishes: m.wishes, acts: m.acts, line: m.line, limit: m.limit, counters: m.counters,
 	}
 	for _, p := range m.partners {
 		l.partners = append(l.partners, *p)
@@ -123,7 +125,7 @@ func (m *Machine) StoreDigest() ([32]byte, error) {
 // WriteTo writes the snapshot.
 func (l *Live) WriteTo(to io.Writer) (int64, error) {
 	w := newSnapshotWriter(to)
-	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members, l.acts, &l.line)))
+	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members, l.acts, &l.line, l.limit)))
 	l.write(w)
 	w.flush()
 	w.raw(make([]byte, 4))
@@ -172,6 +174,7 @@ func (l *Live) write(w *snapshotWriter) {
 	l.members.write(w)
 	writeWishes(w, l.wishes, l.acts)
 	l.line.write(w)
+	writeLimit(w, l.limit)
 	w.record(kindEnd, nil)
 }
 
@@ -302,7 +305,7 @@ func (m *Machine) ReadFrom(from io.Reader) (int64, error) {
 	}
 	t := newTables(m.limits)
 	t.read(r)
-	if r.err == nil && version != snapshotVersionOf(t.members, t.acts, &t.line) {
+	if r.err == nil && version != snapshotVersionOf(t.members, t.acts, &t.line, t.limit) {
 		r.damaged("its version does not fit its records")
 	}
 	if r.err == nil && len(r.frame) > 0 {
@@ -446,6 +449,8 @@ func (t *tables) read(r *snapshotReader) {
 			ok = t.readAct(&p) && ok
 		case kindLine:
 			ok = t.readLine(&p) && ok
+		case kindFound:
+			ok = t.readLimit(&p) && ok
 		case kindEnd:
 			ok = t.standAll() && t.enlistAll(granted) && t.outboxAddsUp() && ok
 		default:

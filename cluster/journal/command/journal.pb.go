@@ -444,6 +444,7 @@ type Command struct {
 	//	*Command_Arrive
 	//	*Command_Enter
 	//	*Command_MoveLine
+	//	*Command_FindLimit
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -817,6 +818,15 @@ func (x *Command) GetMoveLine() *MoveLine {
 	return nil
 }
 
+func (x *Command) GetFindLimit() *FindLimit {
+	if x != nil {
+		if x, ok := x.Body.(*Command_FindLimit); ok {
+			return x.FindLimit
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -965,6 +975,10 @@ type Command_MoveLine struct {
 	MoveLine *MoveLine `protobuf:"bytes,42,opt,name=move_line,json=moveLine,proto3,oneof"`
 }
 
+type Command_FindLimit struct {
+	FindLimit *FindLimit `protobuf:"bytes,43,opt,name=find_limit,json=findLimit,proto3,oneof"`
+}
+
 func (*Command_PutPartner) isCommand_Body() {}
 
 func (*Command_PutCustomer) isCommand_Body() {}
@@ -1036,6 +1050,8 @@ func (*Command_Arrive) isCommand_Body() {}
 func (*Command_Enter) isCommand_Body() {}
 
 func (*Command_MoveLine) isCommand_Body() {}
+
+func (*Command_FindLimit) isCommand_Body() {}
 
 // PutPartner adds a partner, or replaces the one with the same id.
 type PutPartner struct {
@@ -3431,6 +3447,52 @@ func (x *MoveLine) GetWatermarkMs() int64 {
 	return 0
 }
 
+// FindLimit keeps how many calls the core works best with, as the leader has found it, for the next one. Void if the entry's term differs from the
+// batch's.
+type FindLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seats         uint32                 `protobuf:"varint,1,opt,name=seats,proto3" json:"seats,omitempty"` // 1 to LimitMax
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindLimit) Reset() {
+	*x = FindLimit{}
+	mi := &file_journal_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindLimit) ProtoMessage() {}
+
+func (x *FindLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindLimit.ProtoReflect.Descriptor instead.
+func (*FindLimit) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *FindLimit) GetSeats() uint32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
@@ -3440,7 +3502,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\x92\x11\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xcf\x11\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -3486,7 +3548,9 @@ const file_journal_proto_rawDesc = "" +
 	"\x04note\x18\" \x01(\v2\x15.netbank.journal.NoteH\x00R\x04note\x121\n" +
 	"\x06arrive\x18( \x01(\v2\x17.netbank.journal.ArriveH\x00R\x06arrive\x12.\n" +
 	"\x05enter\x18) \x01(\v2\x16.netbank.journal.EnterH\x00R\x05enter\x128\n" +
-	"\tmove_line\x18* \x01(\v2\x19.netbank.journal.MoveLineH\x00R\bmoveLineB\x06\n" +
+	"\tmove_line\x18* \x01(\v2\x19.netbank.journal.MoveLineH\x00R\bmoveLine\x12;\n" +
+	"\n" +
+	"find_limit\x18+ \x01(\v2\x1a.netbank.journal.FindLimitH\x00R\tfindLimitB\x06\n" +
 	"\x04body\"\xd7\x02\n" +
 	"\n" +
 	"PutPartner\x12\x0e\n" +
@@ -3677,7 +3741,9 @@ const file_journal_proto_rawDesc = "" +
 	"\bsince_ms\x18\x02 \x01(\x03R\asinceMs\"E\n" +
 	"\bMoveLine\x12\x16\n" +
 	"\x06closed\x18\x01 \x01(\bR\x06closed\x12!\n" +
-	"\fwatermark_ms\x18\x02 \x01(\x03R\vwatermarkMs*F\n" +
+	"\fwatermark_ms\x18\x02 \x01(\x03R\vwatermarkMs\"!\n" +
+	"\tFindLimit\x12\x14\n" +
+	"\x05seats\x18\x01 \x01(\rR\x05seats*F\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +
@@ -3718,7 +3784,7 @@ func file_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_journal_proto_goTypes = []any{
 	(Factor)(0),           // 0: netbank.journal.Factor
 	(Outcome)(0),          // 1: netbank.journal.Outcome
@@ -3765,6 +3831,7 @@ var file_journal_proto_goTypes = []any{
 	(*Arrive)(nil),        // 42: netbank.journal.Arrive
 	(*Enter)(nil),         // 43: netbank.journal.Enter
 	(*MoveLine)(nil),      // 44: netbank.journal.MoveLine
+	(*FindLimit)(nil),     // 45: netbank.journal.FindLimit
 }
 var file_journal_proto_depIdxs = []int32{
 	7,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
@@ -3804,22 +3871,23 @@ var file_journal_proto_depIdxs = []int32{
 	42, // 34: netbank.journal.Command.arrive:type_name -> netbank.journal.Arrive
 	43, // 35: netbank.journal.Command.enter:type_name -> netbank.journal.Enter
 	44, // 36: netbank.journal.Command.move_line:type_name -> netbank.journal.MoveLine
-	10, // 37: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 38: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 39: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 40: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 41: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 42: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 43: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	4,  // 44: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
-	4,  // 45: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
-	5,  // 46: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
-	5,  // 47: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	45, // 37: netbank.journal.Command.find_limit:type_name -> netbank.journal.FindLimit
+	10, // 38: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 39: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	1,  // 40: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 41: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 42: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 43: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 44: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 45: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 46: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	5,  // 47: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
+	5,  // 48: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -3864,6 +3932,7 @@ func file_journal_proto_init() {
 		(*Command_Arrive)(nil),
 		(*Command_Enter)(nil),
 		(*Command_MoveLine)(nil),
+		(*Command_FindLimit)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3871,7 +3940,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
