@@ -24,6 +24,8 @@ var (
 	ErrUnavailable = errors.New("cluster: nobody who knows can be asked at the moment; try again")
 	// ErrStale comes with an answer: it is what this node saw last, and nobody can say whether it still stands so.
 	ErrStale = errors.New("cluster: as last seen; no leader confirms it at the moment")
+	// ErrWorker: this node keeps no journal, and what was asked for is read from one.
+	ErrWorker = errors.New("cluster: this node is a worker, which keeps no journal; ask a coordinator")
 	// ErrClosed: the node is shutting down. Nothing was offered.
 	ErrClosed = errors.New("cluster: the node is shutting down")
 )

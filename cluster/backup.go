@@ -1,10 +1,6 @@
 package cluster
 
-import (
-	"errors"
-
-	"netbank/cluster/replica"
-)
+import "netbank/cluster/replica"
 
 // Errors of Backup that are no failure: try again later.
 var (
@@ -18,7 +14,7 @@ func (n *Node) Backup(writer, kekID string) (*replica.Backup, error) {
 		Backup(writer, kekID string) (*replica.Backup, error)
 	})
 	if !ok {
-		return nil, errors.New("cluster: this node keeps no journal; ask a coordinator for a backup")
+		return nil, ErrWorker
 	}
 	return log.Backup(writer, kekID)
 }

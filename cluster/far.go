@@ -548,5 +548,5 @@ func (n *Node) Joined() bool {
 	return n.led()
 }
 
-// Worker reports whether this node has no journal. Payments, Notices, Contradictions and Status.Counts are empty there.
+// Worker reports whether this node has no journal. Status.Counts are empty there.
 func (n *Node) Worker() bool { return n.far != nil }

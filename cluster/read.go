@@ -92,8 +92,11 @@ func (n *Node) CatchUp(limit time.Duration) bool {
 
 // Payments calls f with every payment by id, finished ones that are still kept included, until f returns false. Each that
 // there was at the call comes once, as it stood at some moment since; newer ones may be among them. Entries are applied
-// meanwhile, and f may take its time. It is for the audit: it reads the whole store.
-func (n *Node) Payments(f func(journal.Payment) bool) {
+// meanwhile, and f may take its time. It is for the audit: it reads the whole store. The error is ErrWorker.
+func (n *Node) Payments(f func(journal.Payment) bool) error {
+	if n.far != nil {
+		return ErrWorker
+	}
 	var open []journal.PaymentID
 	n.log.View(func(m *journal.Machine) { open = m.OpenIDs() })
 	slices.SortFunc(open, func(a, b journal.PaymentID) int { return bytes.Compare(a[:], b[:]) })
@@ -102,11 +105,11 @@ func (n *Node) Payments(f func(journal.Payment) bool) {
 		n.log.View(func(m *journal.Machine) { page, open = m.Page(page[:0], last, open, PaymentsPage) })
 		for i := range page {
 			if !f(page[i]) {
-				return
+				return nil
 			}
 		}
 		if len(page) < PaymentsPage {
-			return
+			return nil
 		}
 		last = page[len(page)-1].ID
 	}
@@ -240,14 +243,18 @@ func firstRunes(text string, max int) string {
 	return text
 }
 
-// Notices lists up to max undelivered notices of a partner with a sequence above after, oldest first.
+// Notices lists up to max undelivered notices of a partner with a sequence above after, oldest first. Whoever leads delivers them; a worker
+// never leads, and has none.
 func (n *Node) Notices(partner journal.PartnerID, after uint64, max int) (all []journal.Notice) {
 	n.log.View(func(m *journal.Machine) { all = m.Notices(partner, after, max) })
 	return all
 }
 
-// Contradictions lists up to max entries of the reconciliation list.
-func (n *Node) Contradictions(max int) (all []journal.Contradiction) {
+// Contradictions lists up to max entries of the reconciliation list. The error is ErrWorker.
+func (n *Node) Contradictions(max int) (all []journal.Contradiction, err error) {
+	if n.far != nil {
+		return nil, ErrWorker
+	}
 	n.log.View(func(m *journal.Machine) { all = m.Contradictions(max) })
-	return all
+	return all, nil
 }

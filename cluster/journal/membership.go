@@ -125,6 +125,9 @@ func find[T any](all []T, is func(*T) bool) *T {
 	return nil
 }
 
+// NextAuthority gives the id of the next authority to be put: above all that there ever were.
+func (m *Membership) NextAuthority() uint32 { return m.lastIssuer + 1 }
+
 // reform gives the next membership to be written.
 func (m *Machine) reform() *Membership {
 	next := *m.members

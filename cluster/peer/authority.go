@@ -135,6 +135,9 @@ func (a *Authority) Cluster() string { return a.cluster }
 // Certificate gives the authority's own certificate in DER. It is no secret.
 func (a *Authority) Certificate() []byte { return a.cert.Raw }
 
+// NotAfter gives the end of the authority's certificate. What it signs ends by then.
+func (a *Authority) NotAfter() time.Time { return a.cert.NotAfter }
+
 // Fingerprint gives the fingerprint of the authority's certificate.
 func (a *Authority) Fingerprint() Fingerprint { return FingerprintOf(a.cert.Raw) }
 

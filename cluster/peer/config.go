@@ -136,6 +136,13 @@ type Enrolment struct {
 	From    string      // the address from which the request came, for the audit
 }
 
+// Renewal is a member's request for its next certificate. Its key has been proved.
+type Renewal struct {
+	From    Peer
+	Request []byte // PKCS #10, DER; for Authority.Issue
+	Addr    string // where the member's port can be dialled now; empty: it does not say, or nobody dials it
+}
+
 // Config says what a port is part of. Callbacks are called on many goroutines at once.
 type Config struct {
 	// Identity is what the port shows and trusts at first; see SetIdentity and Trust. Required.
@@ -156,7 +163,9 @@ type Config struct {
 	// ErrUnavailable, or any error that is none of this package's, makes the new node ask again. nil: nobody can join here.
 	Enrol func(context.Context, Enrolment) (Granted, error)
 	// Renew issues a member's next certificate, for the same node and role. nil: renewals are refused.
-	Renew func(ctx context.Context, from Peer, request []byte) (Granted, error)
+	Renew func(context.Context, Renewal) (Granted, error)
+	// Addr is where this node's own port can be dialled: its renewals tell it. Empty: nobody dials it.
+	Addr string
 	// Told gets the members that the answer to a renewal names: how a node without a journal learns where the coordinators are. It is
 	// called before the renewed identity is stored. nil: not called.
 	Told func([]Member)

@@ -30,7 +30,8 @@
 // stand go on. To rotate the authority, each step on every node before the next one begins:
 //
 //  1. Trust both: Port.Trust(old, new).
-//  2. Issue from the new one, and renew every node: Port.RenewNow.
+//  2. Issue from the new one, and give every node a certificate of it: Port.RenewNow, or Authority.Identity and Port.SetIdentity on a
+//     coordinator, which has the authority.
 //  3. Trust the new one only: Port.Trust(new).
 //
 // A worker whose certificate lapsed while it was off joins again. A coordinator has the authority in its own copy of the

@@ -29,7 +29,7 @@ func (p *Port) serveRenewal(c *Conn) {
 		if err != nil {
 			return Granted{}, err
 		}
-		return p.cfg.Renew(ctx, c.peer, req.Request)
+		return p.cfg.Renew(ctx, Renewal{From: c.peer, Request: req.Request, Addr: req.Addr})
 	})
 }
 

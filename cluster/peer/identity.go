@@ -113,6 +113,9 @@ func (id *Identity) Serial() Serial { return id.serial }
 // NotAfter gives the end of the certificate.
 func (id *Identity) NotAfter() time.Time { return id.leaf.NotAfter }
 
+// Authority gives the fingerprint of the authority that signed the certificate.
+func (id *Identity) Authority() Fingerprint { return FingerprintOf(id.introduced.Certificate[1]) }
+
 // RenewAt gives when the certificate should be renewed: after two thirds of its life.
 func (id *Identity) RenewAt() time.Time {
 	return id.leaf.NotBefore.Add(id.leaf.NotAfter.Sub(id.leaf.NotBefore) / 3 * 2)

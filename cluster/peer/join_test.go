@@ -216,7 +216,7 @@ func TestAJoinWaitsForAnAnswerForABoundedTime(t *testing.T) {
 	three := r.listen(3, own)
 	renewing := r.config(4, Coordinator)
 	renewing.Limits.ExchangeTimeout = time.Minute
-	renewing.Renew = func(context.Context, Peer, []byte) (Granted, error) {
+	renewing.Renew = func(context.Context, Renewal) (Granted, error) {
 		<-mute
 		return Granted{}, ErrUnavailable
 	}

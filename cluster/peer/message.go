@@ -44,7 +44,7 @@ type Granted struct {
 	Members     []Member       `json:"members,omitempty"`
 }
 
-// joinRequest asks for a certificate. On netbank-renew/1 only Request is set.
+// joinRequest asks for a certificate. On netbank-renew/1 only Request is set, and Addr by a node that can be dialled.
 type joinRequest struct {
 	Token   *TokenID `json:"token,omitempty"`
 	Secret  []byte   `json:"secret,omitempty"`

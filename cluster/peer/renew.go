@@ -33,7 +33,7 @@ func (p *Port) Renew(ctx context.Context, from journal.NodeID, store func(*Ident
 	answering, cancel := context.WithTimeout(ctx, p.cfg.Limits.HandshakeTimeout+p.cfg.Limits.ExchangeTimeout)
 	defer cancel()
 	defer whenDone(answering, c)()
-	granted, err := request(c.Conn, Name(from), &joinRequest{Request: csr})
+	granted, err := request(c.Conn, Name(from), &joinRequest{Request: csr, Addr: p.cfg.Addr})
 	if err != nil {
 		return err
 	}

@@ -76,10 +76,10 @@ func TestARenewalKeepsNumberAndRole(t *testing.T) {
 	r := newRig(t)
 	var to Subject
 	cfg := r.config(1, Coordinator)
-	cfg.Renew = func(_ context.Context, _ Peer, request []byte) (Granted, error) {
+	cfg.Renew = func(_ context.Context, renewal Renewal) (Granted, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.grant(request, to)
+		return r.grant(renewal.Request, to)
 	}
 	r.listen(1, cfg)
 	two := r.port(2, Worker)

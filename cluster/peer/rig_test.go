@@ -158,13 +158,16 @@ func (r *rig) enrol(_ context.Context, e Enrolment) (Granted, error) {
 	return r.grant(e.Request, Subject{"main", node, e.Role})
 }
 
-func (r *rig) renew(_ context.Context, from Peer, request []byte) (Granted, error) {
+func (r *rig) renew(_ context.Context, renewal Renewal) (Granted, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.leaderless {
 		return Granted{}, errors.New("no leader")
 	}
-	return r.grant(request, Subject{"main", from.Node, from.Role})
+	if renewal.Addr != "" {
+		r.addrs[renewal.From.Node] = renewal.Addr
+	}
+	return r.grant(renewal.Request, Subject{"main", renewal.From.Node, renewal.From.Role})
 }
 
 // grant needs r.mu.

@@ -20,6 +20,8 @@ type clusterVerb struct {
 	Remove  clusterRemove  `cmd:"" help:"Take a node out for good."`
 	Promote clusterPromote `cmd:"" help:"Give a coordinator its vote."`
 	Lead    clusterLead    `cmd:"" help:"Hand the leadership over."`
+
+	RotateAuthority clusterRotate `cmd:"" help:"Put another authority in the place of the one that signs the nodes' certificates."`
 }
 
 // Help is what `netbank cluster --help` says first.
@@ -29,9 +31,10 @@ func (*clusterVerb) Help() string {
   netbank cluster token --role worker --uses 4 --for 2h --out workers.token --reason "more nodes for the 11th"
   netbank cluster remove 3 --reason "its disk is gone" --dry-run
   netbank cluster lead 2 --reason "node 1 gets a new kernel"
+  netbank cluster rotate-authority --reason "once a year"
 
 What changes something shows its effect first and asks; --yes does not ask, --dry-run changes nothing. The node logs who did what,
-and why. Exit codes: see "netbank --help"; 75 means: another node leads, and the line names it, or do it again.`
+and why. Exit codes: see "netbank --help"; 75 means: another node leads, and the line says what to run, or do it again.`
 }
 
 type clusterStatus struct {
@@ -75,12 +78,15 @@ func (t *terminal) printMembers(m *ops.Members) {
 			t.say("    %s", a.Command)
 		}
 	}
+	if a := m.Authority; a != nil {
+		t.say("authority %.16s…%s", a.Fingerprint, authorityColumn(a))
+	}
 	t.say("")
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NODE\tROLE\tSTATE\tREADY\tENTRY\tBEHIND\tCERTIFICATE ENDS\tADDRESS\tVERSION")
+	fmt.Fprintln(table, "NODE\tROLE\tSTATE\tREADY\tCORE\tENTRY\tBEHIND\tCERTIFICATE ENDS\tADDRESS\tOPERATOR\tVERSION")
 	for _, n := range m.Nodes {
 		fmt.Fprintln(table, strings.Join([]string{
-			nodeColumn(n), roleColumn(n), n.State, readyColumn(n), numberColumn(n.Applied), numberColumn(n.Lag), dayColumn(n.CertificateEnd), dash(n.Address), dash(n.Version),
+			nodeColumn(n), roleColumn(n), n.State, readyColumn(n), coreColumn(n), numberColumn(n.Applied), numberColumn(n.Lag), dayColumn(n.CertificateEnd), dash(n.Address), dash(n.Operator), dash(n.Version),
 		}, "\t"))
 	}
 	_ = table.Flush()
@@ -111,6 +117,30 @@ func readyColumn(n ops.Node) string {
 		return "no"
 	}
 	return "-"
+}
+
+func coreColumn(n ops.Node) string {
+	switch {
+	case n.Core == nil:
+		return "-"
+	case n.Core.Reachable:
+		return "yes"
+	}
+	return "no"
+}
+
+func authorityColumn(a *ops.Authority) string {
+	text := ""
+	if a.End != nil {
+		text = ", ends " + a.End.Format(time.DateOnly)
+	}
+	switch a.Rotation {
+	case ops.RotationTrust:
+		return text + "; being rotated, step 1 of 2"
+	case ops.RotationRenew:
+		return text + "; issues since it was rotated in, step 2 of 2"
+	}
+	return text
 }
 
 func numberColumn(n *uint64) string {
@@ -310,4 +340,24 @@ A node that is stopped in order hands over by itself.`
 // Run hands the leadership over.
 func (c *clusterLead) Run(t *terminal) error {
 	return c.change(t, "/api/v1/cluster/lead", ops.LeadRequest{Node: c.Node, Reason: c.Reason}, nil)
+}
+
+type clusterRotate struct {
+	changing
+}
+
+// Help is what `netbank cluster rotate-authority --help` says first.
+func (*clusterRotate) Help() string {
+	return `Examples:
+  netbank cluster rotate-authority --reason "once a year" --dry-run
+  netbank cluster rotate-authority --reason "an administrator has left" --yes
+
+The nodes know each other by certificates of the cluster's own authority. This makes another one: every node comes to trust both, gets a
+certificate from the new one, and then trusts the new one only. It takes seconds while all nodes answer, and nobody notices; a node that is
+away is waited for. "netbank cluster status" says how far it is. Join tokens made before are refused afterwards.`
+}
+
+// Run begins a rotation.
+func (c *clusterRotate) Run(t *terminal) error {
+	return c.change(t, "/api/v1/cluster/authority/rotate", ops.RotateRequest{Reason: c.Reason}, nil)
 }

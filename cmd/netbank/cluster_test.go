@@ -136,6 +136,16 @@ func TestOperatorCommandsSayWhyTheyCannotReachTheNode(t *testing.T) {
 	if code, _, said := newNode(t, 409, map[string]string{"code": "not-leader", "detail": "only the leader", "remedy": "ask with --operator x"}).try(t, "", false, "cluster", "lead", "--yes", "--reason=r"); code != 75 || !strings.Contains(said, "ask with --operator x") {
 		t.Errorf("%d %s", code, said)
 	}
+	// Where another node leads, the whole command is told. It is not run there by itself.
+	named := map[string]any{"code": "not-leader", "detail": "only the leader", "remedy": "ask with --operator x", "leader": 2, "operator": "https://b:9090"}
+	if code, _, said := newNode(t, 409, named).try(t, "", false, "cluster", "remove", "3", "--yes", "--reason=it's gone"); code != 75 ||
+		!strings.Contains(said, "only the leader; ask node 2 with --operator https://b:9090\nRun:\n  netbank cluster remove 3 --yes '--reason=it'\\''s gone' ") || !strings.HasSuffix(said, " --operator https://b:9090\n") {
+		t.Errorf("%d %s", code, said)
+	}
+	named["operator"] = "http://127.0.0.1:9090"
+	if _, _, said := newNode(t, 409, named).try(t, "", false, "cluster", "lead", "--yes", "--reason=r"); !strings.Contains(said, "\nRun on the machine of node 2:\n") {
+		t.Errorf("%s", said)
+	}
 	// The token must not go elsewhere.
 	other := newNode(t, 200, ops.Status{Ready: true})
 	leads := httptest.NewServer(http.RedirectHandler(other.URL+"/api/v1/status", http.StatusTemporaryRedirect))
@@ -252,7 +262,7 @@ func TestTokenGoesIntoAFileOfItsOwnerOnly(t *testing.T) {
 
 func TestHelpBeginsWithExamples(t *testing.T) {
 	type helper interface{ Help() string }
-	for _, c := range []helper{&status{}, &clusterVerb{}, &clusterStatus{}, &clusterToken{}, &clusterRemove{}, &clusterPromote{}, &clusterLead{}, backup{}, restore{}} {
+	for _, c := range []helper{&status{}, &clusterVerb{}, &clusterStatus{}, &clusterToken{}, &clusterRemove{}, &clusterPromote{}, &clusterLead{}, &clusterRotate{}, backup{}, restore{}} {
 		if !strings.HasPrefix(c.Help(), "Examples:\n  netbank ") {
 			t.Errorf("%T: %s", c, c.Help())
 		}

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -54,7 +55,7 @@ func (version) Run(t *terminal) error {
 	return nil
 }
 
-func main() { os.Exit(run(os.Args[1:], processTerminal())) }
+func main() { os.Exit(run(os.Args[1:], openTerminal(os.Stdin))) }
 
 // run does a command, and gives the exit code.
 func run(args []string, t *terminal) int {
@@ -64,5 +65,14 @@ func run(args []string, t *terminal) int {
 	if err != nil {
 		return cli.Exit("netbank", &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("%w; `netbank --help` has examples", err)}, t.err)
 	}
-	return cli.Exit("netbank", ctx.Run(t), t.err)
+	err = ctx.Run(t)
+	code := cli.Exit("netbank", err, t.err)
+	if other := new(elsewhere); errors.As(err, &other) {
+		where := "Run"
+		if onLoopback(other.operator) {
+			where = fmt.Sprintf("Run on the machine of node %d", other.node)
+		}
+		fmt.Fprintf(t.err, "%s:\n  %s\n", where, other.again(args))
+	}
+	return code
 }

@@ -51,7 +51,7 @@ func (o *operator) client() (*http.Client, *url.URL, error) {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	switch base.Scheme {
 	case "http":
-		if ip := net.ParseIP(base.Hostname()); base.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		if !onLoopback(base.String()) {
 			return nil, nil, usage("--operator is %s: over http the token would travel in clear; use https with --operator-ca, --operator-cert and --operator-key, or an SSH tunnel to loopback", o.Operator)
 		}
 		client.Transport = &http.Transport{}
@@ -156,7 +156,10 @@ func answerInto(text []byte, into any) error {
 
 // refusalOf puts what a node answered into one line with its remedy, and gives it an exit code.
 func refusalOf(status int, text []byte) error {
-	var p struct{ Code, Detail, Remedy string }
+	var p struct {
+		Code, Detail, Remedy, Operator string
+		Leader                         uint32
+	}
 	line := fmt.Errorf("the node answered %d: %.500q", status, strings.TrimSpace(string(text)))
 	var lines ops.Imported
 	switch {
@@ -164,6 +167,9 @@ func refusalOf(status int, text []byte) error {
 		line = fmt.Errorf("imported %d, not imported %d:\n  %s", lines.Imported, lines.Failed, strings.Join(lines.Errors, "\n  "))
 	case json.Unmarshal(text, &p) == nil && p.Detail != "":
 		line = fmt.Errorf("%s; %s", p.Detail, p.Remedy)
+	}
+	if p.Operator != "" {
+		line = &elsewhere{err: fmt.Errorf("%s", p.Detail), node: p.Leader, operator: p.Operator}
 	}
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
@@ -174,4 +180,55 @@ func refusalOf(status int, text []byte) error {
 		return &bank.Error{Code: exitNotNow, Err: line}
 	}
 	return line
+}
+
+// elsewhere is the answer of a node that names another one, which can do it. It is not asked by itself: a token must not go to whoever a
+// node names, and an address on loopback is another machine's.
+type elsewhere struct {
+	err      error
+	node     uint32
+	operator string
+}
+
+func (e *elsewhere) Error() string {
+	return fmt.Sprintf("%v; ask node %d with --operator %s", e.err, e.node, e.operator)
+}
+
+// Unwrap gives what the node said.
+func (e *elsewhere) Unwrap() error { return e.err }
+
+// again gives the command line that asks the other node the same.
+func (e *elsewhere) again(args []string) string {
+	words := []string{"netbank"}
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "--operator":
+			i++
+		case strings.HasPrefix(args[i], "--operator="):
+		default:
+			words = append(words, quoted(args[i]))
+		}
+	}
+	return strings.Join(append(words, "--operator", e.operator), " ")
+}
+
+// quoted makes one word of a text for a POSIX shell.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=./:,@%+", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// onLoopback says whether an operator's port can be reached from its own machine only.
+func onLoopback(operator string) bool {
+	u, err := url.Parse(operator)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -61,9 +61,14 @@ func (t *terminal) printStatus(v *ops.Status) {
 		}
 	}
 	if v.Core.Reachable {
-		t.say("core      reachable since %s", v.Core.Since.Format(time.RFC3339))
+		t.say("core      reachable from this node since %s", v.Core.Since.Format(time.RFC3339))
 	} else {
-		t.say("core      not reachable since %s: %s", v.Core.Since.Format(time.RFC3339), v.Core.LastError)
+		t.say("core      not reachable from this node since %s: %s", v.Core.Since.Format(time.RFC3339), v.Core.LastError)
+	}
+	if r := v.Reads; r != nil && r.Node != 0 {
+		t.say("reads     at node %d since %s", r.Node, r.Since.Format(time.RFC3339))
+	} else if r != nil {
+		t.say("reads     nowhere since %s", r.Since.Format(time.RFC3339))
 	}
 	for _, c := range v.Checks {
 		if c.OK {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/term"
+
 	"netbank/cmd/internal/bank"
 	"netbank/cmd/internal/cli"
 )
@@ -18,9 +20,10 @@ type terminal struct {
 	person   bool // somebody can be asked
 }
 
-func processTerminal() *terminal {
-	info, err := os.Stdin.Stat()
-	return &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, person: err == nil && info.Mode()&os.ModeCharDevice != 0}
+// openTerminal reads from in, and writes to standard output and standard error.
+func openTerminal(in *os.File) *terminal {
+	// Not every character device has a person behind it: /dev/null is one.
+	return &terminal{in: in, out: os.Stdout, err: os.Stderr, person: term.IsTerminal(int(in.Fd()))}
 }
 
 // print writes what a command made: its JSON as the node sent it, or lines for a person.

@@ -22,7 +22,7 @@ type Backup interface {
 // receiver misses bytes.
 func (p *port) backup(w http.ResponseWriter, r *http.Request) {
 	if p.Backup == nil {
-		fail(w, problem{Status: http.StatusNotFound, Code: "no-journal", Detail: "this node keeps no journal", Remedy: "ask a coordinator for a backup"})
+		fail(w, p.noJournal("a backup"))
 		return
 	}
 	began := time.Now()
@@ -30,6 +30,10 @@ func (p *port) backup(w http.ResponseWriter, r *http.Request) {
 	b, err := p.Backup()
 	if err != nil {
 		p.audit(r, "backup", "failed", "error", err)
+		if errors.Is(err, cluster.ErrWorker) {
+			fail(w, p.noJournal("a backup"))
+			return
+		}
 		fail(w, backupProblem(err))
 		return
 	}

@@ -48,6 +48,13 @@ type Cluster interface {
 	// DrainNode keeps customers away from a node, or lets them come again. It returns once that has committed; the node hears of it and acts
 	// by itself. operator is who asked. Done again, it changes nothing.
 	DrainNode(ctx context.Context, node journal.NodeID, on bool, operator, reason string) error
+	// Leader gives who leads, and where its operator's port is; 0 and empty: not known.
+	Leader() (journal.NodeID, string)
+	// Authority says who signs the nodes' certificates.
+	Authority() ClusterAuthority
+	// RotateAuthority begins to put another authority in the place of the one that issues; it goes on by itself. Done again before it has
+	// ended, it changes nothing.
+	RotateAuthority(ctx context.Context, reason string) error
 	// TransferLeadership hands the leadership to a node, or to the one whose journal is nearest when to is 0.
 	TransferLeadership(ctx context.Context, to journal.NodeID, reason string) error
 }
@@ -78,9 +85,27 @@ type ClusterNode struct {
 	// Draining is since when no customers are to be sent to the node, in the journal's time, and DrainReason why; zero: they are.
 	Draining    time.Time
 	DrainReason string
+	// Core is the node's own connection to the core; nil: not known.
+	Core *CoreStatus
 	// NotReady lists why customers should not be sent to the node, as its own /readyz has it. Ready says that this is known and empty.
 	Ready    bool
 	NotReady []string
+}
+
+// The steps of a rotation of the authority, as ClusterAuthority.Rotation.
+const (
+	RotationTrust = "trust" // nodes come to trust the next authority beside the one that issues
+	RotationRenew = "renew" // nodes get their certificates from the next one
+)
+
+// ClusterAuthority is who signs the certificates with which nodes know each other.
+type ClusterAuthority struct {
+	Fingerprint string    // SHA-256 of the certificate of the one that issues, in hexadecimal digits; empty: not known
+	End         time.Time // of its certificate; zero: not known
+	Rotation    string    // RotationTrust or RotationRenew while another one takes its place; empty: none does
+	// Waiting lists the nodes that have not done what the step asks for. Only the leader knows; Known says so.
+	Waiting []journal.NodeID
+	Known   bool
 }
 
 // TokenTerms says what kind of join token to make.

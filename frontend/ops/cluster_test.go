@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,7 @@ import (
 // members is a cluster that remembers what was asked of it.
 type members struct {
 	nodes  []ClusterNode
+	signs  ClusterAuthority
 	listed error // of Nodes
 	err    error // of changes
 	asked  []string
@@ -52,6 +55,22 @@ func (m *members) PromoteNode(_ context.Context, node journal.NodeID, reason str
 
 func (m *members) DrainNode(_ context.Context, node journal.NodeID, on bool, operator, reason string) error {
 	return m.note("drain %d %v %s %s", node, on, operator, reason)
+}
+
+func (m *members) Authority() ClusterAuthority { return m.signs }
+
+func (m *members) RotateAuthority(_ context.Context, reason string) error {
+	return m.note("rotate %s", reason)
+}
+
+// Leader gives that of three.
+func (m *members) Leader() (journal.NodeID, string) {
+	for _, n := range m.nodes {
+		if n.Leader {
+			return n.Node, n.Operator
+		}
+	}
+	return 0, ""
 }
 
 func (m *members) TransferLeadership(_ context.Context, to journal.NodeID, reason string) error {
@@ -377,4 +396,65 @@ func FuzzChange(f *testing.F) {
 			t.Fatalf("%s %q answered %d %s", path, body, w.Code, w.Body)
 		}
 	})
+}
+
+func TestARotationOfTheAuthoritySaysHowFarItIs(t *testing.T) {
+	end := since.AddDate(10, 0, 0)
+	f := func(a ClusterAuthority, words ...string) {
+		t.Helper()
+		m := assess(three().nodes, since)
+		m.vouch(a, since)
+		var said strings.Builder
+		for _, advice := range m.Advice {
+			fmt.Fprintln(&said, advice.Text, advice.Command)
+		}
+		for _, word := range words {
+			if !strings.Contains(said.String(), word) {
+				t.Errorf("%+v: lacks %q:\n%s", a, word, said.String())
+			}
+		}
+		if len(words) == 0 && said.Len() > 0 {
+			t.Errorf("%+v: %s", a, said.String())
+		}
+	}
+	f(ClusterAuthority{})
+	f(ClusterAuthority{Fingerprint: "ab", End: end})
+	f(ClusterAuthority{Fingerprint: "ab", End: since.Add(AuthorityWarnFor - time.Hour)}, "rotate it. netbank cluster rotate-authority")
+	f(ClusterAuthority{Fingerprint: "ab", End: end, Rotation: RotationTrust, Waiting: []journal.NodeID{2, 4}, Known: true}, "step 1 of 2", "Not yet: node 2, node 4.", "start it, or remove it")
+	f(ClusterAuthority{Fingerprint: "ab", End: end, Rotation: RotationRenew, Known: true}, "step 2 of 2", "all have")
+	f(ClusterAuthority{Fingerprint: "ab", End: end, Rotation: RotationRenew}, "Ask the leader")
+	m := assess(three().down(3).nodes, since)
+	if effect := strings.Join(m.previewRotate(), " "); !strings.Contains(effect, "Node 3 does not answer and is waited for") || !strings.Contains(effect, "no payment and no page waits") {
+		t.Errorf("%s", effect)
+	}
+	m.Authority = &Authority{Rotation: RotationTrust}
+	if effect := strings.Join(m.previewRotate(), " "); !strings.Contains(effect, "nothing changes") {
+		t.Errorf("%s", effect)
+	}
+}
+
+func TestAWorkerSaysWhereItsJournalIs(t *testing.T) {
+	h := clusterPort(t, &bank{worker: true}, three())
+	for _, path := range []string{"/api/v1/payments", "/api/v1/backup"} {
+		r := httptest.NewRequest("GET", "http://127.0.0.1:9090"+path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 404 || !strings.Contains(w.Body.String(), `"no-journal"`) || !strings.Contains(w.Body.String(), "such as node 1: --operator https://10.0.0.1:9090") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestANodeThatCannotReachTheCoreIsNamed(t *testing.T) {
+	m := three().change(2, func(n *ClusterNode) { n.Core = &CoreStatus{Since: since, LastError: "connection refused"} })
+	got := assess(m.nodes, since)
+	if !slices.ContainsFunc(got.Advice, func(a Advice) bool { return strings.HasPrefix(a.Text, "Node 2 cannot reach the core since") }) || got.Nodes[1].Core == nil {
+		t.Errorf("%+v", got.Advice)
+	}
+	s := Status{Ready: true, CutOff: []uint32{2, 4}, Reads: &ReadsStatus{Since: since}}
+	s.judge()
+	if text := strings.Join(s.Advice, " "); !strings.Contains(text, "node 2, node 4 cannot reach the core") || !strings.Contains(text, "can ask no coordinator since") {
+		t.Errorf("%s", text)
+	}
 }

@@ -146,6 +146,7 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 		c.hold(Starting(), "GET", path, "", "", 503)
 	}
 	c.hold(Starting(), "POST", "/api/v1/customers/{name}/unlock", "", "", 503)
+	c.hold(clusterPort(t, &bank{worker: true}, three()), "GET", "/api/v1/payments", "", "", 404)
 
 	const (
 		remove  = "/api/v1/cluster/nodes/{node}/remove"
@@ -154,8 +155,9 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 		undrain = "/api/v1/cluster/nodes/{node}/undrain"
 		lead    = "/api/v1/cluster/lead"
 		tokens  = "/api/v1/cluster/tokens"
+		rotate  = "/api/v1/cluster/authority/rotate"
 	)
-	good := map[string]string{remove: `{"reason":"x","force":true}`, promote: `{"reason":"x"}`, drain: `{"reason":"x","force":true}`, undrain: `{"reason":"x"}`, lead: `{"reason":"x","node":2}`, tokens: `{"role":"worker","uses":2,"lifetimeSeconds":60,"reason":"x"}`}
+	good := map[string]string{remove: `{"reason":"x","force":true}`, promote: `{"reason":"x"}`, drain: `{"reason":"x","force":true}`, undrain: `{"reason":"x"}`, lead: `{"reason":"x","node":2}`, tokens: `{"role":"worker","uses":2,"lifetimeSeconds":60,"reason":"x"}`, rotate: `{"reason":"x"}`}
 	for path, body := range good {
 		c.hold(h, "POST", path, "", body, 200)
 		c.hold(h, "POST", path, "?dryRun=1", body, 200)

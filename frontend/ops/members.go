@@ -17,6 +17,8 @@ const (
 	// CertificateWarnFor is how long before its end a node's certificate is called late. Nodes renew theirs when a third of its 30 days is
 	// left.
 	CertificateWarnFor = 5 * 24 * time.Hour
+	// AuthorityWarnFor is how long before its end an authority is called late. Certificates end with it.
+	AuthorityWarnFor = 90 * 24 * time.Hour
 )
 
 // States of a node, as Node.State.
@@ -37,9 +39,19 @@ type Members struct {
 	Voters   int    `json:"voters"`
 	Majority int    `json:"majority"` // voters that must answer
 	// VotersUp counts the voters that answer. Only the leader knows it; -1 elsewhere.
-	VotersUp int      `json:"votersUp"`
-	Advice   []Advice `json:"advice"`
-	Nodes    []Node   `json:"nodes"`
+	VotersUp int `json:"votersUp"`
+	// Authority is missing on a node that does not know it.
+	Authority *Authority `json:"authority,omitempty"`
+	Advice    []Advice   `json:"advice"`
+	Nodes     []Node     `json:"nodes"`
+}
+
+// Authority is who signs the nodes' certificates.
+type Authority struct {
+	Fingerprint string     `json:"fingerprint"` // SHA-256 of its certificate
+	End         *time.Time `json:"end,omitempty"`
+	Rotation    string     `json:"rotation,omitempty"` // trust or renew, while another one takes its place
+	Waiting     []uint32   `json:"waiting,omitempty"`  // nodes that have not done that; the leader alone knows
 }
 
 // Advice is something to look at.
@@ -50,23 +62,24 @@ type Advice struct {
 
 // Node is one member.
 type Node struct {
-	Node           uint32     `json:"node"`
-	Role           string     `json:"role"` // coordinator or worker
-	Address        string     `json:"address,omitempty"`
-	Operator       string     `json:"operator,omitempty"`
-	Voter          bool       `json:"voter"`
-	Leader         bool       `json:"leader"`
-	Self           bool       `json:"self"`
-	State          string     `json:"state"` // up, down or unknown
-	Since          *time.Time `json:"since,omitempty"`
-	Applied        *uint64    `json:"applied,omitempty"`
-	Lag            *uint64    `json:"lag,omitempty"`
-	Version        string     `json:"version,omitempty"`
-	CertificateEnd *time.Time `json:"certificateEnd,omitempty"`
-	Draining       *time.Time `json:"draining,omitempty"` // since when no customers are to be sent there
-	DrainReason    string     `json:"drainReason,omitempty"`
-	Ready          bool       `json:"ready"`    // false with an empty notReady: not known
-	NotReady       []string   `json:"notReady"` // why customers should not be sent there
+	Node           uint32      `json:"node"`
+	Role           string      `json:"role"` // coordinator or worker
+	Address        string      `json:"address,omitempty"`
+	Operator       string      `json:"operator,omitempty"`
+	Voter          bool        `json:"voter"`
+	Leader         bool        `json:"leader"`
+	Self           bool        `json:"self"`
+	State          string      `json:"state"` // up, down or unknown
+	Since          *time.Time  `json:"since,omitempty"`
+	Applied        *uint64     `json:"applied,omitempty"`
+	Lag            *uint64     `json:"lag,omitempty"`
+	Version        string      `json:"version,omitempty"`
+	CertificateEnd *time.Time  `json:"certificateEnd,omitempty"`
+	Core           *CoreStatus `json:"core,omitempty"`     // its own connection to the core
+	Draining       *time.Time  `json:"draining,omitempty"` // since when no customers are to be sent there
+	DrainReason    string      `json:"drainReason,omitempty"`
+	Ready          bool        `json:"ready"`    // false with an empty notReady: not known
+	NotReady       []string    `json:"notReady"` // why customers should not be sent there
 }
 
 type nodesAnswer struct {
@@ -94,6 +107,7 @@ func (p *port) membersNow(now Readiness) (m Members, ok bool) {
 	}
 	m = assess(nodes, time.Now())
 	m.Cluster = p.Cluster.Name()
+	m.vouch(p.Cluster.Authority(), time.Now())
 	if answer.err != nil {
 		m.Well, m.Verdict = false, "This node cannot say who the members are: "+plain(answer.err)
 	}
@@ -167,7 +181,7 @@ func assess(nodes []ClusterNode, now time.Time) Members {
 func nodeOf(n ClusterNode) Node {
 	line := Node{
 		Node: uint32(n.Node), Role: n.Role, Address: n.Address, Operator: n.Operator, Voter: n.Voter, Leader: n.Leader, Self: n.Self,
-		State: NodeUnknown, Version: n.Version, Ready: n.Ready, NotReady: append([]string{}, n.NotReady...),
+		State: NodeUnknown, Version: n.Version, Core: n.Core, Ready: n.Ready, NotReady: append([]string{}, n.NotReady...),
 	}
 	switch {
 	case n.Self:
@@ -250,11 +264,60 @@ func (m *Members) advise(line Node, n ClusterNode, now time.Time) {
 		}
 		add("", "has a certificate that %s on %s, and should have renewed it by itself: read its log, and start it again.", verb, stamp(end))
 	}
+	if core := n.Core; core != nil && !core.Reachable && (n.Self || line.State != NodeDown) {
+		add("", "cannot reach the core since %s: %s. What comes to it is refused or waits, while others may go on: look at its network.", stamp(core.Since), core.LastError)
+	}
 	if !n.Draining.IsZero() {
 		add(fmt.Sprintf("netbank node undrain %d", line.Node), "has been drained since %s: %s. No customers are sent there until that is undone.", stamp(n.Draining), strings.TrimSuffix(n.DrainReason, "."))
 	} else if len(n.NotReady) > 0 && !n.Self {
 		add("", "gets no customers: %s", strings.Join(n.NotReady, "; "))
 	}
+}
+
+// vouch says who signs certificates, and how far a rotation is.
+func (m *Members) vouch(a ClusterAuthority, now time.Time) {
+	if a.Fingerprint == "" {
+		return
+	}
+	m.Authority = &Authority{Fingerprint: a.Fingerprint, Rotation: a.Rotation}
+	if !a.End.IsZero() {
+		end := a.End.UTC()
+		m.Authority.End = &end
+	}
+	for _, n := range a.Waiting {
+		m.Authority.Waiting = append(m.Authority.Waiting, uint32(n))
+	}
+	step := ""
+	switch a.Rotation {
+	case RotationTrust:
+		step = "step 1 of 2: every node comes to trust the next one"
+	case RotationRenew:
+		step = "step 2 of 2: every node gets its certificate from the next one"
+	default:
+		if !a.End.IsZero() && a.End.Sub(now) < AuthorityWarnFor {
+			m.Advice = append(m.Advice, Advice{Text: fmt.Sprintf("The authority that signs the nodes' certificates ends on %s, and they with it: rotate it.", stamp(a.End)), Command: "netbank cluster rotate-authority"})
+		}
+		return
+	}
+	text := "The authority that signs the nodes' certificates is being rotated, " + step
+	switch {
+	case len(a.Waiting) > 0:
+		text += fmt.Sprintf(". Not yet: %s. One that is away is waited for: start it, or remove it.", nodesOf(a.Waiting))
+	case a.Known:
+		text += "; all have."
+	default:
+		text += ". Ask the leader for whom it waits."
+	}
+	m.Advice = append(m.Advice, Advice{Text: text})
+}
+
+// nodesOf names nodes in a sentence.
+func nodesOf(all []journal.NodeID) string {
+	names := make([]string, len(all))
+	for i, n := range all {
+		names[i] = fmt.Sprintf("node %d", n)
+	}
+	return strings.Join(names, ", ")
 }
 
 func stamp(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") + " UTC" }

@@ -42,7 +42,7 @@ const (
 type Bank interface {
 	Submit(cmd *journal.Command, deadline time.Time) (journal.Result, error)
 	Customer(username string) (journal.Customer, bool, error)
-	Payments(f func(journal.Payment) bool)
+	Payments(f func(journal.Payment) bool) error
 	Status() cluster.Status
 	Refused(class gate.Class) (cluster.Refusal, bool)
 }
@@ -115,6 +115,7 @@ func (p *port) routes() []route {
 		{pattern: "POST /api/v1/cluster/nodes/{node}/drain", handle: p.drainNode, verb: true},
 		{pattern: "POST /api/v1/cluster/nodes/{node}/undrain", handle: p.undrainNode, verb: true},
 		{pattern: "POST /api/v1/cluster/lead", handle: p.lead, verb: true},
+		{pattern: "POST /api/v1/cluster/authority/rotate", handle: p.rotateAuthority, verb: true},
 		{pattern: "GET /api/v1/payments", handle: p.payments, verb: true, long: true},
 		{pattern: "GET /api/v1/backup", handle: p.backup, verb: true, long: true},
 		{pattern: "POST /api/v1/partners", handle: p.importPartners, verb: true, long: true},

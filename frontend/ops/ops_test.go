@@ -25,6 +25,7 @@ const token = "0123456789abcdef0123456789abcdef0123456789abcdef"
 
 // bank is a node that remembers what it was told.
 type bank struct {
+	worker   bool // it keeps no journal
 	lock     sync.Mutex
 	commands []*journal.Command
 	verdict  journal.Verdict
@@ -46,12 +47,16 @@ func (b *bank) Customer(username string) (journal.Customer, bool, error) {
 	return journal.Customer{ID: 7}, username == "wang", nil
 }
 
-func (b *bank) Payments(f func(journal.Payment) bool) {
+func (b *bank) Payments(f func(journal.Payment) bool) error {
+	if b.worker {
+		return cluster.ErrWorker
+	}
 	for _, p := range b.payments {
 		if !f(p) {
-			return
+			break
 		}
 	}
+	return nil
 }
 
 func (b *bank) Status() cluster.Status {

@@ -159,6 +159,24 @@ func (m *Members) previewLead(to uint32) ([]string, error) {
 		"New payments wait until it has taken over, and then go on; none is lost, and customers see at most a short wait."), nil
 }
 
+// previewRotate says what rotating the authority does.
+func (m *Members) previewRotate() []string {
+	effect := m.elsewhere()
+	if m.Authority != nil && m.Authority.Rotation != "" {
+		return append(effect, "A rotation is under way and goes on by itself: nothing changes.")
+	}
+	effect = append(effect,
+		"A new authority is made. Every node comes to trust it beside the one that issues now; once all do, each gets a certificate from it; once all have, the old one is trusted no more.",
+		"It takes seconds, and goes on by itself. Connections stand: no payment and no page waits for it.",
+		"Join tokens that were made before are refused afterwards: make new ones.")
+	for _, n := range m.Nodes {
+		if n.State == NodeDown {
+			effect = append(effect, fmt.Sprintf("Node %d does not answer and is waited for: both authorities are trusted until it is started or removed.", n.Node))
+		}
+	}
+	return effect
+}
+
 // previewToken says what a token lets in.
 func (m *Members) previewToken(t TokenTerms, now time.Time) []string {
 	nodes := fmt.Sprintf("%d nodes", t.Uses)

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -18,19 +19,21 @@ type Status struct {
 	Version       string        `json:"version,omitempty"`
 	Cluster       *Members      `json:"cluster,omitempty"` // missing: the node does not say in time
 	Node          uint32        `json:"node"`
-	Role          string        `json:"role"` // leader, starting or follower
+	Role          string        `json:"role"` // leader, starting, follower or worker
 	Term          uint64        `json:"term"`
 	Applied       uint64        `json:"applied"` // index of the last journal entry applied
 	Stamp         time.Time     `json:"stamp"`   // the journal's time
 	Seats         int           `json:"seats"`   // calls inside the core
 	Limit         int           `json:"limit"`
 	Stalled       bool          `json:"stalled"`
-	Open          int           `json:"open"`          // payments not yet final
-	InDoubt       uint64        `json:"inDoubt"`       // in doubt or being reversed
-	Outbox        int           `json:"outbox"`        // notifications not yet delivered
-	Disagreements int           `json:"disagreements"` // the core contradicted a final state; a person must look
-	Waiting       int           `json:"waiting"`       // calls that wait for the journal
-	Core          CoreStatus    `json:"core"`
+	Open          int           `json:"open"`             // payments not yet final
+	InDoubt       uint64        `json:"inDoubt"`          // in doubt or being reversed
+	Outbox        int           `json:"outbox"`           // notifications not yet delivered
+	Disagreements int           `json:"disagreements"`    // the core contradicted a final state; a person must look
+	Waiting       int           `json:"waiting"`          // calls that wait for the journal
+	Core          CoreStatus    `json:"core"`             // this node's own connection
+	CutOff        []uint32      `json:"cutOff,omitempty"` // other nodes that cannot reach the core; the leader alone knows
+	Reads         *ReadsStatus  `json:"reads,omitempty"`  // of a worker
 	Clock         ClockStatus   `json:"clock"`
 	Classes       []ClassStatus `json:"classes"`
 }
@@ -40,6 +43,17 @@ type CoreStatus struct {
 	Reachable bool      `json:"reachable"`
 	Since     time.Time `json:"since"`
 	LastError string    `json:"lastError,omitempty"`
+}
+
+// CoreStatusOf puts the status of a node's connection to the core into the words of this port.
+func CoreStatusOf(c cluster.CoreStatus) CoreStatus {
+	return CoreStatus{Reachable: c.Reachable, Since: c.Since.UTC(), LastError: c.LastError}
+}
+
+// ReadsStatus says at which node a worker, which has no journal, looks things up.
+type ReadsStatus struct {
+	Node  uint32    `json:"node"` // 0: none can be asked
+	Since time.Time `json:"since"`
 }
 
 // ClockStatus says how far this machine's clock is from the journal's time.
@@ -84,12 +98,25 @@ func (s *Status) judge() {
 			s.Advice = append(s.Advice, "The core takes no more than it takes now. More nodes would not help; ask the core's operators, or raise the limit if the core has room.")
 		}
 	}
+	if len(s.CutOff) > 0 {
+		s.Advice = append(s.Advice, fmt.Sprintf("Of the other nodes %s cannot reach the core: what comes to them is refused, and comes through elsewhere. Look at their networks.", nodesOf(numbers(s.CutOff))))
+	}
+	if r := s.Reads; r != nil && r.Node == 0 {
+		s.Advice = append(s.Advice, fmt.Sprintf("This worker can ask no coordinator since %s: what it shows is as last seen. Look at its network and at the coordinators.", stamp(r.Since)))
+	}
 	if s.InDoubt > 0 {
 		s.Advice = append(s.Advice, "Payments in doubt are being resolved with the core by themselves; nothing is to be done as long as their number falls.")
 	}
 	if s.Disagreements > 0 {
 		s.Advice = append(s.Advice, "The core has contradicted a payment's final state. Compare the payments on the reconciliation list with the core's books.")
 	}
+}
+
+func numbers(all []uint32) (nodes []journal.NodeID) {
+	for _, n := range all {
+		nodes = append(nodes, journal.NodeID(n))
+	}
+	return nodes
 }
 
 // Well says whether nothing stands in the way of payments.
@@ -101,8 +128,14 @@ func (p *port) statusOf(s cluster.Status) Status {
 		Seats: s.Gate.Taken, Limit: s.Gate.Limit, Stalled: s.Gate.Stalled, Open: s.Counts.Open,
 		InDoubt: s.Counts.ByState[journal.StateInDoubt] + s.Counts.ByState[journal.StateReversing],
 		Outbox:  s.Counts.Outbox, Disagreements: s.Counts.Contradictions, Waiting: s.Waiting,
-		Core:  CoreStatus{Reachable: s.Core.Reachable, Since: s.Core.Since.UTC(), LastError: s.Core.LastError},
+		Core:  CoreStatusOf(s.Core),
 		Clock: ClockStatus{DeviationMillis: s.Clock.Deviation.Milliseconds(), Stopped: s.Clock.Stopped, Remedy: s.Clock.Remedy},
+	}
+	for _, n := range s.CutOff {
+		out.CutOff = append(out.CutOff, uint32(n))
+	}
+	if !s.Reads.Since.IsZero() {
+		out.Reads = &ReadsStatus{Node: uint32(s.Reads.Node), Since: s.Reads.Since.UTC()}
 	}
 	for c := range gate.Class(gate.Classes) {
 		line := ClassStatus{Class: c.String(), Queued: s.Gate.QueuedBy[c], Inside: s.Gate.TakenBy[c]}

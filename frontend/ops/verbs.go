@@ -36,6 +36,11 @@ type LeadRequest struct {
 	Reason string `json:"reason"`
 }
 
+// RotateRequest is the body of POST /api/v1/cluster/authority/rotate.
+type RotateRequest struct {
+	Reason string `json:"reason"`
+}
+
 // Change is the answer of a verb that changes the cluster.
 type Change struct {
 	Verb   string   `json:"verb"`
@@ -241,6 +246,18 @@ func (p *port) lead(w http.ResponseWriter, r *http.Request) {
 		do: func(ctx context.Context, _ *Change) error {
 			return p.Cluster.TransferLeadership(ctx, journal.NodeID(in.Node), in.Reason)
 		},
+	})
+}
+
+func (p *port) rotateAuthority(w http.ResponseWriter, r *http.Request) {
+	var in RotateRequest
+	if !body(w, r, &in) {
+		return
+	}
+	p.perform(w, r, verb{
+		name: "rotate-authority", reason: in.Reason,
+		preview: func(m *Members) ([]string, error) { return m.previewRotate(), nil },
+		do:      func(ctx context.Context, _ *Change) error { return p.Cluster.RotateAuthority(ctx, in.Reason) },
 	})
 }
 

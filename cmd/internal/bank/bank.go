@@ -361,7 +361,7 @@ func (b *Bank) checks() []ops.Check {
 			return nil
 		}},
 		{Name: "core", Ask: func() error {
-			if s := b.node.Status(); !s.Core.Reachable {
+			if s := b.node.Status(); !s.Core.Reachable && (b.peers == nil || b.peers.coreElsewhere()) {
 				return &ops.Fault{
 					What:   fmt.Sprintf("the core at %s cannot be reached since %s: %s", b.config.CoreAddr, s.Core.Since.UTC().Format(time.RFC3339), s.Core.LastError),
 					Remedy: "ask the core's operators, and look at the network; it is tried again all the time",

@@ -22,6 +22,9 @@ import (
 func TestUnsafeConfigurationsAreRefusedBeforeAnythingIsOpened(t *testing.T) {
 	refuse := func(c Config, code int, want string) {
 		t.Helper()
+		if c.DataDir == "" && want != "--data-dir" {
+			c.DataDir = t.TempDir()
+		}
 		if c.OperatorTokenFile == "" && want != "--operator-token-file" {
 			c.OperatorTokenFile = filepath.Join(t.TempDir(), "token")
 		}
@@ -35,6 +38,7 @@ func TestUnsafeConfigurationsAreRefusedBeforeAnythingIsOpened(t *testing.T) {
 	refuse(Config{OperatorAddr: "0.0.0.0:9090", OperatorCert: "a", OperatorKey: "b", CoreSeats: 64}, ExitUsage, "give all three")
 	refuse(Config{OperatorAddr: "127.0.0.1:9090", CoreSeats: 64}, ExitUsage, "--operator-token-file")
 	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 64, CustomerURL: "http://pay.bank.example"}, ExitUsage, "https")
+	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 64}, ExitUsage, "--data-dir")
 	refuse(Config{OperatorAddr: "9090", CoreSeats: 64}, ExitUsage, "host:port")
 	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 0}, ExitUsage, "1 to 4096")
 	refuse(Config{OperatorAddr: "127.0.0.1:0", CoreSeats: 64, PartnerCert: "nowhere.pem"}, ExitUsage, "--partner-cert")

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"netbank/cluster/peer"
 	"netbank/cluster/replica"
 	"netbank/session"
 	"netbank/session/derive"
@@ -33,7 +34,7 @@ const DrainNoticeMax = time.Minute
 
 // Config is what a bank is run with. The tags are the command line's.
 type Config struct {
-	DataDir  string `help:"Where the journal is kept. One process at a time." required:"" type:"path"`
+	DataDir  string `help:"Where the journal is kept. One process at a time. A worker (--role worker) may go without: it has its identity in memory, and joins at each start."`
 	KEKFile  string `name:"kek-file" help:"The key-encryption key, as 'netbank keygen' makes it. Keep a copy apart from the backups." required:"" type:"path"`
 	BankName string `help:"What pages call the bank." default:"netbank"`
 
@@ -57,6 +58,7 @@ type Config struct {
 	DrainNotice time.Duration `help:"How long balancers take to notice that a node of a cluster is not ready any more. When it is stopped its doors stay open as long." default:"1s"`
 
 	OperatorAddr      string `help:"Where the operator's port listens: on loopback with plain HTTP, or anywhere with --operator-cert." default:"127.0.0.1:9090"`
+	OperatorAdvertise string `help:"The same as operators reach it: host:port, for the cluster page and for what tells them to ask another node. Left out: --operator-addr, with the host of --peer-advertise where it names none."`
 	OperatorTokenFile string `help:"The operator's token; made if missing, readable by its owner only. Not needed with --operator-cert." type:"path"`
 	OperatorCert      string `help:"The operator port's certificate, a PEM file: it speaks TLS 1.3 then, and asks for client certificates." type:"path"`
 	OperatorKey       string `help:"Its private key, a PEM file." type:"path"`
@@ -125,6 +127,9 @@ func (c *Config) check() error {
 	}
 	if u, err := url.Parse(c.CustomerURL); err == nil && u.Scheme == "http" && !onLoopback(u.Hostname()) {
 		return usage("--customer-url is %s: off loopback customers are reached over https, or their cookies travel in clear; end TLS in front, and name that address", c.CustomerURL)
+	}
+	if c.DataDir == "" && c.Role != peer.Worker.String() {
+		return usage("--data-dir is missing; name a directory of this node's own, where the journal is kept (only a worker may go without: --role worker)")
 	}
 	if err := c.checkCluster(); err != nil {
 		return err

@@ -33,6 +33,8 @@ func (c *Config) checkCluster() error {
 		return usage("--role is %q; the roles are coordinator and worker", c.Role)
 	case worker && c.BootstrapExpect != 0:
 		return usage("--role is worker, and only coordinators found a cluster; give --join-token-file")
+	case worker && c.DataDir == "" && c.JoinTokenFile == "":
+		return usage("a worker without --data-dir has its identity in memory only, and joins at each start; give --join-token-file, with a token of as many uses")
 	}
 	if c.Cluster == "" {
 		c.Cluster = "netbank"
@@ -96,6 +98,9 @@ func (p *peers) identify(ctx context.Context) error {
 	id, err := readIdentity(c.DataDir, p.key)
 	if err != nil {
 		return err
+	}
+	if c.DataDir == "" {
+		return p.join(ctx)
 	}
 	node, _, err := replica.Whose(c.DataDir)
 	if err != nil {

@@ -39,8 +39,11 @@ type identity struct {
 // beginnings are the words of identity.Beginning.
 var beginnings = map[string]replica.Beginning{"alone": replica.Alone, "founding": replica.Founding, "joining": replica.Joining}
 
-// readIdentity gives nil for a directory without one.
+// readIdentity gives nil for a directory without one, and where there is no directory.
 func readIdentity(dir string, key *kek.Key) (*identity, error) {
+	if dir == "" {
+		return nil, nil
+	}
 	path := filepath.Join(dir, identityName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,8 +71,11 @@ func readIdentity(dir string, key *kek.Key) (*identity, error) {
 	return id, nil
 }
 
-// write replaces the file as a whole: a crash leaves the old one or the new one.
+// write replaces the file as a whole: a crash leaves the old one or the new one. An empty dir keeps it in memory only.
 func (id *identity) write(dir string, key *kek.Key) (err error) {
+	if dir == "" {
+		return nil
+	}
 	id.Format = identityFormat
 	if id.Sealed, err = id.shown.Seal(key); err != nil {
 		return err

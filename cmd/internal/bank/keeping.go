@@ -22,8 +22,10 @@ const (
 	TendEvery = time.Second
 	// TendTimeout bounds each of the leader's changes of the voters; what is not done by then goes on in the next round.
 	TendTimeout = 30 * time.Second
-	// WorkerRenewEvery is how often a worker renews its certificate, and hears with it where the coordinators are.
-	WorkerRenewEvery = 10 * time.Minute
+	// WorkerRenewAgain is how long a worker whose certificate is not from the authority that issues now waits before it asks for another again.
+	WorkerRenewAgain = 5 * time.Second
+	// HandOverWait is how long a leader that stops waits for another one: a transfer takes milliseconds, or fails because all stop at once.
+	HandOverWait = time.Second
 	// HeardWithin is how long after its last answer a coordinator is still called up.
 	HeardWithin = 2 * time.Second
 )
@@ -31,17 +33,24 @@ const (
 // keep looks after the cluster until ctx is done.
 func (p *peers) keep(ctx context.Context) {
 	var all sync.WaitGroup
+	all.Go(func() { p.speak(ctx) })
 	if p.worker() {
-		all.Go(func() { p.refresh(ctx) })
+		all.Go(func() { p.listen(ctx) })
 	} else {
 		all.Go(func() { p.follow(ctx) })
 		all.Go(func() { p.lead(ctx) })
+	}
+	if own := p.roster.Load().find(p.self()); own != nil && own.Addr != p.config.PeerAdvertise {
+		p.logger.Info("this node has moved, and tells the others", "from", own.Addr, "to", p.config.PeerAdvertise)
+		p.port.RenewNow()
 	}
 	all.Go(func() {
 		p.port.KeepRenewed(ctx, func() []journal.NodeID {
 			var nodes []journal.NodeID
 			for _, m := range p.roster.Load().coordinators(p.leader()) {
-				nodes = append(nodes, m.Node)
+				if m.Node != p.self() || m.Addr == p.config.PeerAdvertise { // where it was, it cannot be dialled
+					nodes = append(nodes, m.Node)
+				}
 			}
 			return nodes
 		}, p.store)
@@ -58,19 +67,40 @@ func (p *peers) leader() journal.NodeID {
 	return leader
 }
 
-// refresh lets a worker hear again and again where the coordinators are: with the answer to a renewal, which costs little.
-func (p *peers) refresh(ctx context.Context) {
-	ticker := time.NewTicker(WorkerRenewEvery)
+// speak keeps what this node tells of itself true.
+func (p *peers) speak(ctx context.Context) {
+	ticker := time.NewTicker(AboutEvery)
 	defer ticker.Stop()
-	if time.Until(p.port.Identity().NotAfter()) < peer.CertificateLifetime-WorkerRenewEvery {
-		p.port.RenewNow() // it was off for a while
+	for {
+		p.compose()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
 	}
+}
+
+// listen lets a worker take up what the leader tells.
+func (p *peers) listen(ctx context.Context) {
+	ticker := time.NewTicker(FollowEvery)
+	defer ticker.Stop()
+	complaint := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			p.port.RenewNow()
+		}
+		leader, ok := p.leaderTells()
+		if !ok || leader.Led == nil {
+			continue
+		}
+		if err := p.hear(leader.Led); err == nil {
+			complaint = ""
+		} else if text := err.Error(); text != complaint {
+			complaint = text
+			p.logger.Warn("what the leader tells cannot be taken up yet; trying again", "error", err)
 		}
 	}
 }
@@ -88,9 +118,9 @@ func (p *peers) follow(ctx context.Context) {
 		case <-ticker.C:
 		}
 		n := p.node.Load()
-		p.seen.look(n.Replica())
 		m := n.Membership()
-		if m == last || m.Version < p.roster.Load().Version {
+		p.seen.look(n, m)
+		if m == last && p.certified(m) || m.Version < p.roster.Load().Version {
 			continue // a node that has just started may know more than its journal has replayed
 		}
 		err := p.adopt(m)
@@ -115,33 +145,6 @@ func (p *peers) adopt(m *journal.Membership) error {
 		}
 	}
 	return errors.Join(p.trust(m), p.store(nil))
-}
-
-// trust makes the authorities of the journal those that this node trusts, and renews its certificate when another one issues.
-func (p *peers) trust(m *journal.Membership) error {
-	certificates, err := p.certificates(m)
-	if err != nil || len(certificates) == 0 {
-		return err
-	}
-	shown := p.port.Identity()
-	if !slices.EqualFunc(shown.Authorities(), certificates, slices.Equal[[]byte]) {
-		if shown, err = p.port.Trust(certificates...); err != nil {
-			p.port.RenewNow()
-			return err
-		}
-	}
-	sealed := make(map[uint32][]byte, len(m.Authorities))
-	for _, a := range m.Authorities {
-		sealed[a.ID] = a.Sealed
-	}
-	p.writing.Lock()
-	renew := p.id.Issuer != 0 && p.id.Issuer != m.Issuer
-	p.id.shown, p.id.Authorities, p.id.Issuer = shown, sealed, m.Issuer
-	p.writing.Unlock()
-	if renew {
-		p.port.RenewNow()
-	}
-	return nil
 }
 
 // lead does, as long as this node leads, what only the leader does.
@@ -177,7 +180,7 @@ func (p *peers) tend(ctx context.Context) error {
 	r := p.node.Load().Replica()
 	m := p.node.Load().Membership()
 	members := r.Members()
-	var errs []error
+	errs := []error{p.rotate(m), p.forget(m)}
 	within := func(f func(ctx context.Context) error) {
 		limited, cancel := context.WithTimeout(ctx, TendTimeout)
 		defer cancel()
@@ -202,7 +205,7 @@ func (p *peers) tend(ctx context.Context) error {
 		if at < 0 {
 			within(func(ctx context.Context) error { return r.AddNonvoter(ctx, n.ID, peer.Name(n.ID)) })
 		}
-		if errs == nil || errs[len(errs)-1] == nil {
+		if at >= 0 || errs[len(errs)-1] == nil {
 			if voters >= replica.VotersMax {
 				continue
 			}
@@ -236,6 +239,9 @@ func (p *peers) record() error {
 		}
 	}
 	if m.Issuer != 0 {
+		if own := m.Node(p.self()); own != nil && own.Address != p.config.PeerAdvertise {
+			return p.moved(p.self(), p.config.PeerAdvertise) // it was alone with the vote, or the others sleep
+		}
 		return nil
 	}
 	authority, err := p.derived()
@@ -278,58 +284,12 @@ func (p *peers) handOver() {
 	if _, leading := r.Leadership(); !leading || voters < 2 {
 		return
 	}
-	if err := r.TransferLeadership(context.Background(), 0); err != nil && !errors.Is(err, replica.ErrNotLeader) {
+	ctx, cancel := context.WithTimeout(context.Background(), HandOverWait)
+	defer cancel()
+	if err := r.TransferLeadership(ctx, 0); err != nil && !errors.Is(err, replica.ErrNotLeader) {
 		p.logger.Warn("nobody took over the leadership before this node stops; an election follows", "error", err)
 		return
 	}
 	leader, _ := r.Leader()
 	p.logger.Info("another node leads from here on", "leader", leader)
-}
-
-// seen remembers when coordinators were heard of, as long as this node leads.
-type seen struct {
-	sync.Mutex
-	term  uint64
-	from  time.Time // the beginning of the leadership, as far as it was looked at
-	nodes map[journal.NodeID]hearing
-}
-
-type hearing struct {
-	up    bool
-	since time.Time
-}
-
-func (s *seen) look(r *replica.Replica) {
-	term, leading := r.Leadership()
-	s.Lock()
-	defer s.Unlock()
-	if !leading || term != s.term {
-		s.term, s.from, s.nodes = term, time.Now(), make(map[journal.NodeID]hearing)
-	}
-	if !leading {
-		return
-	}
-	now := time.Now()
-	for _, m := range r.Members() {
-		up := m.Self || !m.Contact.IsZero() && now.Sub(m.Contact) < HeardWithin
-		if !up && now.Sub(s.from) < HeardWithin {
-			continue // it has not had the time to answer to this leader
-		}
-		old, known := s.nodes[m.Node]
-		if known && old.up == up {
-			continue
-		}
-		since := now
-		if !up && !m.Contact.IsZero() {
-			since = m.Contact
-		}
-		s.nodes[m.Node] = hearing{up, since}
-	}
-}
-
-func (s *seen) of(node journal.NodeID) (hearing, bool) {
-	s.Lock()
-	defer s.Unlock()
-	h, ok := s.nodes[node]
-	return h, ok
 }

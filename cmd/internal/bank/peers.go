@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"netbank/cluster/kek"
 	"netbank/cluster/peer"
 	"netbank/cluster/replica"
+	"netbank/frontend/ops"
 )
 
 // Waits of a node with others.
@@ -39,12 +41,16 @@ type peers struct {
 
 	port   *peer.Port
 	roster atomic.Pointer[roster]
+	stored atomic.Pointer[peer.Identity] // what the next start would begin with
+	about  atomic.Pointer[[]byte]        // what this node tells of itself; nil: nothing yet
+	checks func() []ops.Check
 	node   atomic.Pointer[cluster.Node] // nil until the journal is open
 	looks  chan struct{}
 
 	writing sync.Mutex // guards id
 	id      *identity
-	seen    seen // when which node was last heard of, as long as this one leads
+	seen    seen      // when which node was last heard of, as long as this one leads
+	renewed time.Time // a worker last asked for a certificate from the authority that issues; owned by listen
 }
 
 // openPeers finds out who this node is and opens its port for the others. nil: it is alone.
@@ -61,6 +67,7 @@ func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus
 		return nil, err
 	}
 	p.roster.Store(p.id.Roster)
+	p.stored.Store(p.id.shown)
 	var err error
 	addr := c.PeerAddr
 	if p.worker() {
@@ -70,7 +77,8 @@ func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus
 		Identity:  p.id.shown,
 		Admitted:  func(who peer.Peer) error { return p.roster.Load().admitted(who) },
 		AddressOf: func(node journal.NodeID) (string, error) { return p.roster.Load().addressOf(node) },
-		Stream:    p.stream, Token: p.token, Enrol: p.enrol, Renew: p.renew, Told: p.told,
+		Stream:    p.stream, Token: p.token, Enrol: p.enrol, Renew: p.renew, Told: func(coordinators []peer.Member) { p.told(coordinators) },
+		Addr:   c.PeerAdvertise,
 		Logger: logger, Registerer: registry,
 	})
 	if err != nil {
@@ -85,17 +93,18 @@ func (p *peers) self() journal.NodeID { return p.port.Identity().Subject().Node 
 // worker says whether this node keeps no journal.
 func (p *peers) worker() bool { return p.id.shown.Subject().Role == peer.Worker }
 
-// told takes up where the coordinators are. Only a worker has to be told: the others have the journal.
-func (p *peers) told(coordinators []peer.Member) {
-	if !p.worker() || len(coordinators) == 0 {
-		return
-	}
+// told takes up where the coordinators are, and says whether that was news. Only a worker has to be told: the others have the journal.
+func (p *peers) told(coordinators []peer.Member) bool {
 	old := p.roster.Load()
+	if !p.worker() || len(coordinators) == 0 || slices.Equal(old.Members, coordinators) {
+		return false
+	}
 	next := &roster{Next: old.Next, Members: coordinators}
 	for _, m := range coordinators {
 		next.Next = max(next.Next, m.Node+1)
 	}
 	p.roster.Store(next)
+	return true
 }
 
 // open opens the node: with a journal, or without.
@@ -116,6 +125,7 @@ func (p *peers) configure(c *cluster.Config) error {
 		}
 		return conn, nil
 	}
+	c.About = p.tells
 	if p.worker() {
 		c.Coordinators = func() []journal.NodeID { return p.roster.Load().numbers() }
 		return nil
@@ -227,13 +237,28 @@ func (p *peers) enrol(_ context.Context, e peer.Enrolment) (peer.Granted, error)
 	return p.grant(m, peer.Subject{Cluster: p.config.Cluster, Node: node.ID, Role: peer.Role(node.Role)}, e.Request)
 }
 
-// renew issues a member's next certificate.
-func (p *peers) renew(_ context.Context, from peer.Peer, request []byte) (peer.Granted, error) {
+// renew issues a member's next certificate. A coordinator that has moved says so with it.
+func (p *peers) renew(_ context.Context, r peer.Renewal) (peer.Granted, error) {
 	n := p.node.Load()
 	if n == nil {
 		return peer.Granted{}, peer.ErrUnavailable
 	}
-	return p.grant(n.Membership(), peer.Subject{Cluster: p.config.Cluster, Node: from.Node, Role: from.Role}, request)
+	if known := n.Membership().Node(r.From.Node); known != nil && r.From.Role == peer.Coordinator && r.Addr != "" && r.Addr != known.Address {
+		if err := p.moved(r.From.Node, r.Addr); err != nil {
+			return peer.Granted{}, fmt.Errorf("%w (%w)", peer.ErrUnavailable, err)
+		}
+	}
+	return p.grant(n.Membership(), peer.Subject{Cluster: p.config.Cluster, Node: r.From.Node, Role: r.From.Role}, r.Request)
+}
+
+// moved records a coordinator's new address. Who said so has shown the coordinator's own certificate.
+func (p *peers) moved(node journal.NodeID, addr string) error {
+	put := &command.PutNode{Node: uint32(node), Role: command.Role_ROLE_COORDINATOR, Address: addr}
+	if err := p.must(&journal.Command{Body: &command.Command_PutNode{PutNode: put}}); err != nil {
+		return fmt.Errorf("bank: recording that %s is at %s now: %w", peer.Name(node), addr, err)
+	}
+	p.logger.Info("a coordinator has another address", "node", node, "addr", addr)
+	return nil
 }
 
 // grant issues a certificate, and tells what the node has to know.
@@ -281,7 +306,11 @@ func (p *peers) store(shown *peer.Identity) error {
 		p.id.shown = shown
 	}
 	p.id.Roster = p.roster.Load()
-	return p.id.write(p.config.DataDir, p.key)
+	if err := p.id.write(p.config.DataDir, p.key); err != nil {
+		return err
+	}
+	p.stored.Store(p.id.shown)
+	return nil
 }
 
 func (p *peers) close(logger *slog.Logger) {

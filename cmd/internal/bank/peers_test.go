@@ -36,6 +36,7 @@ func TestFlagsOfAClusterThatDoNotFitAreRefused(t *testing.T) {
 	refuse("does not name this node", func(c *Config) { c.PeerAddr, c.BootstrapExpect, c.Join = "10.0.0.9:7000", 3, three })
 	refuse("--join-token-file", func(c *Config) { c.Join = three })
 	refuse("cluster id", func(c *Config) { c.Cluster = "Main!" })
+	refuse("--join-token-file", func(c *Config) { c.PeerAddr, c.Role = "", "worker" })
 	refuse("--role", func(c *Config) { c.Role = "king" })
 	refuse("only coordinators found", func(c *Config) { c.Role, c.BootstrapExpect, c.Join = "worker", 3, three })
 	c := Config{PeerAddr: "0.0.0.0:7000", PeerAdvertise: three[1], BootstrapExpect: 3, Join: []string{three[2], three[0], three[1]}}
@@ -161,6 +162,35 @@ func TestACoordinatorThatWasOffForLongMakesItselfACertificate(t *testing.T) {
 	if again, err := readIdentity(dir, key); err != nil || again.shown.Serial() != p.id.shown.Serial() {
 		t.Errorf("it was not kept: %v", err)
 	}
+}
+
+// founder is node 1 of three, whose port only dials.
+func founder(t *testing.T) (*peers, *kek.Key) {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "kek")
+	if err := kek.Generate(path); err != nil {
+		t.Fatal(err)
+	}
+	key, err := kek.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peers{config: &Config{Cluster: "main", DataDir: filepath.Join(dir, "data"), PeerAdvertise: "a:1"}, key: key, logger: discard()}
+	if err := p.found([]string{"a:1", "b:1", "c:1"}); err != nil {
+		t.Fatal(err)
+	}
+	p.roster.Store(p.id.Roster)
+	p.stored.Store(p.id.shown)
+	p.port, err = peer.Listen("", peer.Config{
+		Identity: p.id.shown, Admitted: func(peer.Peer) error { return nil }, AddressOf: func(journal.NodeID) (string, error) { return "", errors.ErrUnsupported },
+		Logger: discard(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.port.Close() })
+	return p, key
 }
 
 func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

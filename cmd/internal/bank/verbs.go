@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"slices"
 	"time"
 
@@ -25,19 +27,24 @@ func (o operated) Name() string { return o.config.Cluster }
 
 // Nodes implements ops.Cluster.
 func (o operated) Nodes() ([]ops.ClusterNode, error) {
-	var all []ops.ClusterNode
 	if o.worker() {
 		return o.seenByWorker(), nil
 	}
 	r := o.node.Load().Replica()
 	stats := r.Stats()
+	var all []ops.ClusterNode
 	for _, m := range r.Members() {
 		all = append(all, o.coordinator(m, stats))
 	}
 	for _, m := range o.roster.Load().Members {
-		if !slices.ContainsFunc(all, func(n ops.ClusterNode) bool { return n.Node == m.Node }) {
-			all = append(all, ops.ClusterNode{Node: m.Node, Role: m.Role.String(), Address: m.Addr, Self: m.Node == o.self()})
+		if slices.ContainsFunc(all, func(n ops.ClusterNode) bool { return n.Node == m.Node }) {
+			continue
 		}
+		n := ops.ClusterNode{Node: m.Node, Role: m.Role.String(), Address: m.Addr, Self: m.Node == o.self()}
+		if h, ok := o.seen.of(m.Node); ok {
+			n.Up, n.Since = h.up, h.since
+		}
+		all = append(all, n)
 	}
 	m := o.node.Load().Membership()
 	for i := range all {
@@ -45,6 +52,7 @@ func (o operated) Nodes() ([]ops.ClusterNode, error) {
 			all[i].Draining, all[i].DrainReason = time.UnixMilli(int64(n.Draining)), n.DrainReason
 		}
 	}
+	o.fill(all)
 	return all, r.Waiting()
 }
 
@@ -54,13 +62,32 @@ func (o operated) seenByWorker() (all []ops.ClusterNode) {
 	for _, m := range o.roster.Load().Members {
 		all = append(all, ops.ClusterNode{Node: m.Node, Role: m.Role.String(), Address: m.Addr, Voter: true, Leader: m.Node == leader})
 	}
-	self := ops.ClusterNode{
-		Node: o.self(), Role: ops.RoleWorker, Self: true, Version: o.config.Version, CertificateEnd: o.port.Identity().NotAfter(), Operator: o.config.operatorURL(),
-	}
+	self := ops.ClusterNode{Node: o.self(), Role: ops.RoleWorker, Self: true}
 	if since, reason := o.node.Load().Draining(); since > 0 {
 		self.Draining, self.DrainReason = time.UnixMilli(int64(since)), reason
 	}
-	return append(all, self)
+	all = append(all, self)
+	o.fill(all)
+	return all
+}
+
+// fill adds what nodes tell of themselves: this one, those that follow it, or the leader that it follows.
+func (o operated) fill(all []ops.ClusterNode) {
+	told := o.everybody()
+	if leader, ok := o.leaderTells(); ok {
+		told[o.leader()] = leader
+	}
+	for i := range all {
+		n := &all[i]
+		a, ok := told[n.Node]
+		if !ok {
+			continue
+		}
+		n.Version, n.Operator, n.CertificateEnd, n.Core = a.Version, a.Operator, a.CertificateEnd, &a.Core
+		if n.Up || n.Since.IsZero() { // what one says that does not answer any more holds no longer
+			n.Ready, n.NotReady = a.Ready, a.NotReady
+		}
+	}
 }
 
 func (o operated) coordinator(m replica.Member, stats replica.Stats) ops.ClusterNode {
@@ -73,17 +100,27 @@ func (o operated) coordinator(m replica.Member, stats replica.Stats) ops.Cluster
 		n.Known, n.Applied = true, m.Matched
 		n.Lag = stats.LastIndex - min(m.Matched, stats.LastIndex)
 	}
-	if m.Self {
-		n.Version, n.CertificateEnd, n.Operator = o.config.Version, o.port.Identity().NotAfter(), o.config.operatorURL()
-	}
 	return n
 }
 
+// operatorURL is where operators reach this node's port.
 func (c *Config) operatorURL() string {
-	if c.OperatorCert != "" {
-		return "https://" + c.OperatorAddr
+	at := c.OperatorAdvertise
+	if at == "" {
+		at = c.OperatorAddr
+		host, port, _ := net.SplitHostPort(at)
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host, _, _ = net.SplitHostPort(c.PeerAdvertise)
+			if host == "" {
+				host, _ = os.Hostname()
+			}
+			at = net.JoinHostPort(host, port)
+		}
 	}
-	return "http://" + c.OperatorAddr
+	if c.OperatorCert != "" {
+		return "https://" + at
+	}
+	return "http://" + at
 }
 
 // NewToken implements ops.Cluster.
@@ -127,11 +164,26 @@ func (o operated) leading() error {
 	if o.node.Load().Leading() {
 		return nil
 	}
+	return o.elsewhere()
+}
+
+// elsewhere names the leader and where its operator's port is, as far as they are known.
+func (o operated) elsewhere() *ops.NotLeader {
 	leader := o.leader()
 	if leader == o.self() {
-		leader = 0 // elected, and not yet ready
+		return &ops.NotLeader{} // elected, and not yet ready
 	}
-	return &ops.NotLeader{Leader: leader}
+	a, _ := o.leaderTells()
+	return &ops.NotLeader{Leader: leader, Operator: a.Operator}
+}
+
+// Leader implements ops.Cluster.
+func (o operated) Leader() (journal.NodeID, string) {
+	if o.node.Load().Leading() {
+		return o.self(), o.config.operatorURL()
+	}
+	to := o.elsewhere()
+	return to.Leader, to.Operator
 }
 
 // worded puts an error of the replica into the words of the operator's port.
