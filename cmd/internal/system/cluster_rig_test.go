@@ -283,7 +283,7 @@ func (c *trio) number(n *coordinator) uint32 {
 // joins starts a new coordinator with a token, and waits until it has a vote.
 func (c *trio) joins(name string) *coordinator {
 	c.t.Helper()
-	n := c.add(name, ports(c.t, c.random, 4), "--join-token-file", c.invite(name, ops.RoleCoordinator))
+	n := c.add(name, ports(c.t, c.random, 4), "--join-token-file", c.invite(name, ops.RoleCoordinator, 1))
 	c.launch(n)
 	c.awaitReady(n)
 	c.await(name+"'s vote", func() bool {
@@ -296,18 +296,18 @@ func (c *trio) joins(name string) *coordinator {
 // works starts a new worker with a token.
 func (c *trio) works(name string) *coordinator {
 	c.t.Helper()
-	n := c.add(name, append(ports(c.t, c.random, 3), ""), "--role=worker", "--join-token-file", c.invite(name, ops.RoleWorker))
+	n := c.add(name, append(ports(c.t, c.random, 3), ""), "--role=worker", "--join-token-file", c.invite(name, ops.RoleWorker, 1))
 	c.launch(n)
 	c.awaitReady(n)
 	return n
 }
 
-// invite makes a token for one node, in a file.
-func (c *trio) invite(name, role string) string {
+// invite makes a token for so many nodes, in a file.
+func (c *trio) invite(name, role string, uses int) string {
 	t := c.t
 	t.Helper()
 	var made ops.Change
-	if err := c.call(c.leader(), http.MethodPost, "/api/v1/cluster/tokens", ops.TokenRequest{Role: role, Uses: 1, LifetimeSeconds: 60, Reason: "test"}, &made); err != nil {
+	if err := c.call(c.leader(), http.MethodPost, "/api/v1/cluster/tokens", ops.TokenRequest{Role: role, Uses: uses, LifetimeSeconds: 600, Reason: "test"}, &made); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(c.dev.DataDir, name+".token")

@@ -59,6 +59,7 @@ type load struct {
 	name   string // of this load, in its idempotency keys
 
 	settled, refused, doubtful, failed, left atomic.Int64 // by what the customer was told at last
+	repeated                                 atomic.Int64 // calls that brought no answer
 
 	lock sync.Mutex
 	why  map[string]int // of those who failed
@@ -115,6 +116,12 @@ func (l *load) finish() {
 // patience bounds the tries of one step, each of which waits until the bank is up.
 const patience = 6
 
+// again counts a call that brought no answer, and waits until the bank is up.
+func (l *load) again() {
+	l.repeated.Add(1)
+	l.up()
+}
+
 // up waits until the bank says that it is ready, for as long as a client would.
 func (l *load) up() {
 	limit := time.After(15 * time.Second)
@@ -166,7 +173,7 @@ func (l *load) create(n int64) (flow.Created, bool) {
 		if l.ctx.Err() != nil {
 			break
 		}
-		l.up()
+		l.again()
 	}
 	return flow.Created{}, false
 }
@@ -187,7 +194,7 @@ func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
 		default:
 			last, why = flow.ToldOther, err.Error()
 			c.Forget()
-			l.up()
+			l.again()
 			continue
 		}
 		break
@@ -226,7 +233,7 @@ func (l *load) cancel(id string) {
 		if l.ctx.Err() != nil {
 			break
 		}
-		l.up()
+		l.again()
 	}
 	l.poll(id)
 }
