@@ -69,6 +69,8 @@ const (
 	GuestCallsMax = 2*CallsAwayMax + ExecutorsMax
 	// WithdrawWait is how long an asker whose time is over waits for the word whether its call could be taken back from another node's leader.
 	WithdrawWait = 500 * time.Millisecond
+	// UnconfirmedWait is how long Unconfirmed waits for the leader's word.
+	UnconfirmedWait = 500 * time.Millisecond
 	// CatchUpMax is how long a "not found" waits for this node to have applied what the leader has.
 	CatchUpMax = time.Second
 	// AboutBytesMax is the size of what a node tells of itself.

@@ -278,6 +278,25 @@ func (n *Node) overdue(c *call, seen journal.Payment, verdict journal.Verdict) (
 	return Confirmed{Verdict: verdict, Payment: p}, nil
 }
 
+// Unconfirmed reports whether it is certain that no confirmation of a payment by a customer has counted or is on its way, at any node: a leader
+// has said how far the journal is, and up to there the payment waits for its confirmation, and no attempt of the customer's at a one-time code is
+// open. Every confirmation begins with such an attempt (rule 9), which stands until the payment is authorised or the code's owner is told no.
+// A customer of 0 is one who has not signed in. It waits UnconfirmedWait at most; false says nothing.
+func (n *Node) Unconfirmed(id journal.PaymentID, customer journal.CustomerID) bool {
+	if !n.led() || !n.CatchUp(UnconfirmedWait) {
+		return false
+	}
+	// First the attempt, then the payment: what ends the one changes the other in the same entry.
+	if customer != 0 {
+		a, _, err := n.Access(customer)
+		if err != nil || a.Lanes[journal.LaneOneTimeCode].Failures > 0 {
+			return false
+		}
+	}
+	p, ok, err := n.lookUp(id)
+	return ok && err == nil && p.State == journal.StateReceived && !n.Confirming(id)
+}
+
 // authorise writes the command that a grant commits.
 func (n *Node) authorise(c *call, x *Confirmation) {
 	c.cmd = &journal.Command{

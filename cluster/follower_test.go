@@ -229,3 +229,44 @@ func TestFollower_WhoWaitsHearsOfAnOutcomeThatCameWithASnapshot(t *testing.T) {
 		asks.Wait()
 	})
 }
+
+// A click waits at a node that has lost the leader, and comes to the next one from there. Until then no other node may say that nothing is
+// charged, however it is asked; and where nobody has confirmed, all may.
+func TestRefusedMeansNotCharged_NoNodeSpeaksForAConfirmationThatAnotherOneRepeats(t *testing.T) {
+	inFive(t, func(t *testing.T, r *trio) {
+		x, other := r.order(), r.order()
+		other.Customer = x.Customer + 1
+		says := func(i int, x Confirmation, want bool) {
+			t.Helper()
+			if got := r.nodes[i].Unconfirmed(x.Payment, x.Customer); got != want {
+				t.Errorf("node %d calls it unconfirmed: %v", i+1, got)
+			}
+		}
+		for i := range r.nodes {
+			says(i, x, true)
+		}
+		tried := &command.Attempt{Customer: uint64(x.Customer), Factor: command.Factor_FACTOR_TOTP}
+		if _, err := r.nodes[1].Submit(&journal.Command{Body: &command.Command_Attempt{Attempt: tried}}, time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		r.deaf[1].Store(true)
+		r.cut(1)
+		time.Sleep(time.Second)
+		var click sync.WaitGroup
+		click.Go(func() { r.confirmAt(1, x) })
+		time.Sleep(100 * time.Millisecond)
+		r.lead(2)
+		says(1, x, false) // it knows of no leader
+		for _, i := range []int{0, 2, 3, 4} {
+			says(i, x, false)
+			says(i, other, true)
+		}
+		r.deaf[1].Store(false)
+		click.Wait()
+		r.is(x, journal.StateSettled, 1)
+		time.Sleep(100 * time.Millisecond)
+		for i := range r.nodes {
+			says(i, x, false)
+		}
+	})
+}

@@ -54,6 +54,7 @@ type bank struct {
 	refusals [gate.Classes]cluster.Refusal
 	confirms []cluster.Confirmation
 
+	leaderless bool // nobody can say what another node does
 	confirming bool
 }
 
@@ -194,6 +195,13 @@ func (b *bank) Await(id journal.PaymentID, _ uint32, _ time.Time) (journal.Payme
 }
 
 func (b *bank) Confirming(journal.PaymentID) bool { return b.confirming }
+
+// Unconfirmed is as the cluster has it: a leader must know, and no attempt at a code may be open.
+func (b *bank) Unconfirmed(id journal.PaymentID, customer journal.CustomerID) bool {
+	a, _, _ := b.Access(customer)
+	p, ok, err := b.Payment(id)
+	return !b.leaderless && a.Lanes[journal.LaneOneTimeCode].Failures == 0 && ok && err == nil && p.State == journal.StateReceived
+}
 
 func (b *bank) Refused(c gate.Class) (cluster.Refusal, bool) {
 	if b.refuse != nil {

@@ -65,6 +65,7 @@ type Bank interface {
 	Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool, error)
 	Refused(class gate.Class) (cluster.Refusal, bool)
 	Confirming(journal.PaymentID) bool
+	Unconfirmed(journal.PaymentID, journal.CustomerID) bool
 	Now() journal.Millis
 }
 

@@ -111,10 +111,11 @@ func TestRefusedMeansNotCharged_EveryRefusalHasItsReasonComesBeforeTheCoreAndLea
 		if reason == gate.NoLeader || reason == gate.Breaker || reason == gate.Stalled {
 			title = h.says("unavailable-title")
 		}
+		h.bank.leaderless = reason == gate.NoLeader
 		check := func(p page) page {
 			t.Helper()
 			certain, never, back := "othing was charged", h.says("unavailable-unsure"), nokURI
-			if reason == gate.NoLeader { // nobody can say what has become of an earlier confirmation
+			if h.bank.leaderless { // nobody can say what has become of an earlier confirmation
 				certain, never, back = never, certain, "error=pending"
 			}
 			if strings.Contains(p.body, never) {
@@ -191,6 +192,21 @@ func TestRefusedMeansNotCharged_ASecondClickIsNotTurnedAwayAtTheDoor(t *testing.
 	h.bank.refusals[gate.Confirm] = cluster.Refusal{Reason: gate.QueueFull, RetryAfter: time.Second}
 	h.bank.confirming = true
 	v.follow(v.submit(code, "code", "code", h.code(0))).want(t, 200, h.says("settled-title"))
+}
+
+// The first click went to another node, which waits with it for the next leader. What turns the second one away knows nothing of that.
+func TestRefusedMeansNotCharged_AnAttemptThatIsOpenMayStillCount(t *testing.T) {
+	h := newHouse(t)
+	_, link := h.pay()
+	v := h.visitor()
+	code := v.toCode(link)
+	h.bank.must(t, &journal.Command{Body: &command.Command_Attempt{Attempt: &command.Attempt{Customer: uint64(anna), Factor: command.Factor_FACTOR_TOTP}}})
+	h.bank.refusals[gate.Confirm] = cluster.Refusal{Reason: gate.QueueFull, RetryAfter: time.Second}
+	p := v.follow(v.submit(code, "code", "code", h.code(0)))
+	p.want(t, 503, h.says("busy-title"), h.says("unavailable-unsure"), "error=pending")
+	if strings.Contains(p.body, "othing was charged") {
+		t.Fatal("the page speaks for a confirmation of which it knows nothing")
+	}
 }
 
 func TestRefusedMeansNotCharged_WhatIsOnlyAsLastSeenIsNotCalledUncharged(t *testing.T) {

@@ -113,29 +113,33 @@ func (c *Pages) busy(q *request) {
 		c.lead(q, "result", "")
 		return
 	}
-	// Invariant RefusedMeansNotCharged: that nothing was charged is said only by what a leader has said. Without one, an earlier confirmation of
-	// the same payment, at another node or by a leader that is gone, may count: only of this try is it certain that it did nothing.
 	wait, err := strconv.Atoi(string(q.QueryArgs().Peek("wait")))
 	if err != nil || wait < 1 || wait > WaitMax {
 		wait = 5
 	}
 	page, text := "busy", ""
-	switch string(q.QueryArgs().Peek("reason")) {
-	case gate.NoLeader.String():
-		page, text, q.unsure = "unavailable", "unavailable-unsure", true
-	case gate.Breaker.String(), gate.Stalled.String():
+	reason := string(q.QueryArgs().Peek("reason"))
+	switch reason {
+	case gate.NoLeader.String(), gate.Breaker.String(), gate.Stalled.String():
 		page = "unavailable"
 	}
-	if q.stale {
-		page, text, q.unsure = "unavailable", "unavailable-unsure", true
-	}
 	again := q.step("")
+	var customer journal.CustomerID
 	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
-		q.session = s
+		q.session, customer = s, s.Customer
 		// Only a consent that opens is led back to; anything else begins at the confirm page.
 		if consent, err := c.Sessions.OpenConsent(s, q.QueryArgs().Peek("c")); err == nil && consent.Payment == q.payment.ID {
 			again = q.codeStep(string(q.QueryArgs().Peek("c")), "")
 		}
+	}
+	// Invariant RefusedMeansNotCharged: that nothing was charged is said only where a leader's word makes it certain. What refused this try knows
+	// nothing of an earlier confirmation of the same payment, which another node may have, and bring to the next leader. Who could not sign in
+	// for want of a leader may have confirmed it in a session that is gone.
+	if q.stale {
+		page = "unavailable"
+	}
+	if q.stale || customer == 0 && reason == gate.NoLeader.String() || !c.Bank.Unconfirmed(q.payment.ID, customer) {
+		text, q.unsure = "unavailable-unsure", true
 	}
 	edge.SetOutcome(q.RequestCtx, edge.Answered) // the refusal was counted where it happened
 	q.Response.Header.Set("Retry-After", strconv.Itoa(wait))
