@@ -256,7 +256,8 @@ func TestRefusedMeansNotCharged_NoNodeSpeaksForAConfirmationThatAnotherOneRepeat
 		click.Go(func() { r.confirmAt(1, x) })
 		time.Sleep(100 * time.Millisecond)
 		r.lead(2)
-		says(1, x, false) // it knows of no leader
+		says(1, x, false)
+		says(1, other, false) // it knows of no leader, and so of nothing for certain
 		for _, i := range []int{0, 2, 3, 4} {
 			says(i, x, false)
 			says(i, other, true)

@@ -46,6 +46,8 @@ type peers struct {
 	checks func() []ops.Check
 	node   atomic.Pointer[cluster.Node] // nil until the journal is open
 	looks  chan struct{}
+	// removed says that another node has refused this one as no member any more, when it was asked last.
+	removed atomic.Bool
 
 	writing sync.Mutex // guards id
 	id      *identity
@@ -120,6 +122,7 @@ func (p *peers) configure(c *cluster.Config) error {
 	c.ClusterID, c.Replica.Node = p.config.Cluster, p.self()
 	c.Dial = func(ctx context.Context, node journal.NodeID) (net.Conn, error) {
 		conn, err := p.port.Dial(ctx, node, peer.ALPNStream)
+		p.removed.Store(errors.Is(err, peer.ErrRemoved))
 		if err != nil {
 			return nil, err // not a nil *peer.Conn, which would be a net.Conn
 		}
@@ -324,6 +327,9 @@ func (p *peers) waits() error {
 	n := p.node.Load()
 	if n == nil {
 		return errors.New("the journal is being opened")
+	}
+	if p.removed.Load() && !n.Led() {
+		return errors.New("the others say that this node is no member any more: it was removed, or it is a worker that was away for too long; let it join anew, with a join token and an empty data directory")
 	}
 	if p.worker() {
 		if !n.Joined() {

@@ -1,9 +1,11 @@
 package system
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"netbank/frontend/ops"
@@ -76,6 +78,15 @@ func TestAWorkerNeedsNoDisk(t *testing.T) {
 		ended, goesOn := m.Nodes[first-1], m.Nodes[second-1]
 		return ended.State == ops.NodeDown && goesOn.State == ops.NodeUp && goesOn.Ready && goesOn.Core != nil && goesOn.Core.Reachable &&
 			goesOn.Operator == "http://"+w.operator && goesOn.Version != ""
+	}, w.process)
+	// One that the cluster has given up says so.
+	var done ops.Change
+	if err := c.call(c.leader(), http.MethodPost, fmt.Sprintf("/api/v1/cluster/nodes/%d/remove", second), ops.NodeRequest{Reason: "test"}, &done); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the worker to say that it was removed", func() bool {
+		s := c.status(w)
+		return !s.Ready && strings.Contains(strings.Join(s.Advice, " "), "no member any more")
 	}, w.process)
 	if _, err := os.Stat(filepath.Join(c.dev.DataDir, "memory")); err == nil {
 		t.Error("it has a directory after all")
