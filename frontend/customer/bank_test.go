@@ -189,6 +189,15 @@ func (b *bank) Payment(id journal.PaymentID) (journal.Payment, bool, error) {
 	return p, ok && b.blind != cluster.ErrUnavailable, b.blind
 }
 
+func (b *bank) PaymentsOf(customer journal.CustomerID, before journal.PaymentID) ([]journal.Payment, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.blind == cluster.ErrUnavailable {
+		return nil, b.blind
+	}
+	return b.machine.PaymentsOf(nil, customer, before, cluster.HistoryMax), b.blind
+}
+
 // Await never waits: a test says what comes in between.
 func (b *bank) Await(id journal.PaymentID, _ uint32, _ time.Time) (journal.Payment, bool, error) {
 	return b.Payment(id)
@@ -469,7 +478,7 @@ func (v *visitor) follow(p page) page {
 		if p.status != fasthttp.StatusSeeOther {
 			return p
 		}
-		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/locked"}, path) {
+		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/locked"}, path) {
 			v.h.t.Fatalf("%s leads to %q", p.address, p.location)
 		}
 		p = v.get(p.location)

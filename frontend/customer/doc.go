@@ -14,6 +14,8 @@
 //	POST /pay/{id}/sign-out      and /sign-out, where there is no payment
 //	GET  /pay/{id}/signed-out
 //	GET  /pay/{id}/session       the session in force, and its end; /session, where there is no payment
+//	GET  /payments[?before=…]    what the customer has confirmed, newest first, from the journal
+//	GET  /payments/{payment}     one of them
 //	GET  /sign-in                for who comes without a payment
 //	POST /sign-in
 //

@@ -14,7 +14,7 @@ import (
 // answer 5xx but 503, never give input back unescaped, and never show an account number in full.
 func FuzzPages(f *testing.F) {
 	h := newHouse(f)
-	_, link := h.pay()
+	id, link := h.pay()
 	v := h.visitor()
 	confirm := v.signIn(link, "anna")
 	code := v.choose(confirm)
@@ -25,7 +25,7 @@ func FuzzPages(f *testing.F) {
 		cookies[name] = value
 	}
 	path, s, _ := strings.Cut(link, "?")
-	steps := []string{"", "/sign-in", "/confirm", "/code", "/result", "/busy", "/locked", "/cancel", "/sign-out", "/signed-out", "/session", "/x"}
+	steps := []string{"", "/sign-in", "/confirm", "/code", "/result", "/busy", "/locked", "/cancel", "/sign-out", "/signed-out", "/session", "/x", "/payments", "/payments/" + id.String()}
 	const marker = `"><img src=x onerror=1>'`
 	f.Add(uint8(0), true, s, "", "", "en", "")
 	f.Add(uint8(1), false, s, "username=anna&password="+url.QueryEscape(marker), "", "zh-CN", "")
@@ -38,6 +38,7 @@ func FuzzPages(f *testing.F) {
 	f.Add(uint8(7), false, s, "csrf="+url.QueryEscape(marker), "netbank="+marker, "en", "cross-site")
 	f.Add(uint8(9), true, "s=%00&s=&lang="+url.QueryEscape(marker), "", "__Host-netbank=x", "en", "")
 	f.Add(uint8(10), true, marker, "", "", "en", marker)
+	f.Add(uint8(12), true, "before="+url.QueryEscape(marker), "", "", "en", "")
 	f.Fuzz(func(t *testing.T, step uint8, get bool, query, form, cookie, language, site string) {
 		var ctx fasthttp.RequestCtx
 		ctx.Init(&fasthttp.Request{}, nil, nil)
@@ -46,7 +47,11 @@ func FuzzPages(f *testing.F) {
 		if get {
 			r.Header.SetMethod("GET")
 		}
-		r.SetRequestURI(path + steps[int(step)%len(steps)])
+		address := steps[int(step)%len(steps)]
+		if !strings.HasPrefix(address, "/payments") {
+			address = path + address
+		}
+		r.SetRequestURI(address)
 		r.URI().SetQueryString(query)
 		for name, value := range cookies {
 			r.Header.SetCookie(name, value)
@@ -65,7 +70,7 @@ func FuzzPages(f *testing.F) {
 		if status >= 500 && status != fasthttp.StatusServiceUnavailable {
 			t.Fatalf("status %d: %s", status, body)
 		}
-		if location != "" && !strings.HasPrefix(location, "/pay/") && location != "/signed-out" {
+		if location != "" && !strings.HasPrefix(location, "/pay/") && location != "/signed-out" && location != "/payments" && !strings.HasPrefix(location, "/sign-in?why=") {
 			t.Fatalf("leads to %q", location)
 		}
 		for _, never := range []string{"<img", "<script", "javascript:", account, second} {

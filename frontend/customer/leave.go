@@ -73,7 +73,7 @@ func (c *Pages) home(q *request) {
 	t := telling{tone: "info", page: "home", primary: &web.Link{Href: "/sign-in", Text: c.site.Text(q.locale, "enter-title")}}
 	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
 		q.session = s
-		t.primary = &web.Link{Href: "/session", Text: c.site.Text(q.locale, "home-session")}
+		t.primary = c.toPayments(q)
 	}
 	c.tell(q, fasthttp.StatusOK, t)
 }

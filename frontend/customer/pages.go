@@ -63,6 +63,9 @@ type Bank interface {
 	// seen, and any other error says that nobody can be asked.
 	Payment(id journal.PaymentID) (journal.Payment, bool, error)
 	Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool, error)
+	// PaymentsOf lists what a customer has confirmed, newest first, at most cluster.HistoryMax. An error comes with what was seen last, or says
+	// that nobody can be asked.
+	PaymentsOf(customer journal.CustomerID, before journal.PaymentID) ([]journal.Payment, error)
 	Refused(class gate.Class) (cluster.Refusal, bool)
 	Confirming(journal.PaymentID) bool
 	Unconfirmed(journal.PaymentID, journal.CustomerID) bool
@@ -145,6 +148,8 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("POST", "/sign-in", "sign-in", c.enter)
 	on("GET", "/locked", "read", c.locked)
 	on("GET", "/session", "read", c.inForce)
+	on("GET", "/payments", "read", c.payments)
+	on("GET", "/payments/{payment}", "read", c.payment)
 	on("POST", "/sign-out", "sign-in", c.signOut)
 	on("GET", "/signed-out", "read", c.signedOut)
 	on("GET", "/sign-out", "read", c.home)
@@ -261,10 +266,7 @@ func (c *Pages) find(q *request) bool {
 		return true
 	}
 	if q.blind {
-		q.Response.Header.Set("Retry-After", "5")
-		c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "wait", page: "unseen", primary: &web.Link{
-			Href: "/pay/" + url.PathEscape(id) + "?s=" + url.QueryEscape(string(q.QueryArgs().Peek("s"))), Text: c.site.Text(q.locale, "look-again"),
-		}})
+		c.unseen(q, "unseen", "/pay/"+url.PathEscape(id)+"?s="+url.QueryEscape(string(q.QueryArgs().Peek("s"))))
 		return false
 	}
 	c.tell(q, fasthttp.StatusNotFound, telling{tone: "bad", page: "not-found"})
@@ -347,7 +349,7 @@ func (c *Pages) alert(q *request, allowed ...string) string {
 }
 
 // shownParameters are the parameters of a page's address that its links to other languages keep.
-var shownParameters = [...]string{"s", "c", "why", "reason", "wait", "balances", "what", "until", "sent", "stay"}
+var shownParameters = [...]string{"s", "c", "why", "reason", "wait", "balances", "what", "until", "sent", "stay", "before"}
 
 // here is the address of this page, for its links to other languages.
 func (q *request) here() string {
@@ -355,7 +357,7 @@ func (q *request) here() string {
 		switch path := string(q.Path()); {
 		case q.IsPost():
 			return "/"
-		case path == "/locked":
+		case path == "/locked", path == "/payments", path == "/payments/"+q.payment.ID.String():
 		case path == "/signed-out", path == "/sign-in", path == "/session":
 			return path
 		default:
@@ -387,6 +389,9 @@ func (c *Pages) frame(q *request, title string) web.Frame {
 	if q.session != nil {
 		f.SignOut = &web.SignOut{Name: q.session.Name, Where: q.step("session"), Action: q.step("sign-out"), CSRF: q.session.CSRFToken()}
 		f.Ending = c.ending(q)
+		if q.link == "" || q.payment.State != journal.StateReceived {
+			f.Payments = "/payments"
+		}
 	}
 	return f
 }
@@ -405,7 +410,7 @@ func (c *Pages) order(q *request) web.Order {
 		order.Number = p.ID.String()
 	}
 	if p.State.Final() {
-		order.When = time.UnixMilli(int64(p.Changed)).In(c.Location).Format("2006-01-02 15:04 MST")
+		order.When = c.clock(p.Changed)
 	}
 	return order
 }

@@ -27,6 +27,8 @@ func (c *Pages) result(q *request) {
 		c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: "other", still: true})
 		return
 	}
+	v := verdictOf(&q.payment)
+	t := telling{tone: v.tone, page: v.page, text: v.text, order: true, still: true}
 	switch q.payment.State {
 	case journal.StateReceived:
 		switch {
@@ -41,21 +43,22 @@ func (c *Pages) result(q *request) {
 			})
 		}
 	case journal.StateSettled:
-		t := c.returning(q, telling{tone: "good", page: "settled", order: true})
+		t := c.returning(q, t)
 		if back := merchantURL(&q.payment, false); back != "" {
 			t.primary = &web.Link{Href: back, Text: c.site.Text(q.locale, "settled-go")}
 		}
 		c.tell(q, fasthttp.StatusOK, t)
 	case journal.StateRejected:
-		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "rejected", text: rejection(&q.payment), more: []string{"rejected-next"}, order: true, still: true})
+		t.more = []string{"rejected-next"}
+		c.tell(q, fasthttp.StatusOK, t)
 	case journal.StateCancelled:
-		c.tell(q, fasthttp.StatusOK, c.returning(q, telling{tone: "info", page: "cancelled", order: true, still: true}))
+		c.tell(q, fasthttp.StatusOK, c.returning(q, t))
 	case journal.StateExpired:
-		c.tell(q, fasthttp.StatusOK, telling{tone: "bad", page: "expired", order: true, still: true})
+		c.tell(q, fasthttp.StatusOK, t)
 	case journal.StateAuthorised:
-		c.await(q, "processing", 2)
-	default: // in doubt, reversing: invariant UnknownIsNotFailed
-		c.await(q, "doubt", 5)
+		c.await(q, v.page, 2)
+	default: // in doubt, reversing
+		c.await(q, v.page, 5)
 	}
 }
 

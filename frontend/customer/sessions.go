@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"netbank/cluster/journal"
 	"netbank/frontend/web"
 	"netbank/session"
 )
@@ -55,14 +56,13 @@ func (c *Pages) inForce(q *request) {
 	}
 	s := q.session
 	text := func(key string, args ...any) string { return c.site.Text(q.locale, key, args...) }
-	clock := func(t time.Time) string { return t.In(c.Location).Format("2006-01-02 15:04 MST") }
 	device := "session-unknown"
 	if s.KnownDevice {
 		device = "session-known"
 	}
 	view := web.Session{Frame: c.frame(q, "session-title"), Rows: []web.Row{
 		{Term: text("session-name"), Text: s.Name + " (" + s.Username + ")"},
-		{Term: text("session-since"), Text: clock(s.SignedIn)},
+		{Term: text("session-since"), Text: c.clock(journal.Millis(s.SignedIn.UnixMilli()))},
 		{Term: text("session-until"), Text: text("session-until-text", "Time", s.SignedIn.Add(session.AbsoluteLimit).In(c.Location).Format("15:04 MST"))},
 		{Term: text("session-device"), Text: text(device)},
 	}}
@@ -76,7 +76,7 @@ func (c *Pages) inForce(q *request) {
 func (c *Pages) entrance(q *request) {
 	_, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie))
 	if err == nil {
-		c.redirect(q, "/session")
+		c.redirect(q, "/payments")
 		return
 	}
 	alert := c.alert(q, "wrong", "malformed", "away", "cookies")
@@ -86,5 +86,5 @@ func (c *Pages) entrance(q *request) {
 	c.render(q, fasthttp.StatusOK, "sign-in", &web.SignIn{Frame: c.frame(q, "enter-title"), Alert: alert, Action: "/sign-in"})
 }
 
-// enter signs in without a payment.
-func (c *Pages) enter(q *request) { c.check(q, "session") }
+// enter signs in without a payment: who does wants to know what became of one.
+func (c *Pages) enter(q *request) { c.check(q, "payments") }

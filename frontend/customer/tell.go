@@ -26,9 +26,10 @@ type telling struct {
 	cancel  bool     // a button that cancels the payment
 	still   bool     // no link to open the payment again: this is its page
 	primary *web.Link
-	follow  string // key: what happens by itself
-	refresh string // content of the header Refresh
-	stay    string // where the same page is shown without it
+	also    *web.Link // another way on
+	follow  string    // key: what happens by itself
+	refresh string    // content of the header Refresh
+	stay    string    // where the same page is shown without it
 }
 
 func (c *Pages) tell(q *request, status int, t telling) {
@@ -37,7 +38,7 @@ func (c *Pages) tell(q *request, status int, t telling) {
 		text = t.page + "-text"
 	}
 	view := web.Message{
-		Frame: c.frame(q, t.page+"-title"), Tone: t.tone, Heading: c.site.Text(q.locale, t.page+"-title"), Primary: t.primary,
+		Frame: c.frame(q, t.page+"-title"), Tone: t.tone, Heading: c.site.Text(q.locale, t.page+"-title"), Primary: t.primary, Also: t.also,
 		Paragraphs: []string{c.site.Text(q.locale, text, t.args...)},
 	}
 	for _, key := range t.more {
@@ -47,8 +48,11 @@ func (c *Pages) tell(q *request, status int, t telling) {
 		view.Paragraphs = append(view.Paragraphs, c.site.Text(q.locale, "as-last-seen"))
 	}
 	view.Paragraphs = append(view.Paragraphs, t.said...)
+	if t.order {
+		c.tellOrder(q, &view)
+	}
 	if q.link != "" {
-		c.tellPayment(q, &view, &t)
+		c.tellWays(q, &view, &t)
 	}
 	if q.link == "" && view.Primary == nil && t.page != "home" {
 		view.Primary = &web.Link{Href: "/", Text: c.site.Text(q.locale, "home-go")}
@@ -66,15 +70,20 @@ func (c *Pages) tell(q *request, status int, t telling) {
 	c.render(q, status, "message", &view)
 }
 
-// tellPayment adds what a page shows of the payment it is about, and the ways on.
-func (c *Pages) tellPayment(q *request, view *web.Message, t *telling) {
-	if t.order {
-		order := c.order(q)
-		if q.session != nil && q.session.Customer == q.payment.Customer && q.payment.DebtorAccount != "" {
-			order.Account = q.accountOf(q.payment.DebtorAccount, q.payment.Amount.Currency)
-		}
-		view.Order = &order
+// tellOrder adds what a page shows of the payment it is about, if there is one.
+func (c *Pages) tellOrder(q *request, view *web.Message) {
+	if q.payment.State == journal.StateNone {
+		return
 	}
+	order := c.order(q)
+	if q.session != nil && q.session.Customer == q.payment.Customer && q.payment.DebtorAccount != "" {
+		order.Account = q.accountOf(q.payment.DebtorAccount, q.payment.Amount.Currency)
+	}
+	view.Order = &order
+}
+
+// tellWays adds the ways on from a page of a payment's link.
+func (c *Pages) tellWays(q *request, view *web.Message, t *telling) {
 	if t.cancel && q.payment.State == journal.StateReceived {
 		view.Cancel = &web.Form{Action: q.step("cancel")}
 		if q.session != nil {

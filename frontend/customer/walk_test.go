@@ -55,11 +55,14 @@ func (v *visitor) walk(from ...string) []string {
 // TestNoPageIsADeadEnd walks over every page in every state of a payment, signed in and not, by all links there are.
 func TestNoPageIsADeadEnd(t *testing.T) {
 	h := newHouse(t)
-	_, link := h.pay()
+	id, link := h.pay()
+	paid, first := h.pay()
+	v := h.visitor()
+	v.submit(v.toCode(first), "code", "code", h.code(-1))
 	step := func(name, more string) string { return strings.Replace(link, "?", "/"+name+"?", 1) + more }
 	until := unix(time.Now().Add(time.Minute))
 	pages := []string{
-		"/", "/sign-in", "/sign-in?why=wrong", "/session", "/signed-out", "/locked?what=sign-in&until=" + until, link, link + "&why=wrong", step("confirm", ""),
+		"/", "/sign-in", "/sign-in?why=wrong", "/session", "/payments", "/payments?before=x", "/payments?before=" + id.String(), "/payments/" + paid.String(), "/signed-out", "/locked?what=sign-in&until=" + until, link, link + "&why=wrong", step("confirm", ""),
 		step("session", ""), step("signed-out", ""), step("busy", "&reason=queue-full&wait=9"), step("busy", "&reason=no-leader"), step("result", "&sent=1"),
 		step("result", "&sent="+unix(time.Now())+"000"), step("locked", "&what=code&until="+until),
 	}

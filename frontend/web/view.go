@@ -8,6 +8,7 @@ type Frame struct {
 	Reference string // of this request; a customer reads it to the hotline
 	Langs     []LanguageLink
 	SignOut   *SignOut // nil: nobody is signed in
+	Payments  string   // where the customer's payments are listed; empty: nobody is signed in, or there is something to finish here first
 	Ending    *Ending  // what the page says of its session's end; nil: it has none to say
 	Back      string   // the merchant's address; empty: the page has no payment, or its main link leads there
 }
@@ -108,9 +109,32 @@ type Message struct {
 	Paragraphs []string
 	Order      *Order
 	Primary    *Link  // the one thing to do now
+	Also       *Link  // another; nil: none
 	Follow     string // what will happen by itself
 	Stay       *Link  // keeps it from happening; nil: nothing will
 	Cancel     *Form
+}
+
+// Payments lists what the customer has confirmed.
+type Payments struct {
+	Frame
+	Note   string // what to mind of the list; empty: nothing
+	Rows   []Payment
+	Intro  string // what is in the list
+	Later  bool   // it begins with the newest
+	Older  *Link  // nil: nothing is behind the last
+	Newest *Link  // nil: this is where it begins
+}
+
+// Payment is a line of that list.
+type Payment struct {
+	Href         string
+	CreditorName string
+	Amount       string // with its currency
+	When         string // it was confirmed
+	Tone         string // good, bad or wait
+	State        string // charged, not charged, or not yet known
+	Number       string // the payment's id
 }
 
 // Session tells about the session in force.

@@ -80,11 +80,12 @@ func TestPagesRenderAndEscape(t *testing.T) {
 		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, Action: "/sign-out", CSRF: hostile}, Back: "javascript:alert(1)", Ending: &Ending{Text: hostile, Extend: &Link{Href: "javascript:alert(1)", Text: hostile}}}
 		order := Order{CreditorName: hostile, Amount: hostile, OrderText: hostile, Account: hostile}
 		views := map[string]any{
-			"sign-in": SignIn{Frame: frame, Order: &order, Alert: hostile, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
-			"confirm": Confirm{Frame: frame, Order: order, Reserved: hostile, Accounts: []Account{{Value: "0", Label: hostile, Masked: hostile, Balance: hostile}}},
-			"session": Session{Frame: frame, Rows: []Row{{Term: hostile, Text: hostile}}, Payment: &Link{Href: "javascript:alert(1)", Text: hostile}},
-			"code":    Code{Frame: frame, Order: order, Alert: hostile},
-			"message": Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Stay: &Link{Href: "javascript:alert(1)", Text: hostile}},
+			"sign-in":  SignIn{Frame: frame, Order: &order, Alert: hostile, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
+			"confirm":  Confirm{Frame: frame, Order: order, Reserved: hostile, Accounts: []Account{{Value: "0", Label: hostile, Masked: hostile, Balance: hostile}}},
+			"session":  Session{Frame: frame, Rows: []Row{{Term: hostile, Text: hostile}}, Payment: &Link{Href: "javascript:alert(1)", Text: hostile}},
+			"payments": Payments{Frame: frame, Note: hostile, Intro: hostile, Rows: []Payment{{Href: "javascript:alert(1)", CreditorName: hostile, Amount: hostile, When: hostile, Tone: hostile, State: hostile, Number: hostile}}, Older: &Link{Href: "javascript:alert(1)", Text: hostile}, Newest: &Link{Text: hostile}},
+			"code":     Code{Frame: frame, Order: order, Alert: hostile},
+			"message":  Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Stay: &Link{Href: "javascript:alert(1)", Text: hostile}},
 		}
 		for _, page := range pages {
 			var b bytes.Buffer

@@ -115,6 +115,7 @@ func (i *inspector) walk() {
 	i.endsSoon()
 	i.look("confirm-ending")
 	i.at("session", step(link, "session", ""))
+	i.at("payments-none", strings.SplitN(link, "/pay/", 2)[0]+"/payments")
 	i.at("home-signed-in", strings.SplitN(link, "/pay/", 2)[0]+"/")
 	i.at("confirm-balances", step(link, "confirm", "&balances=1&why=account"))
 	i.at("no-account", euro)
@@ -136,6 +137,8 @@ func (i *inspector) walk() {
 	i.click(`form[action*="/code"] button`)
 	i.sees(".state.bad") // the account does not hold ten thousand million
 	i.look("rejected")
+	i.at("payments", strings.SplitN(link, "/pay/", 2)[0]+"/payments")
+	i.at("payment-rejected", strings.SplitN(link, "/pay/", 2)[0]+"/payments/"+id)
 	if lab.status(t, id) != "RJCT" {
 		t.Fatal(lab.status(t, id))
 	}
