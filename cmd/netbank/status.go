@@ -50,11 +50,20 @@ func (t *terminal) printStatus(v *ops.Status) {
 		t.say("  ! %s", line)
 	}
 	t.say("")
-	t.say("node      %d, %s in term %d, entry %d, stamped %s", v.Node, v.Role, v.Term, v.Applied, v.Stamp.Format(time.RFC3339))
+	if v.Role == ops.RoleWorker {
+		t.say("node      %d, a worker: gate and journal are the coordinators'", v.Node)
+	} else {
+		t.say("node      %d, %s in term %d, entry %d, stamped %s", v.Node, v.Role, v.Term, v.Applied, v.Stamp.Format(time.RFC3339))
+	}
 	if v.Version != "" {
 		t.say("version   %s", v.Version)
 	}
-	t.say("gate      %d of %d seats taken; not yet final: %d payments; in doubt: %d; notifications under way: %d", v.Seats, v.Limit, v.Open, v.InDoubt, v.Outbox)
+	if v.Role == "leader" {
+		t.say("gate      %d of %d seats taken", v.Seats, v.Limit)
+	}
+	if v.Role != ops.RoleWorker {
+		t.say("journal   not yet final: %d payments; in doubt: %d; notifications under way: %d", v.Open, v.InDoubt, v.Outbox)
+	}
 	for _, c := range v.Classes {
 		if c.Refused != "" {
 			t.say("          refused now: %s (%s)", c.Class, c.Refused)

@@ -163,7 +163,7 @@ func TestClusterIsJudgedByWhoAnswers(t *testing.T) {
 	f(three().down(4), true, "3 of 3", "Node 4 has not answered", "netbank cluster remove 4")
 	f(three().change(4, func(n *ClusterNode) { n.Draining, n.DrainReason = since, "A new kernel." }), true, "3 of 3", "Node 4 has been drained since 2026-11-11 10:00:00 UTC: A new kernel. No customers", "netbank node undrain 4")
 	f(three().change(1, func(n *ClusterNode) { n.Leader = false }), false, "No coordinator leads: no new money moves. 2 of 3", "disk, clock and log")
-	f(three().follower(), true, "Node 1 leads; ask it who answers")
+	f(three().follower(), true, "Node 1 leads; ask it who answers, with --operator https://10.0.0.1:9090")
 	f(three().change(3, func(n *ClusterNode) { n.Voter = false }), false, "2 of 2 coordinators answer: the next loss", "Node 3 is a coordinator without a vote", "netbank cluster promote 3", "2 votes stand no more losses than 1")
 	f(three().change(2, func(n *ClusterNode) { n.Lag = LagWarnEntries + 1 }), true, "3 of 3", "Node 2 is 10,001 entries behind")
 	f(three().change(2, func(n *ClusterNode) { n.CertificateEnd = since.Add(CertificateWarnFor - 1) }), true, "3 of 3", "certificate that ends on 2026-11-16")
@@ -457,4 +457,27 @@ func TestANodeThatCannotReachTheCoreIsNamed(t *testing.T) {
 	if text := strings.Join(s.Advice, " "); !strings.Contains(text, "node 2, node 4 cannot reach the core") || !strings.Contains(text, "can ask no coordinator since") {
 		t.Errorf("%s", text)
 	}
+}
+
+// What a node does not know is not shown as nothing.
+func TestPageOfAWorkerShowsNoGateAndNoJournal(t *testing.T) {
+	f := func(role string, want string, never ...string) {
+		t.Helper()
+		b := &bank{}
+		b.status.Role, b.status.Core.Reachable = role, true
+		r := httptest.NewRequest("GET", "http://127.0.0.1:9090/", nil)
+		w := httptest.NewRecorder()
+		clusterPort(t, b, three()).ServeHTTP(w, r)
+		if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: lacks %q:\n%s", role, want, w.Body)
+		}
+		for _, word := range never {
+			if strings.Contains(w.Body.String(), word) {
+				t.Errorf("%s: shows %q:\n%s", role, word, w.Body)
+			}
+		}
+	}
+	f("leader", "Seats taken")
+	f("follower", "Payments not yet final", "Seats taken", "Inside")
+	f("worker", "keeps no journal", "Seats taken", "Payments not yet final", "stamped", "term")
 }

@@ -219,6 +219,11 @@ func (m *Members) judge() {
 		return
 	case m.VotersUp < 0:
 		m.Well, m.Verdict = true, fmt.Sprintf("Node %d leads; ask it who answers", m.Leader)
+		for _, n := range m.Nodes {
+			if n.Leader && n.Operator != "" {
+				m.Verdict += ", with --operator " + n.Operator
+			}
+		}
 		return
 	}
 	spare := m.VotersUp - m.Majority

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,52 @@ func TestNobodyNoticesARotationOfTheAuthority(t *testing.T) {
 		c.launch(n)
 		c.awaitReady(n)
 	}
+	c.progress(l, 10)
+	l.finish()
+	c.bank = c.leader().process
+	c.audit()
+}
+
+// A worker is away when a rotation begins, and the leader that began it dies. Nobody is locked out: the next leader waits for both.
+func TestARotationWaitsForWhoIsAwayAndOutlivesItsLeader(t *testing.T) {
+	c := newTrio(t, 500)
+	w := c.works("worker1")
+	away := c.number(w)
+	w.kill()
+	leader := c.leader()
+	before := c.status(leader).Cluster.Authority.Fingerprint
+	var begun ops.Change
+	if err := c.call(leader, http.MethodPost, "/api/v1/cluster/authority/rotate", ops.RotateRequest{Reason: "test"}, &begun); err != nil {
+		t.Fatal(err)
+	}
+	waits := func(n *coordinator, numbers ...uint32) {
+		t.Helper()
+		c.await("the leader to wait for those who are away", func() bool {
+			m, err := c.members(n)
+			return err == nil && m.Authority != nil && m.Authority.Rotation == ops.RotationTrust && m.Authority.Fingerprint == before && slices.Equal(m.Authority.Waiting, numbers)
+		}, n.process)
+	}
+	waits(leader, away)
+	number := c.number(leader)
+	leader.kill()
+	waits(c.leader(), number, away)
+	for _, n := range []*coordinator{leader, w} {
+		c.launch(n)
+		c.awaitReady(n)
+	}
+	c.await("the end of the rotation", func() bool {
+		for _, n := range c.nodes {
+			m, err := c.members(n)
+			if err != nil || m.Authority == nil || m.Authority.Rotation != "" || m.Authority.Fingerprint == before {
+				return false
+			}
+		}
+		return true
+	}, w.process)
+	w.kill()
+	c.launch(w)
+	c.awaitReady(w)
+	l := c.startLoad(shoppers)
 	c.progress(l, 10)
 	l.finish()
 	c.bank = c.leader().process
