@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/stream"
 	"netbank/cluster/stream/wire"
@@ -199,7 +198,7 @@ func (l *leader) part(why error) {
 	l.away.link, l.away.term = nil, 0
 	l.n.linkTerm.Store(0)
 	l.n.leaderSays.Store(nil)
-	l.n.closeEdge(gate.NoLeader)
+	l.n.loseLeader()
 	sent := slices.SortedFunc(maps.Values(l.away.sent), func(a, b *call) int { return cmp.Compare(a.id, b.id) })
 	clear(l.away.sent)
 	l.away.bytes = 0

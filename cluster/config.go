@@ -71,6 +71,9 @@ const (
 	WithdrawWait = 500 * time.Millisecond
 	// UnconfirmedWait is how long Unconfirmed waits for the leader's word.
 	UnconfirmedWait = 500 * time.Millisecond
+	// LeaderlessMax is how long after the loss of its leader a node still lets calls come and wait for the next one: far longer than an election
+	// takes. After that, and before a node has ever had a leader, its edge refuses at once.
+	LeaderlessMax = 5 * time.Second
 	// CatchUpMax is how long a "not found" waits for this node to have applied what the leader has.
 	CatchUpMax = time.Second
 	// AboutBytesMax is the size of what a node tells of itself.

@@ -189,10 +189,24 @@ func TestFollower_KnowsTheLeadersLevels(t *testing.T) {
 		if refusal, ok := r.nodes[2].Refused(gate.Confirm); !ok || refusal.Reason != gate.Breaker {
 			t.Errorf("the edge says %v, %v", refusal.Reason, ok)
 		}
+	})
+}
+
+// Between two leaders the edge lets calls come, and they wait. Only when no next one comes for long, it refuses.
+func TestFollower_BetweenTwoLeadersTheEdgeLetsCallsWait(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
 		r.members[0].depose(vanishes)
 		time.Sleep(100 * time.Millisecond)
-		if refusal, ok := r.nodes[2].Refused(gate.Confirm); !ok || refusal.Reason != gate.NoLeader {
-			t.Errorf("without a leader the edge says %v, %v", refusal.Reason, ok)
+		for i, n := range r.nodes {
+			if refusal, ok := n.Refused(gate.Confirm); ok {
+				t.Errorf("node %d: a moment after the loss of the leader the edge says %v", i, refusal.Reason)
+			}
+		}
+		time.Sleep(LeaderlessMax)
+		for i, n := range r.nodes {
+			if refusal, ok := n.Refused(gate.Confirm); !ok || refusal.Reason != gate.NoLeader {
+				t.Errorf("node %d: long without a leader the edge says %v, %v", i, refusal.Reason, ok)
+			}
 		}
 	})
 }

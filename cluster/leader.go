@@ -254,8 +254,9 @@ func (l *leader) follow() {
 
 // stepDown ends a leadership: what was never offered to Raft waits for the next one; what was, has its fate there.
 func (l *leader) stepDown() {
-	l.n.gateTerm.Store(0)
-	l.n.closeEdge(gate.NoLeader)
+	if l.n.gateTerm.Swap(0) != 0 {
+		l.n.loseLeader()
+	}
 	l.phase = following
 	l.gate = nil
 	l.breaker.reset(l)

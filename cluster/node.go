@@ -40,6 +40,7 @@ type Node struct {
 	traffic     stream.Traffic
 	guests      atomic.Int64  // that have a stream to this node
 	highestTerm atomic.Uint64 // seen anywhere
+	lostAt      atomic.Int64  // when this node last lost its leader, by its clock; 0: never
 	edge        [gate.Classes]atomic.Uint64
 	gateSeen    atomic.Pointer[gate.Snapshot]
 	coreSeen    atomic.Pointer[CoreStatus]
@@ -309,9 +310,28 @@ func (n *Node) Leading() bool { return n.gateTerm.Load() != 0 }
 func (n *Node) Now() journal.Millis { return n.clock.now() }
 
 // Refused tells the edge whether the gate would refuse a class of call now, however long it could wait, and why. It is
-// one atomic read.
+// one atomic read. Between two leaders nothing is refused: a call waits for the next one (LeaderlessMax).
 func (n *Node) Refused(class gate.Class) (Refusal, bool) {
-	return unpackRefusal(n.edge[min(class, gate.Classes-1)].Load())
+	refusal, refused := unpackRefusal(n.edge[min(class, gate.Classes-1)].Load())
+	if refused && refusal.Reason == gate.NoLeader && n.leaderless() > 0 {
+		return Refusal{}, false
+	}
+	return refusal, refused
+}
+
+// leaderless is for how long from now calls may still come and wait, because the last leader was lost a short while ago; 0 or less: not any more.
+func (n *Node) leaderless() time.Duration {
+	lost := time.Duration(n.lostAt.Load())
+	if lost == 0 {
+		return 0
+	}
+	return lost + LeaderlessMax - n.clock.elapsed()
+}
+
+// loseLeader closes the edge, and notes since when there is no leader.
+func (n *Node) loseLeader() {
+	n.lostAt.Store(int64(n.clock.elapsed()))
+	n.closeEdge(gate.NoLeader)
 }
 
 // Confirming reports whether a confirmation of a payment is under way at this node. Another one of the same payment is not refused by

@@ -15,14 +15,14 @@ import (
 const PaymentsPage = 1024
 
 // Payment looks a payment up in this node's copy of the journal, or in another node's if it has none. A "not found" is confirmed at the
-// leader (rule 8): where another node leads, this one first catches up with it, for at most CatchUpMax.
+// leader (rule 8): where another node leads, this one first catches up with it, for at most CatchUpMax, or as long as calls wait for the next leader.
 //
 // Errors: ErrStale with a payment that was found while no leader is known, unless its state is final; ErrUnavailable if there is none
 // and nobody confirms it.
 func (n *Node) Payment(id journal.PaymentID) (p journal.Payment, ok bool, err error) {
 	p, ok, err = n.lookUp(id)
 	if !ok && err == nil && !n.rules() {
-		caughtUp := n.gateTerm.Load() == 0 && n.CatchUp(CatchUpMax)
+		caughtUp := n.gateTerm.Load() == 0 && n.CatchUp(max(CatchUpMax, n.leaderless()))
 		if p, ok, err = n.lookUp(id); !ok && err == nil && !caughtUp {
 			err = ErrUnavailable
 		}

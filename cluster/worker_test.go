@@ -296,8 +296,12 @@ func TestWorker_CutOffItGrantsNothingAndShowsWhatItKnowsAsStale(t *testing.T) {
 		if _, ok := w.Partner(1); !ok {
 			t.Error("the partners are forgotten")
 		}
+		if refusal, ok := w.Refused(gate.Confirm); ok {
+			t.Errorf("a moment after the loss of its leader the edge says %v", refusal.Reason)
+		}
+		time.Sleep(LeaderlessMax)
 		if refusal, ok := w.Refused(gate.Confirm); !ok || refusal.Reason != gate.NoLeader {
-			t.Errorf("the edge says %v, %v", refusal.Reason, ok)
+			t.Errorf("long after the loss of its leader the edge says %v, %v", refusal.Reason, ok)
 		}
 		seen.Budget = 2 * time.Second
 		if got, err := w.Confirm(seen); !errors.Is(err, ErrNoLeader) || got.Refusal != nil {
