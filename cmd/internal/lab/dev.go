@@ -48,6 +48,9 @@ type Dev struct {
 	NodePort    int    `help:"The first port of a cluster's nodes on 127.0.0.1: node 1 has this one and the three behind it, node 2 those ten further on." default:"7110"`
 	ControlAddr string `help:"Of a cluster: where the balancer says how it is, and where nodes are started again." default:"127.0.0.1:8085"`
 	Restart     bool   `help:"Start a cluster's node again when it dies. Without it the node stays down until 'netbank-lab node start'."`
+
+	NoPhone    bool `help:"Leave out the demo phone, which keeps every customer in the bank's memory." hidden:""`
+	CoreNoSync bool `help:"Let the core answer before its disk has the record: for measuring, and to be disclosed." hidden:""`
 }
 
 // Run runs the bank until it is interrupted.
@@ -145,7 +148,10 @@ func (d *Dev) bankArgs(dir, customer, partner, operator string) []string {
 		"--bank-name", "Demo Bank 示例银行", "--customer-addr", customer, "--customer-url", "http://" + d.CustomerAddr,
 		"--partner-addr", partner, "--partner-cert", d.path("pki", serverCertFile), "--partner-key", d.path("pki", serverKeyFile), "--partner-ca", d.path("pki", caFile),
 		"--operator-addr", operator, "--core-addr", d.CoreAddr, "--core-seats", strconv.Itoa(d.CoreSeats),
-		"--password-hash", d.PasswordHash, "--demo-file", d.path(demo.Name),
+		"--password-hash", d.PasswordHash,
+	}
+	if !d.NoPhone {
+		args = append(args, "--demo-file", d.path(demo.Name))
 	}
 	if d.CoreFixed {
 		args = append(args, "--core-fixed")
@@ -158,7 +164,11 @@ func (d *Dev) bankArgs(dir, customer, partner, operator string) []string {
 
 // CoreArgs is the command line of the simulated core host: netbank-lab's command "core" and its flags.
 func (d *Dev) CoreArgs() []string {
-	return []string{"core", "--addr", d.CoreAddr, "--admin", d.CoreAdmin, "--dir", d.path("core"), "--model", d.CoreModel}
+	args := []string{"core", "--addr", d.CoreAddr, "--admin", d.CoreAdmin, "--dir", d.path("core"), "--model", d.CoreModel}
+	if d.CoreNoSync {
+		args = append(args, "--no-sync")
+	}
+	return args
 }
 
 // supervise runs core, bank and shop, and ends them in the reverse order.

@@ -21,8 +21,8 @@ import (
 const (
 	nodesMax   = 5
 	workersMax = 8
-	// nodePorts is how far the ports of one node are from those of the next.
-	nodePorts = 10
+	// NodePorts is how far the ports of one node of a cluster are from those of the next.
+	NodePorts = 10
 	// memberNotice is how long the balancer takes to notice that a node leaves: it asks ten times a second, and a busy machine answers late.
 	memberNotice = 500 * time.Millisecond
 	// Data directories when none is named. One node and a cluster never share one: each has a journal of its own, and a core that has seen
@@ -57,7 +57,7 @@ func (d *Dev) checkNodes() error {
 	if d.Workers < 0 || d.Workers > workersMax {
 		return fmt.Errorf("--workers is %d; it may be 0 to %d", d.Workers, workersMax)
 	}
-	room := (d.Nodes + d.Workers) * nodePorts
+	room := (d.Nodes + d.Workers) * NodePorts
 	if last := 1 << 16; d.clustered() && (d.NodePort < 1 || d.NodePort+room > last) {
 		return fmt.Errorf("--node-port is %d; it may be 1 to %d", d.NodePort, last-room)
 	}
@@ -117,7 +117,7 @@ func (d *Dev) members() []member {
 	}
 	var all []member
 	for i := range d.Nodes + d.Workers {
-		addr := func(door int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.NodePort+i*nodePorts+door)) }
+		addr := func(door int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.NodePort+i*NodePorts+door)) }
 		m := member{name: fmt.Sprintf("node-%d", i+1), customer: addr(0), partner: addr(1), operator: addr(2), peer: addr(3)}
 		if i >= d.Nodes {
 			m.worker, m.name, m.peer = true, fmt.Sprintf("worker-%d", i-d.Nodes+1), ""
@@ -130,9 +130,8 @@ func (d *Dev) members() []member {
 
 // memberArgs is the command line of a node of a cluster.
 func (d *Dev) memberArgs(m member) []string {
-	args := append(d.bankArgs(m.dir, m.customer, m.partner, m.operator), "--drain-notice", memberNotice.String())
 	if m.worker {
-		return append(args, "--role", "worker", "--join-token-file", d.tokenFile(m))
+		return d.joinArgs(m)
 	}
 	var founders []string
 	for _, other := range d.members() {
@@ -140,7 +139,28 @@ func (d *Dev) memberArgs(m member) []string {
 			founders = append(founders, other.peer)
 		}
 	}
-	return append(args, "--peer-addr", m.peer, "--bootstrap-expect", strconv.Itoa(d.Nodes), "--join", strings.Join(founders, ","))
+	return append(d.nodeArgs(m), "--peer-addr", m.peer, "--bootstrap-expect", strconv.Itoa(d.Nodes), "--join", strings.Join(founders, ","))
+}
+
+// nodeArgs is what the command lines of all nodes begin with.
+func (d *Dev) nodeArgs(m member) []string {
+	return append(d.bankArgs(m.dir, m.customer, m.partner, m.operator), "--drain-notice", memberNotice.String())
+}
+
+// joinArgs is the command line of a node that joins a cluster which stands, by its token.
+func (d *Dev) joinArgs(m member) []string {
+	args := append(d.nodeArgs(m), "--role", m.role(), "--join-token-file", d.tokenFile(m))
+	if m.worker {
+		return args
+	}
+	return append(args, "--peer-addr", m.peer)
+}
+
+func (m member) role() string {
+	if m.worker {
+		return ops.RoleWorker
+	}
+	return ops.RoleCoordinator
 }
 
 // tokenFile is where the token lies that lets a worker in.
@@ -148,12 +168,8 @@ func (d *Dev) tokenFile(m member) string { return d.path(m.name + ".token") }
 
 // entry is a member as demo.json names it.
 func (m member) entry() demo.Node {
-	role := ops.RoleCoordinator
-	if m.worker {
-		role = ops.RoleWorker
-	}
 	return demo.Node{
-		Name: m.name, Role: role, CustomerURL: "http://" + m.customer, PartnerURL: "https://" + m.partner, OperatorURL: "http://" + m.operator,
+		Name: m.name, Role: m.role(), CustomerURL: "http://" + m.customer, PartnerURL: "https://" + m.partner, OperatorURL: "http://" + m.operator,
 		PeerAddr: m.peer, DataDir: m.name, Log: m.name + ".log",
 	}
 }

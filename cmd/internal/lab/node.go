@@ -13,16 +13,19 @@ import (
 
 	"netbank/bench/demo"
 	"netbank/cmd/internal/bank"
+	"netbank/frontend/ops"
 )
 
 // Node are the commands about the nodes of a demo cluster that runs.
 type Node struct {
 	List  listNodes `cmd:"" help:"Name the nodes of the demo cluster, who leads, and their process ids."`
 	Start startNode `cmd:"" help:"Start a node again that has ended."`
+
+	Replace replaceNode `cmd:"" help:"Replace a node that has ended and whose disk is gone: it is removed, and another joins at its addresses."`
 }
 
-// controlTimeout bounds a question to the demo bank.
-const controlTimeout = 5 * time.Second
+// controlTimeout bounds a question to the demo bank; replacing a node takes two changes of the cluster.
+const controlTimeout = 2*ops.ChangeTimeout + 5*time.Second
 
 // cluster is the demo cluster of a data directory, as a command reaches it.
 type cluster struct {
@@ -113,5 +116,19 @@ func (s *startNode) Run() error {
 		return err
 	}
 	fmt.Printf("%s is being started\n", s.Name)
+	return nil
+}
+
+type replaceNode struct {
+	cluster
+	Name string `arg:"" help:"The node's name, such as node-2."`
+}
+
+// Run replaces a node.
+func (r *replaceNode) Run() error {
+	if _, err := r.call(http.MethodPost, "/nodes/"+r.Name+"/replace"); err != nil {
+		return err
+	}
+	fmt.Printf("%s was removed from the cluster with its data; another is being started in its place\n", r.Name)
 	return nil
 }

@@ -97,7 +97,7 @@ func (d *Dev) openNodes(ctx context.Context, note func(string, ...any)) (_ *node
 		n.balancer.Close()
 		return nil, &bank.Error{Code: bank.ExitAddress, Err: fmt.Errorf("cannot listen on %s: %w; choose another address with --control-addr", d.ControlAddr, rootCause(err))}
 	}
-	n.control = &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	n.control = &http.Server{Handler: n.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: controlTimeout, MaxHeaderBytes: 16 << 10}
 	n.tasks.Go(func() { _ = n.control.Serve(l) })
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
@@ -173,35 +173,53 @@ func (n *nodes) invite(ctx context.Context, m member) error {
 	if _, err := os.Stat(filepath.Join(m.dir, "identity")); err == nil {
 		return nil
 	}
-	text, err := json.Marshal(ops.TokenRequest{Role: ops.RoleWorker, Uses: 1, LifetimeSeconds: int64(inviteLifetime / time.Second), Reason: "netbank-lab dev starts " + m.name})
-	if err != nil {
-		return fmt.Errorf("lab: %w", err)
+	return n.letIn(ctx, m)
+}
+
+// letIn has the leader make a token that lets a member in once.
+func (n *nodes) letIn(ctx context.Context, m member) error {
+	made, err := n.change(ctx, "/api/v1/cluster/tokens", ops.TokenRequest{
+		Role: m.role(), Uses: 1, LifetimeSeconds: int64(inviteLifetime / time.Second), Reason: "netbank-lab starts " + m.name,
+	})
+	if err == nil && made.Token == "" {
+		err = errors.New("the leader gave none")
 	}
-	ctx, cancel := context.WithTimeout(ctx, ops.ChangeTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.dev.OperatorAddr+"/api/v1/cluster/tokens", bytes.NewReader(text))
-	if err != nil {
-		return fmt.Errorf("lab: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+n.token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("lab: a token for %s: %w", m.name, err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return fmt.Errorf("lab: a token for %s: %w", m.name, err)
-	}
-	var made ops.Change
-	if err := json.Unmarshal(answer, &made); err != nil || resp.StatusCode != http.StatusOK || made.Token == "" {
-		return fmt.Errorf("lab: a token for %s: the leader answered %d: %s", m.name, resp.StatusCode, answer)
 	}
 	if err := os.WriteFile(n.dev.tokenFile(m), []byte(made.Token+"\n"), 0o600); err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
 	return nil
+}
+
+// change asks the leader's operator's port for a change of the cluster.
+func (n *nodes) change(ctx context.Context, path string, request any) (made ops.Change, err error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return made, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ops.ChangeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.dev.OperatorAddr+path, bytes.NewReader(text))
+	if err != nil {
+		return made, err
+	}
+	req.Header.Set("Authorization", "Bearer "+n.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return made, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return made, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return made, fmt.Errorf("the leader answered %d: %s", resp.StatusCode, answer)
+	}
+	return made, json.Unmarshal(answer, &made)
 }
 
 // stop lets no new connections in. It does nothing for a bank of one node, which has no nodes.
@@ -317,7 +335,8 @@ type Standing struct {
 	Balancer balancer.Status `json:"balancer"`
 }
 
-// handler answers at the control address: GET / tells how it stands, POST /nodes/{name}/start starts a node that is down.
+// handler answers at the control address: GET / tells how it stands, POST /nodes/{name}/start starts a node that is down, and
+// POST /nodes/{name}/replace puts a new one in its place.
 func (n *nodes) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -328,16 +347,18 @@ func (n *nodes) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s)
 	})
-	mux.HandleFunc("POST /nodes/{name}/start", func(w http.ResponseWriter, r *http.Request) {
-		given := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if subtle.ConstantTimeCompare([]byte(given), []byte(n.token)) != 1 {
-			http.Error(w, "this needs the operator's token", http.StatusUnauthorized)
-			return
-		}
-		if err := n.again(r.Context(), r.PathValue("name")); err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
-		}
-	})
+	for verb, do := range map[string]func(context.Context, string) error{"start": n.again, "replace": n.replace} {
+		mux.HandleFunc("POST /nodes/{name}/"+verb, func(w http.ResponseWriter, r *http.Request) {
+			given := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if subtle.ConstantTimeCompare([]byte(given), []byte(n.token)) != 1 {
+				http.Error(w, "this needs the operator's token", http.StatusUnauthorized)
+				return
+			}
+			if err := do(r.Context(), r.PathValue("name")); err != nil {
+				http.Error(w, err.Error(), http.StatusConflict)
+			}
+		})
+	}
 	return mux
 }
 
@@ -347,22 +368,56 @@ var (
 	errRunning = errors.New("the node runs already")
 )
 
-// again starts a node that is down.
-func (n *nodes) again(ctx context.Context, name string) error {
+// down finds a node that does not run.
+func (n *nodes) down(name string) (int, error) {
 	i := slices.IndexFunc(n.children, func(c *child) bool { return c.name == name })
 	if i < 0 {
-		return fmt.Errorf("%w: %.64q", errNoNode, name)
+		return 0, fmt.Errorf("%w: %.64q", errNoNode, name)
 	}
-	c := n.children[i]
-	if pid := c.process.Load(); pid != 0 {
-		return fmt.Errorf("%w: %s is process %d", errRunning, name, pid)
+	if pid := n.children[i].process.Load(); pid != 0 {
+		return 0, fmt.Errorf("%w: %s is process %d", errRunning, name, pid)
+	}
+	return i, nil
+}
+
+// again starts a node that is down.
+func (n *nodes) again(ctx context.Context, name string) error {
+	i, err := n.down(name)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, restartAfter*10)
 	defer cancel()
 	select {
-	case c.again <- struct{}{}:
+	case n.children[i].again <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%s is being started already, or the demo bank is being stopped", name)
 	}
+}
+
+// replace removes a node that is down from the cluster, with all its data, and lets a new one join at its addresses.
+func (n *nodes) replace(ctx context.Context, name string) error {
+	i, err := n.down(name)
+	if err != nil {
+		return err
+	}
+	m := n.dev.members()[i]
+	n.lock.Lock()
+	number := n.file.Nodes[i].Number
+	n.lock.Unlock()
+	if number != 0 {
+		if _, err := n.change(ctx, fmt.Sprintf("/api/v1/cluster/nodes/%d/remove", number), ops.NodeRequest{Reason: name + " is replaced"}); err != nil {
+			return fmt.Errorf("removing node %d: %w", number, err)
+		}
+	}
+	if err := os.RemoveAll(m.dir); err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	if err := n.letIn(ctx, m); err != nil {
+		return err
+	}
+	// The child reads its arguments when it has heard that it is to start. Later starts find the identity that this one leaves, and ignore how it came.
+	n.children[i].args = n.dev.joinArgs(m)
+	return n.again(ctx, name)
 }
