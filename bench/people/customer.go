@@ -21,6 +21,9 @@ const (
 	requestRoom = 2 << 10
 )
 
+// ReasonRejected is why a confirmation was not completed whose customer was told that the payment was not made: a definite answer.
+const ReasonRejected = "rejected"
+
 // customer is one visit of a person, from coming to leaving.
 type customer struct {
 	*Prepared
@@ -36,7 +39,7 @@ type customer struct {
 	sending time.Duration // when he first meant to send the code; below 0: he has not
 	paused  time.Duration // that he waited for the bank, not for himself
 	unsure  bool          // a code was sent that nothing was heard of
-	heard   bool          // what became of the payment, or that this try did not charge him
+	word    string        // what he was told at last that is definite: what became of the payment, or that this try did not charge him
 }
 
 // step counts a step of the visit.
@@ -330,7 +333,7 @@ func (c *customer) judge(p *sheet) *load.Verdict {
 		return &load.Verdict{}
 	case rejected:
 		c.tell("RJCT")
-		return verdict(failed("rejected"))
+		return verdict(failed(ReasonRejected))
 	case expired:
 		c.tell("RJCT")
 		return verdict(failed("expired"))
@@ -373,7 +376,7 @@ func (c *customer) goOn(p *sheet) (sheet, *load.Verdict) {
 
 // tell keeps what the customer was told of his payment.
 func (c *customer) tell(status string) {
-	c.heard = true
+	c.word = status
 	c.words.add(c.v.N, audit.Told{Payment: c.order.ID, Source: audit.ByPage, Status: status})
 }
 
@@ -383,14 +386,17 @@ func (c *customer) leave(v load.Verdict) load.Verdict {
 	switch {
 	case c.order.ID == "": // there was nothing to confirm
 	case c.sending < 0:
-		if !c.heard {
+		if c.word == "" {
 			c.tell(audit.Refused) // he knows best that he confirmed nothing
 		}
 	default:
 		word := now - c.sending
 		c.v.Span(c.index[toWord], v.Outcome, word)
 		v.Late = c.job.SLO > 0 && word > c.job.SLO
-		if !c.heard {
+		if c.job.Trace {
+			c.confirmations.add(c.v.N, Confirmation{Payment: c.order.ID, Sent: c.Start.Add(c.sending), Took: word, Word: c.word, Why: v.Reason})
+		}
+		if c.word == "" {
 			c.tell("PDNG")
 			c.unsettled.add(c.v.N, c.order.ID)
 		}

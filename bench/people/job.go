@@ -101,6 +101,8 @@ type Job struct {
 	// SLO is within what time the answer is worth something: of the definite word on a confirmation, else of the whole.
 	SLO    time.Duration `json:"slo"`
 	Habits Habits        `json:"habits"`
+	// Trace keeps each confirmation one by one, for Outcome.Confirmations.
+	Trace bool `json:"trace,omitempty"`
 	// Stock is how many payments are created in preparation: for pollers to ask about, and as links for people who only sign in. 0: StockDefault.
 	Stock int `json:"stock,omitempty"`
 }
@@ -126,6 +128,8 @@ type Outcome struct {
 	Told []audit.Told `json:"told"`
 	// Unsettled are the payments whose customers left without a definite word after they had sent the code.
 	Unsettled []string `json:"unsettled"`
+	// Confirmations are those of a job with Trace, warm-up included, in no order.
+	Confirmations []Confirmation `json:"confirmations,omitempty"`
 	// NextNumber is the first number that neither the run nor its preparation has used.
 	NextNumber int64 `json:"nextNumber"`
 	// UsedCustomers is how many customers made requests.
@@ -143,6 +147,16 @@ type Outcome struct {
 	Waited int64 `json:"waited"`
 	// Prepared is how long the preparation took.
 	Prepared time.Duration `json:"prepared"`
+}
+
+// Confirmation is one customer's sending of a code, over all tries and pages.
+type Confirmation struct {
+	Payment string        `json:"payment"`
+	Sent    time.Time     `json:"sent"` // when he first meant to send it, by the clock of the machine
+	Took    time.Duration `json:"tookNs"`
+	// Word is what he was told at last, if it was definite: a status, or audit.Refused. Empty: he left without knowing, after Took.
+	Word string `json:"word"`
+	Why  string `json:"why,omitempty"` // what kept it from being completed
 }
 
 // Void says why a run is worth nothing, or nil.
@@ -167,6 +181,7 @@ func (o *Outcome) Merge(p *Outcome) error {
 	}
 	o.Told = merged(o.Told, p.Told)
 	o.Unsettled = append(o.Unsettled, p.Unsettled...)
+	o.Confirmations = append(o.Confirmations, p.Confirmations...)
 	o.NextNumber = max(o.NextNumber, p.NextNumber)
 	o.UsedCustomers += p.UsedCustomers
 	o.Skipped += p.Skipped

@@ -49,12 +49,13 @@ type Prepared struct {
 	took            time.Duration
 	ran             bool
 
-	buffers   sync.Pool // of *[]byte, to write requests in
-	words     notes[audit.Told]
-	unsettled notes[string]
-	retries   atomic.Int64
-	unserved  atomic.Int64
-	last      atomic.Int64 // when the last customer left, in nanoseconds of the run
+	buffers       sync.Pool // of *[]byte, to write requests in
+	words         notes[audit.Told]
+	unsettled     notes[string]
+	confirmations notes[Confirmation]
+	retries       atomic.Int64
+	unserved      atomic.Int64
+	last          atomic.Int64 // when the last customer left, in nanoseconds of the run
 }
 
 // Prepare does all that a job's requests take for granted: creates payments and signs customers in. The caller runs or closes what

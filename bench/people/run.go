@@ -18,6 +18,9 @@ func (p *Prepared) Run(ctx context.Context) (*Outcome, error) {
 	}
 	p.ran = true
 	defer p.Close()
+	if p.Start.IsZero() {
+		p.Start = time.Now()
+	}
 	j, run := &p.job, p.crowd()
 	var (
 		r   *load.Result
@@ -65,7 +68,7 @@ func (p *Prepared) crowd() load.CrowdRun {
 
 func (p *Prepared) outcome(r *load.Result) *Outcome {
 	o := &Outcome{
-		Name: p.job.Name, Load: r, Told: p.words.take(), Unsettled: p.unsettled.take(), NextNumber: max(r.Next, p.from),
+		Name: p.job.Name, Load: r, Told: p.words.take(), Unsettled: p.unsettled.take(), Confirmations: p.confirmations.take(), NextNumber: max(r.Next, p.from),
 		Retries: p.retries.Load(), Unserved: p.unserved.Load(), Prepared: p.took,
 		Waited: p.customers.Count().Waited + p.shop.Count().Waited,
 	}

@@ -436,7 +436,7 @@ func FuzzRead(f *testing.F) {
 		}
 		f.Add(text)
 	}
-	f.Add([]byte(`{"version":2,"phases":[{"server":"bank","offered":-1,"inSLO":-9223372036854775808,"multiple":1e300,"peakPerSecond":1e-300,"goodputPercent":-5},{"server":"bank","multiple":1e-300,"peakPerSecond":1,"latency":{"count":1,"curve":[{"percentile":99,"ns":1},{"percentile":99,"ns":1}]}}],"samples":[{"second":1e18},{"second":-1e18}],"audits":[{"of":"x","report":null}]}`))
+	f.Add([]byte(`{"version":3,"phases":[{"server":"bank","offered":-1,"inSLO":-9223372036854775808,"multiple":1e300,"peakPerSecond":1e-300,"goodputPercent":-5},{"server":"bank","multiple":1e-300,"peakPerSecond":1,"latency":{"count":1,"curve":[{"percentile":99,"ns":1},{"percentile":99,"ns":1}]}}],"disturbances":[{"node":"<b>","longestMs":1e300,"gapMs":-1}],"samples":[{"second":1e18},{"second":-1e18}],"audits":[{"of":"x","report":null}]}`))
 	f.Add([]byte(`{"version":1}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file := filepath.Join(t.TempDir(), JSONName)

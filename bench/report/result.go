@@ -17,7 +17,9 @@ import (
 //
 // Version 2 (2026-11): what was asked, headlines, what was left out and the command; arms, multiples of the core's peak, objectives, what was
 // abandoned or in doubt, timelines and counts of steps in each phase; samples; audits by arm.
-const Version = 2
+//
+// Version 3 (2026-11): what was done to the nodes of a cluster, and what confirmations met of it; the number of workers.
+const Version = 3
 
 // Schema is the JSON schema of Result.
 //
@@ -38,8 +40,10 @@ type Result struct {
 	Machine     machine.Machine `json:"machine"`
 	Generators  int             `json:"generators"` // processes that made the load; 0 is read as 1
 	Phases      []Phase         `json:"phases"`
-	Samples     []Sample        `json:"samples"` // of the bank over the whole run, in order of time
-	Profiles    []Profile       `json:"profiles"`
+	// Disturbances are what was done to the nodes of a cluster under load, in order of time.
+	Disturbances []Disturbance `json:"disturbances,omitempty"`
+	Samples      []Sample      `json:"samples"` // of the bank over the whole run, in order of time
+	Profiles     []Profile     `json:"profiles"`
 	// Audit is that of a run with one bank. A run that raised several, such as one for each arm, has Audits instead.
 	Audit    *audit.Report `json:"audit,omitempty"`
 	Audits   []Audited     `json:"audits"`
@@ -66,6 +70,22 @@ type Audited struct {
 	Report *audit.Report `json:"report"`
 }
 
+// Disturbance is what was done to a node, and what was met of it until the next one. A confirmation's wait counts from the moment at which
+// the customer meant to send the code until the definite answer, over all tries and pages.
+type Disturbance struct {
+	What   string  `json:"what"` // such as "kill -9"
+	Node   string  `json:"node"`
+	Second float64 `json:"second"` // since Started
+	// ReadyMs is how long it took from the node's start until it was ready again; of a restart, from the asking to stop.
+	ReadyMs float64 `json:"readyMs"`
+	// Confirmations are those that were meant to be sent in that time, or waited when it began.
+	Confirmations int     `json:"confirmations"`
+	LongestMs     float64 `json:"longestMs"`  // the longest wait of one of them
+	Late          int     `json:"late"`       // of them, how many waited longer than two seconds
+	Unanswered    int     `json:"unanswered"` // of them, how many led to no definite answer
+	GapMs         float64 `json:"gapMs"`      // the longest time in which nobody was told that he has paid
+}
+
 // Sample is what the bank's process held at one moment of a run.
 type Sample struct {
 	Second     float64 `json:"second"` // since Started
@@ -77,6 +97,7 @@ type Sample struct {
 // Setting is how the bank under load was run.
 type Setting struct {
 	Nodes           int     `json:"nodes"`
+	Workers         int     `json:"workers,omitempty"`
 	Connections     int     `json:"connections"`
 	Seconds         float64 `json:"seconds"` // measured in each phase
 	Customers       int     `json:"customers"`

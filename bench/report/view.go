@@ -58,7 +58,7 @@ func (r *Result) view() *view {
 		Verdict: r.verdict(),
 	}
 	for _, s := range []section{
-		r.askedSection(), r.headlineSection(), r.goodputSection(), r.outcomesSection(), r.auditSection(), r.ratesSection(), r.latencySection(), r.stepsSection(),
+		r.askedSection(), r.headlineSection(), r.disturbancesSection(), r.goodputSection(), r.outcomesSection(), r.auditSection(), r.ratesSection(), r.latencySection(), r.stepsSection(),
 		r.timelineSection(), r.samplesSection(), r.processorSection(), r.machineSection(), r.leftOutSection(), r.notesSection(), r.repeatSection(), r.profileSection(), r.wordsSection(),
 	} {
 		if len(s.Paragraphs)+len(s.Headlines)+len(s.Pictures)+len(s.Tables)+len(s.List)+len(s.Code)+len(s.Terms) > 0 {
@@ -425,6 +425,30 @@ func (r *Result) timelineSection() section {
 	s.Small = len(s.Pictures) > 1
 	if len(s.Pictures) > 0 {
 		s.Paragraphs = []string{"Offered counts when a request was meant to start, all else when it ended: what is offered in one second may be completed in a later one."}
+	}
+	return s
+}
+
+func (r *Result) disturbancesSection() section {
+	s := section{ID: "disturbances", Title: "What was done to the nodes"}
+	t := table{Columns: []column{
+		{"second", number},
+		{"what", word},
+		{"node", word},
+		{"ready again, ms", number},
+		{"confirmations", number},
+		{"longest wait, ms", number},
+		{"longer than 2 s", number},
+		{"no definite answer", number},
+		{"nobody paid for, ms", number},
+	}}
+	for _, d := range r.Disturbances {
+		t.add(figure(d.Second), d.What, d.Node, figure(d.ReadyMs), grouped(int64(d.Confirmations)), figure(d.LongestMs), grouped(int64(d.Late)), grouped(int64(d.Unanswered)), figure(d.GapMs))
+	}
+	if len(t.Rows) > 0 {
+		s.Tables = []table{t}
+		s.After = []string{"Each line counts until the next: the confirmations that were meant to be sent in that time, or had been and waited when it began. A wait is the time from the moment at which " +
+			"the customer meant to press the button until the bank’s definite answer, over all tries and pages; a payment that the core has to be asked about waits for the core’s word."}
 	}
 	return s
 }

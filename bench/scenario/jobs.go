@@ -20,6 +20,7 @@ var requestsEach = map[string]int{people.Flow: 8, people.Returning: 7, people.Co
 // raise starts a new bank with the options of the run.
 func (b *bench) raise(ctx context.Context, bank Bank) (err error) {
 	bank.CoreModel, bank.CoreSeats, bank.CoreFixed, bank.CoreSync, bank.Customers = b.CoreModel, b.CoreSeats, b.CoreFixed, b.CoreSync, b.Customers
+	bank.Nodes, bank.Workers = b.Nodes, b.Workers
 	if b.target, err = b.rig.Raise(ctx, bank); err != nil {
 		return err
 	}
@@ -113,7 +114,13 @@ func (b *bench) together(ctx context.Context, phases []report.Phase, jobs []peop
 		}
 	}
 	var before usage
-	outcomes, err := b.rig.Generators().Run(ctx, b.target.Demo, jobs, func() { before = b.used() })
+	outcomes, err := b.rig.Generators().Run(ctx, b.target.Demo, jobs, func() {
+		before = b.used()
+		if start := b.onStart; start != nil {
+			b.onStart = nil
+			start()
+		}
+	})
 	if gone := b.rig.Alive(); gone != nil {
 		return nil, gone
 	}

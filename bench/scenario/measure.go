@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,6 +28,7 @@ type bench struct {
 	auditor *audit.Bank
 	jobs    int    // carried out until now
 	doors   *doors // of scenario single
+	onStart func() // called once, when the next load begins
 	// Of the bank that is raised:
 	told     []audit.Told
 	number   int64 // of the next create of scenario single
@@ -111,6 +113,9 @@ func (b *bench) used() usage {
 	u := usage{at: time.Now(), busy: machine.Busy(), processes: make(map[string]machine.Process, len(b.target.Processes))}
 	for name, pid := range b.target.Processes {
 		u.processes[name] = machine.Used(pid)
+	}
+	if b.target.Cluster != nil {
+		maps.Copy(u.processes, b.target.Cluster.Used())
 	}
 	return u
 }

@@ -25,7 +25,7 @@ type Scenario struct {
 
 // Scenarios are all there are, in the order in which they are best read.
 func Scenarios() []*Scenario {
-	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), soak(), generatorScenario()}
+	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), soak(), failover(), rolling(), generatorScenario()}
 }
 
 // Find finds a scenario by its name.
@@ -49,6 +49,8 @@ type Bank struct {
 	CoreFixed    bool
 	CoreSync     bool
 	Customers    int
+	// Nodes are its coordinators, and Workers the nodes without a journal beside them. Up to 1 and 0: the bank is one process.
+	Nodes, Workers int
 }
 
 // Rig raises banks, each new and empty but for its customers.
@@ -100,6 +102,10 @@ type Options struct {
 	Arms        []string  // of overload: report.ArmOn, report.ArmOff
 	Habits      string    // of overload's customers: patient or impatient
 	Pace        float64   // by which customers' times of reading and typing are multiplied
+	Nodes       int       // coordinators; 0 and 1: one process without others
+	Workers     int       // nodes without a journal beside them
+	Kills       int       // of failover
+	Rate        float64   // customers a second of failover and rolling
 	ProfileDir  string    // where profiles of the bank go; empty: none are taken
 }
 
@@ -112,6 +118,10 @@ const (
 	MultiplesMax = 32
 	PaceMin      = 0.001
 	PaceMax      = 10
+	NodesMax     = 5
+	WorkersMax   = 8
+	KillsMax     = 1000
+	RateMax      = 10_000
 )
 
 // over lays the options that are set over others.
@@ -134,9 +144,13 @@ func (o Options) over(under Options) Options {
 	number(&o.Seconds, under.Seconds)
 	number(&o.OpenShare, under.OpenShare)
 	number(&o.Pace, under.Pace)
+	number(&o.Rate, under.Rate)
 	whole(&o.Connections, under.Connections)
 	whole(&o.Customers, under.Customers)
 	whole(&o.CoreSeats, under.CoreSeats)
+	whole(&o.Nodes, under.Nodes)
+	whole(&o.Workers, under.Workers)
+	whole(&o.Kills, under.Kills)
 	text(&o.CoreModel, under.CoreModel)
 	text(&o.Habits, under.Habits)
 	text(&o.ProfileDir, under.ProfileDir)
@@ -155,7 +169,7 @@ func (o Options) over(under Options) Options {
 }
 
 // common are defaults of every scenario.
-var common = Options{Seconds: 10, Connections: 128, Customers: 50_000, Seed: 1, OpenShare: .6, CoreModel: "fixed:0", CoreSeats: 256, Pace: 1}
+var common = Options{Nodes: 1, Seconds: 10, Connections: 128, Customers: 50_000, Seed: 1, OpenShare: .6, CoreModel: "fixed:0", CoreSeats: 256, Pace: 1}
 
 // With gives the options of a run of this scenario: the given ones, and defaults for the rest.
 func (s *Scenario) With(o Options, short bool) Options {
@@ -181,6 +195,9 @@ func (o *Options) Check() error {
 	case len(o.Multiples) > MultiplesMax:
 		return fmt.Errorf("scenario: %d multiples of the core's peak; up to %d in one run", len(o.Multiples), MultiplesMax)
 	}
+	if err := o.checkCluster(); err != nil {
+		return err
+	}
 	for _, m := range o.Multiples {
 		if !(m > 0 && m <= MultipleMax) {
 			return fmt.Errorf("scenario: %v times the core's peak; more than 0 and up to %d are possible", m, MultipleMax)
@@ -193,6 +210,21 @@ func (o *Options) Check() error {
 	}
 	if h := o.Habits; h != "" && !slices.Contains([]string{"patient", "impatient"}, h) {
 		return fmt.Errorf("scenario: habits %q; customers are patient or impatient", h)
+	}
+	return nil
+}
+
+// checkCluster says what of a bank of several nodes, and of what is done to it, cannot be.
+func (o *Options) checkCluster() error {
+	switch {
+	case o.Nodes != 1 && o.Nodes != 3 && o.Nodes != NodesMax:
+		return fmt.Errorf("scenario: %d nodes; there may be 1, 3 or %d coordinators", o.Nodes, NodesMax)
+	case o.Workers < 0 || o.Workers > WorkersMax:
+		return fmt.Errorf("scenario: %d workers; 0 to %d are possible", o.Workers, WorkersMax)
+	case o.Kills < 0 || o.Kills > KillsMax:
+		return fmt.Errorf("scenario: %d kills; 1 to %d are possible", o.Kills, KillsMax)
+	case !(o.Rate >= 0 && o.Rate <= RateMax):
+		return fmt.Errorf("scenario: %v customers a second; more than 0 and up to %d are possible", o.Rate, RateMax)
 	}
 	return nil
 }

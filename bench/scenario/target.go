@@ -19,6 +19,8 @@ type Target struct {
 	Hello, HelloTLS string
 	// Processes are the process ids by name, such as bank, core and generator, whose processor time is reported.
 	Processes map[string]int
+	// Cluster are the nodes of a bank of several, which are not among Processes; nil: it is one process.
+	Cluster Cluster
 }
 
 // doors are the connections of a run, kept alive throughout.

@@ -245,13 +245,3 @@ func TestWhatCannotBeMeasuredIsToldWithAnExitCode(t *testing.T) {
 	f(73, "single", "--out", filepath.Join(file, "results"))
 	f(73, "single", "--out", t.TempDir(), "--data-dir", filepath.Join(file, "data"))
 }
-
-func TestTheBankIsStartedWithoutTheDemoPhone(t *testing.T) {
-	got := withoutPhone([]string{"bank", "--demo-file", "x", "--data-dir", "y"})
-	if !slices.Equal(got, []string{"bank", "--data-dir", "y"}) {
-		t.Errorf("%q", got)
-	}
-	if got := withoutPhone([]string{"bank"}); !slices.Equal(got, []string{"bank"}) {
-		t.Errorf("%q", got)
-	}
-}

@@ -42,6 +42,10 @@ type Command struct {
 	CoreSync    bool      `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
 	CoreSeats   int       `help:"The most calls that may be inside the core at once. 0: as the scenario has it."`
 	CoreFixed   bool      `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
+	Nodes       int       `help:"Coordinators of the bank: 1, 3 or 5. 0: as the scenario has it."`
+	Workers     int       `help:"Nodes without a journal beside them. 0: as the scenario has it."`
+	Kills       int       `help:"failover: how many leaders are killed, one in every --seconds. 0: 20."`
+	Rate        float64   `help:"failover, rolling: how many customers come in a second. 0: as the scenario has it."`
 	Out         string    `help:"Where results go, each run in a folder of its own." default:"results" type:"path"`
 	DataDir     string    `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
 	JSON        bool      `name:"json" help:"Print the result's JSON on standard output."`
@@ -70,6 +74,7 @@ func (Command) Help() string {
 		fmt.Fprintf(&b, "  netbank-lab bench %-20s %s\n", s.Name, s.Help)
 	}
 	b.WriteString("  netbank-lab bench overload --admission off --multiples 2 --seconds 30\n")
+	b.WriteString("  netbank-lab bench failover --nodes 3 --workers 2 --kills 20 --rate 100\n")
 	return b.String()
 }
 
@@ -133,6 +138,7 @@ func (c *Command) options() scenario.Options {
 	o := scenario.Options{
 		Seconds: c.Seconds, Connections: c.Connections, Customers: c.Customers, Seed: c.Seed, OpenShare: c.OpenShare, CoreModel: c.CoreModel, CoreSeats: c.CoreSeats, CoreFixed: c.CoreFixed,
 		CoreSync: c.CoreSync, Multiples: c.Multiples, Habits: c.Habits, Pace: c.Pace,
+		Nodes: c.Nodes, Workers: c.Workers, Kills: c.Kills, Rate: c.Rate,
 	}
 	switch c.Admission {
 	case "on":
@@ -231,12 +237,12 @@ func (c *Command) measure(ctx context.Context, s *scenario.Scenario, dir string,
 	}
 	result.Machine, result.Command = m, c.line(s, o)
 	result.Setting = report.Setting{
-		Nodes: 1, Connections: o.Connections, Seconds: o.Seconds, Customers: o.Customers, PartnerTLS: "mutual, version 1.3, kept-alive connections",
+		Nodes: max(o.Nodes, 1), Workers: o.Workers, Connections: o.Connections, Seconds: o.Seconds, Customers: o.Customers, PartnerTLS: "mutual, version 1.3, kept-alive connections",
 		PasswordHash: r.hashes(), CoreModel: o.CoreModel, CoreSync: o.CoreSync, CoreSeats: o.CoreSeats, CoreSought: !o.CoreFixed, JournalSync: true, GeneratorShares: true,
-		Processes: []string{"bank", "core", "hello world", fmt.Sprintf("generator ×%d", c.Generators)},
+		Processes: r.kinds(o, c.Generators),
 	}
 	result.Notes = append(result.Notes,
-		"Bank, core, hello world and generator share one machine: the bank has what the generator and the core leave it. Processor time by process is in the table above.",
+		"Bank, core, generator and whatever stands beside them share one machine: the bank has what the others leave it. Processor time by process is in the table above.",
 		"The customer door is plain HTTP, as it is behind a balancer that ends TLS. The partner door is mutual TLS 1.3.",
 		"Loopback has no latency to speak of and no loss.",
 	)
@@ -272,6 +278,15 @@ func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
 	}
 	if o.CoreSync {
 		b.WriteString(" --core-sync")
+	}
+	if o.Nodes > 1 || o.Workers > 0 {
+		fmt.Fprintf(&b, " --nodes %d --workers %d", o.Nodes, o.Workers)
+	}
+	if o.Kills > 0 {
+		fmt.Fprintf(&b, " --kills %d", o.Kills)
+	}
+	if o.Rate > 0 {
+		fmt.Fprintf(&b, " --rate %v", o.Rate)
 	}
 	if len(o.Multiples) > 0 {
 		var multiples []string

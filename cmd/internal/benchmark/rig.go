@@ -77,64 +77,32 @@ func (r *rig) Alive() error {
 // Raise starts core, bank and hello world and seeds them, in place of those before.
 func (r *rig) Raise(ctx context.Context, b scenario.Bank) (_ *scenario.Target, err error) {
 	r.lower()
-	addrs, err := freeAddrs(9)
-	if err != nil {
-		return nil, err
-	}
 	r.raisedWith = append(r.raisedWith, b.PasswordHash)
 	dir := filepath.Join(r.dir, fmt.Sprintf("bank-%d", len(r.raisedWith)))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, &bank.Error{Code: bank.ExitDirectory, Err: fmt.Errorf("cannot use %s: %w; choose another folder with --data-dir", r.dir, err)}
 	}
-	d := &lab.Dev{
-		DataDir: dir, CustomerAddr: addrs[0], PartnerAddr: addrs[1], OperatorAddr: addrs[2], ShopAddr: addrs[3], NotifyAddr: addrs[4],
-		CoreAddr: addrs[5], CoreAdmin: addrs[6], CoreModel: b.CoreModel, CoreSeats: b.CoreSeats, CoreFixed: b.CoreFixed, Customers: b.Customers, PasswordHash: b.PasswordHash,
-	}
-	if b.AdmissionOff {
-		d.Admission = "off"
-	}
-	if err := d.Prepare(); err != nil {
-		return nil, &bank.Error{Code: bank.ExitDirectory, Err: err}
+	d, err := r.bank(dir, b)
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			r.lower()
 		}
 	}()
-	run := func(name, ready string, args ...string) error {
-		p, err := start(dir, name, args...)
-		if err != nil {
-			return err
-		}
-		r.processes = append(r.processes, p)
-		return p.await(ctx, ready)
+	t := &scenario.Target{Processes: map[string]int{"generator": os.Getpid()}}
+	if b.Nodes > 1 || b.Workers > 0 {
+		t.Cluster, err = r.raiseCluster(ctx, d)
+	} else {
+		err = r.raiseOne(ctx, d, t)
 	}
-	coreArgs := d.CoreArgs()
-	if !b.CoreSync {
-		coreArgs = append(coreArgs, "--no-sync")
-	}
-	if err := run("core", "http://"+d.CoreAdmin+"/status", coreArgs...); err != nil {
-		return nil, err
-	}
-	if err := run("bank", "http://"+d.OperatorAddr+"/readyz", withoutPhone(d.BankArgs())...); err != nil {
-		return nil, err
-	}
-	cert, key, ca := d.ServerFiles()
-	err = run("hello", "http://"+addrs[7]+"/", "hello", "--addr", addrs[7], "--tls-addr", addrs[8], "--cert", cert, "--key", key, "--ca", ca)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Seed(ctx); err != nil {
+	if t.Demo, err = demo.Load(dir); err != nil {
 		return nil, err
 	}
-	if _, err := d.WriteDemo(); err != nil {
-		return nil, err
-	}
-	who, err := demo.Load(dir)
-	if err != nil {
-		return nil, err
-	}
-	t := &scenario.Target{Demo: who, Hello: addrs[7], HelloTLS: addrs[8], Processes: map[string]int{"generator": os.Getpid()}}
 	for _, p := range r.processes {
 		t.Processes[p.name] = p.pid()
 	}
@@ -146,12 +114,68 @@ func (r *rig) Raise(ctx context.Context, b scenario.Bank) (_ *scenario.Target, e
 	return t, nil
 }
 
-// withoutPhone leaves the demo phone out, which would hold every customer in the bank's memory.
-func withoutPhone(args []string) []string {
-	if i := slices.Index(args, "--demo-file"); i >= 0 && i+1 < len(args) {
-		return slices.Delete(slices.Clone(args), i, i+2)
+// bank is the demo bank that a scenario asks for, on addresses of its own.
+func (r *rig) bank(dir string, b scenario.Bank) (*lab.Dev, error) {
+	addrs, err := freeAddrs(8)
+	if err != nil {
+		return nil, err
 	}
-	return args
+	d := &lab.Dev{
+		DataDir: dir, CustomerAddr: addrs[0], PartnerAddr: addrs[1], OperatorAddr: addrs[2], ShopAddr: addrs[3], NotifyAddr: addrs[4],
+		CoreAddr: addrs[5], CoreAdmin: addrs[6], ControlAddr: addrs[7], CoreModel: b.CoreModel, CoreSeats: b.CoreSeats, CoreFixed: b.CoreFixed, Customers: b.Customers,
+		PasswordHash: b.PasswordHash, Admission: "on", Nodes: max(b.Nodes, 1), Workers: b.Workers, NoPhone: true, CoreNoSync: !b.CoreSync,
+	}
+	if b.AdmissionOff {
+		d.Admission = "off"
+	}
+	if err := d.Prepare(); err != nil {
+		return nil, &bank.Error{Code: bank.ExitDirectory, Err: err}
+	}
+	return d, nil
+}
+
+// run starts a process and waits until an address of it answers.
+func (r *rig) run(ctx context.Context, dir, name, ready string, args ...string) error {
+	p, err := start(dir, name, args...)
+	if err != nil {
+		return err
+	}
+	r.processes = append(r.processes, p)
+	return p.await(ctx, ready)
+}
+
+// raiseOne starts a bank of one process.
+func (r *rig) raiseOne(ctx context.Context, d *lab.Dev, t *scenario.Target) error {
+	if err := r.run(ctx, d.DataDir, "core", "http://"+d.CoreAdmin+"/status", d.CoreArgs()...); err != nil {
+		return err
+	}
+	if err := r.run(ctx, d.DataDir, "bank", "http://"+d.OperatorAddr+"/readyz", d.BankArgs()...); err != nil {
+		return err
+	}
+	hello, err := freeAddrs(2)
+	if err != nil {
+		return err
+	}
+	t.Hello, t.HelloTLS = hello[0], hello[1]
+	cert, key, ca := d.ServerFiles()
+	err = r.run(ctx, d.DataDir, "hello", "http://"+t.Hello+"/", "hello", "--addr", t.Hello, "--tls-addr", t.HelloTLS, "--cert", cert, "--key", key, "--ca", ca)
+	if err != nil {
+		return err
+	}
+	if err := d.Seed(ctx); err != nil {
+		return err
+	}
+	_, err = d.WriteDemo()
+	return err
+}
+
+// kinds are the kinds of process that a run consisted of.
+func (r *rig) kinds(o scenario.Options, generators int) []string {
+	load := fmt.Sprintf("generator ×%d", generators)
+	if o.Nodes > 1 || o.Workers > 0 {
+		return []string{fmt.Sprintf("coordinator ×%d", o.Nodes), fmt.Sprintf("worker ×%d", o.Workers), "core", "balancer and shop", load}
+	}
+	return []string{"bank", "core", "hello world", load}
 }
 
 // Generate is the hidden command of a process that makes a share of a load.
