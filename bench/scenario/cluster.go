@@ -138,8 +138,14 @@ func (b *bench) leader(ctx context.Context) (string, error) {
 
 // stallsOf measures what confirmations met of disturbances. Each counts until the next one: of the confirmations that were meant to be sent in that time,
 // or had been and waited when it began, the longest wait from the moment at which it was meant to be sent until the definite word; and the
-// longest time in which nobody was told that he has paid.
-func stallsOf(all []people.Confirmation, events []report.Disturbance, began time.Time, end time.Time) {
+// longest time in which nobody was told that he has paid. The last one counts until nobody comes any more.
+func stallsOf(all []people.Confirmation, events []report.Disturbance, began time.Time) {
+	end := began
+	for _, c := range all {
+		if c.Sent.After(end) {
+			end = c.Sent
+		}
+	}
 	at := func(i int) time.Time {
 		if i == len(events) {
 			return end
@@ -170,12 +176,8 @@ func stallsOf(all []people.Confirmation, events []report.Disturbance, began time
 		}
 		last := from
 		for _, t := range paid {
-			if t.Before(from) {
-				continue
-			}
-			e.GapMs = max(e.GapMs, float64(t.Sub(last))/1e6)
-			if last = t; !t.Before(until) {
-				break
+			if t.After(from) && !last.After(until) {
+				e.GapMs, last = max(e.GapMs, float64(t.Sub(last))/1e6), t
 			}
 		}
 	}

@@ -26,6 +26,7 @@ func failover() *Scenario {
 		Help:     "the leader is killed again and again: what do those notice who are confirming?",
 		Defaults: Options{Seconds: 8, Kills: 20, Nodes: 3, Workers: 2, Rate: 60, Customers: 20_000, Pace: .1, CoreModel: "fixed:15ms", CoreSeats: 64},
 		Short:    Options{Kills: 3},
+		cluster:  true,
 		run:      func(ctx context.Context, b *bench) error { return b.failover(ctx) },
 	}
 }
@@ -75,7 +76,7 @@ func (b *bench) failover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stallsOf(o.Confirmations, events, b.result.Started, time.Now())
+	stallsOf(o.Confirmations, events, b.result.Started)
 	b.result.Disturbances = events
 	b.answers(o.Confirmations)
 	var waits, gaps []float64

@@ -18,6 +18,7 @@ func rolling() *Scenario {
 		Help:     "every node is restarted, one after the other, and one whose disk is gone is replaced: does anybody notice?",
 		Defaults: Options{Seconds: 8, Nodes: 3, Workers: 2, Rate: 60, Customers: 20_000, Pace: .1, CoreModel: "fixed:15ms", CoreSeats: 64},
 		Short:    Options{Seconds: 5},
+		cluster:  true,
 		run:      func(ctx context.Context, b *bench) error { return b.rolling(ctx) },
 	}
 }
@@ -40,7 +41,7 @@ func (b *bench) rolling(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stallsOf(o.Confirmations, events, b.result.Started, time.Now())
+	stallsOf(o.Confirmations, events, b.result.Started)
 	b.result.Disturbances = events
 	b.answers(o.Confirmations)
 	failed := o.Load.Offered - o.Load.Completed - o.Load.Reasons[people.ReasonRejected]

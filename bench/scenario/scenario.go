@@ -20,7 +20,9 @@ type Scenario struct {
 	Help string // a line
 	// Defaults are used where an option is zero; Short is laid over them for a run that has to be quick.
 	Defaults, Short Options
-	run             func(ctx context.Context, b *bench) error
+	// cluster says that it is about a bank of several nodes; the others are about one.
+	cluster bool
+	run     func(ctx context.Context, b *bench) error
 }
 
 // Scenarios are all there are, in the order in which they are best read.
@@ -179,6 +181,20 @@ func (s *Scenario) With(o Options, short bool) Options {
 	return o.over(s.Defaults).over(common)
 }
 
+// Check says which option is out of bounds, or not of this scenario.
+func (s *Scenario) Check(o *Options) error {
+	if err := o.Check(); err != nil {
+		return err
+	}
+	switch several := o.Nodes > 1; {
+	case s.cluster && !several:
+		return fmt.Errorf("scenario: %s is about a bank of several nodes; give it 3 or %d", s.Name, NodesMax)
+	case !s.cluster && (several || o.Workers > 0):
+		return fmt.Errorf("scenario: %s is about one node; leave the number of nodes and workers out", s.Name)
+	}
+	return nil
+}
+
 // Check says which option is out of bounds.
 func (o *Options) Check() error {
 	switch {
@@ -217,7 +233,7 @@ func (o *Options) Check() error {
 // checkCluster says what of a bank of several nodes, and of what is done to it, cannot be.
 func (o *Options) checkCluster() error {
 	switch {
-	case o.Nodes != 1 && o.Nodes != 3 && o.Nodes != NodesMax:
+	case o.Nodes != 0 && o.Nodes != 1 && o.Nodes != 3 && o.Nodes != NodesMax:
 		return fmt.Errorf("scenario: %d nodes; there may be 1, 3 or %d coordinators", o.Nodes, NodesMax)
 	case o.Workers < 0 || o.Workers > WorkersMax:
 		return fmt.Errorf("scenario: %d workers; 0 to %d are possible", o.Workers, WorkersMax)
@@ -238,7 +254,7 @@ func (o *Options) warmUp() time.Duration { return max(o.measure()/5, 200*time.Mi
 
 // Run runs the scenario with options of With. It fills all of a result but machine, setting and command, which the caller knows.
 func (s *Scenario) Run(ctx context.Context, rig Rig, o Options, progress Progress) (*report.Result, error) {
-	if err := o.Check(); err != nil {
+	if err := s.Check(&o); err != nil {
 		return nil, err
 	}
 	if progress == nil {

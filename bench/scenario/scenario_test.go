@@ -44,6 +44,11 @@ func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 	f(func(o *Options) { o.Arms = []string{"off"} }, false)
 	f(func(o *Options) { o.Habits = "impatient" }, true)
 	f(func(o *Options) { o.Habits = "angry" }, false)
+	f(func(o *Options) { o.Nodes, o.Workers, o.Kills, o.Rate = 5, WorkersMax, KillsMax, RateMax }, true)
+	f(func(o *Options) { o.Nodes = 2 }, false)
+	f(func(o *Options) { o.Workers = WorkersMax + 1 }, false)
+	f(func(o *Options) { o.Kills = -1 }, false)
+	f(func(o *Options) { o.Rate = math.NaN() }, false)
 }
 
 // Every scenario's own options, long and short, are ones that it takes; and what is given wins over them.
@@ -53,8 +58,11 @@ func TestScenariosHaveOptionsThatAreInBounds(t *testing.T) {
 		names = append(names, s.Name)
 		for _, short := range []bool{false, true} {
 			o := s.With(Options{Seed: 7, Seconds: 3}, short)
-			if err := o.Check(); err != nil {
+			if err := s.Check(&o); err != nil {
 				t.Errorf("%s, short %v: %v", s.Name, short, err)
+			}
+			if o.Nodes = 4 - o.Nodes; s.Check(&o) == nil {
+				t.Errorf("%s takes %d nodes", s.Name, o.Nodes)
 			}
 			if o.Seed != 7 || o.Seconds != 3 {
 				t.Errorf("%s: given options are lost: %+v", s.Name, o)

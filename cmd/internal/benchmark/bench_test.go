@@ -158,6 +158,32 @@ func TestOverloadMeasuresTwoBanks(t *testing.T) {
 	}
 }
 
+// A leader is killed, then every node is restarted and one replaced, with the real programs. What is looked at is whether everybody who confirmed knows
+// what became of it, never how long it took.
+func TestFailoverAndRollingMeasureARealCluster(t *testing.T) {
+	f := func(done int, args ...string) {
+		t.Helper()
+		r := measured(t, append(args, "--rate", "20", "--customers", "1500", "--connections", "64")...)
+		p := r.Phase(r.Scenario)
+		if p == nil || p.Completed == 0 || p.Offered != p.Completed+p.Reasons["rejected"] {
+			t.Errorf("%v: %+v", args, p)
+		}
+		if len(r.Disturbances) != done {
+			t.Errorf("%v: %+v", args, r.Disturbances)
+		}
+		for _, d := range r.Disturbances {
+			if d.Confirmations == 0 || d.Unanswered != 0 || d.Node == "" {
+				t.Errorf("%v: %+v", args, d)
+			}
+		}
+		if a := r.Audit; a == nil || a.Settled == 0 || a.Debited != a.Settled || a.FindingsCount != 0 {
+			t.Errorf("%v: audit %+v", args, a)
+		}
+	}
+	f(1, "failover", "--kills", "1", "--seconds", "8")
+	f(6, "rolling", "--seconds", "8")
+}
+
 func TestTheGeneratorMeasuresItself(t *testing.T) {
 	r := measured(t, "generator", "--seconds", "0.3")
 	if p := r.Phase("generator-16-1"); p == nil || p.Completed == 0 || p.Failed > 0 {
@@ -242,6 +268,8 @@ func TestWhatCannotBeMeasuredIsToldWithAnExitCode(t *testing.T) {
 	f(64, "single", "--generators", "0")
 	f(64, "overload", "--multiples", "1000")
 	f(64, "overload", "--admission", "perhaps")
+	f(64, "failover", "--nodes", "1")
+	f(64, "single", "--nodes", "3")
 	f(73, "single", "--out", filepath.Join(file, "results"))
 	f(73, "single", "--out", t.TempDir(), "--data-dir", filepath.Join(file, "data"))
 }

@@ -93,7 +93,7 @@ func (c *Command) Run() error {
 	}
 	for _, s := range scenarios {
 		o := s.With(c.options(), short)
-		if err := o.Check(); err != nil {
+		if err := s.Check(&o); err != nil {
 			return usage(err)
 		}
 		if o.Customers > lab.CustomersMax {

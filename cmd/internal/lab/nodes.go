@@ -193,15 +193,33 @@ func (n *nodes) letIn(ctx context.Context, m member) error {
 	return nil
 }
 
-// change asks the leader's operator's port for a change of the cluster.
+// errNoLeader says that whoever was asked for a change does not lead.
+var errNoLeader = errors.New("no node leads")
+
+// change has the leader change the cluster. While none leads it asks again, as a person would.
 func (n *nodes) change(ctx context.Context, path string, request any) (made ops.Change, err error) {
+	ctx, cancel := context.WithTimeout(ctx, ops.ChangeTimeout)
+	defer cancel()
 	text, err := json.Marshal(request)
 	if err != nil {
 		return made, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, ops.ChangeTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.dev.OperatorAddr+path, bytes.NewReader(text))
+	for {
+		made, err = n.ask(ctx, path, text)
+		if !errors.Is(err, errNoLeader) {
+			return made, err
+		}
+		select {
+		case <-ctx.Done():
+			return made, err
+		case <-time.After(watchEvery):
+		}
+	}
+}
+
+// ask asks the node that the balancer takes for the leader for a change.
+func (n *nodes) ask(ctx context.Context, path string, request []byte) (made ops.Change, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.dev.OperatorAddr+path, bytes.NewReader(request))
 	if err != nil {
 		return made, err
 	}
@@ -213,10 +231,12 @@ func (n *nodes) change(ctx context.Context, path string, request any) (made ops.
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
+	switch {
+	case err != nil:
 		return made, err
-	}
-	if resp.StatusCode != http.StatusOK {
+	case resp.StatusCode == http.StatusConflict && bytes.Contains(answer, []byte(`"not-leader"`)), resp.StatusCode == http.StatusServiceUnavailable:
+		return made, fmt.Errorf("%w: the answer was %d: %s", errNoLeader, resp.StatusCode, answer)
+	case resp.StatusCode != http.StatusOK:
 		return made, fmt.Errorf("the leader answered %d: %s", resp.StatusCode, answer)
 	}
 	return made, json.Unmarshal(answer, &made)
@@ -271,7 +291,7 @@ func (n *nodes) see(ctx context.Context) {
 	var asking sync.WaitGroup
 	for i, m := range n.dev.members() {
 		if n.children[i].process.Load() != 0 {
-			asking.Go(func() { heard[i] = n.ask(ctx, m) })
+			asking.Go(func() { heard[i] = n.status(ctx, m) })
 		}
 	}
 	asking.Wait()
@@ -310,8 +330,8 @@ func (n *nodes) see(ctx context.Context) {
 	}
 }
 
-// ask gives a node's status, or nil when it gives none.
-func (n *nodes) ask(ctx context.Context, m member) *ops.Status {
+// status gives a node's status, or nil when it gives none.
+func (n *nodes) status(ctx context.Context, m member) *ops.Status {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.operator+"/api/v1/status", nil)
 	if err != nil {
 		return nil
