@@ -285,3 +285,29 @@ func TestRefusedMeansNotCharged_NoNodeSpeaksForAConfirmationThatAnotherOneRepeat
 		}
 	})
 }
+
+// When the leader dies with a debit of its own in the core, nobody waits for the core limit once its next life is here: the core is asked at once.
+// Before that it is only silent (rule 2).
+func TestResolver_WhatADeadLeaderSentIsAskedAboutWhenItsNextLifeComes(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		r.core.script = func(Debit) script { return script{work: 500 * time.Millisecond} }
+		x := r.order()
+		past := r.nodes[0]
+		var asker sync.WaitGroup
+		asker.Go(func() { past.Confirm(x) })
+		time.Sleep(100 * time.Millisecond)
+		r.kill(0)
+		r.elect(1)
+		time.Sleep(3 * time.Second)
+		if got := r.state(x); got != journal.StateAuthorised || r.core.asked() != 0 {
+			t.Errorf("with nothing of its executor the payment is %v after %d inquiries", got, r.core.asked())
+		}
+		r.bootNode(0)
+		time.Sleep(time.Second)
+		r.is(x, journal.StateSettled, 1)
+		if taken := r.nodes[1].Status().Gate.Taken; taken != 0 {
+			t.Errorf("%d seats are taken by what is over", taken)
+		}
+		asker.Wait()
+	})
+}

@@ -66,6 +66,7 @@ func (l *leader) receive(link *stream.Link, who stream.Identity) (*guest, error)
 		}
 		g = &guest{n: l.n, who: who, calls: make(map[uint64]*call)}
 		l.guests[who.Node] = g
+		l.n.resolver.came(who.Node, who.Incarnation)
 	}
 	l.gone(g, errAnotherLink)
 	g.link, g.reported = link, false
@@ -137,6 +138,7 @@ func (l *leader) unqueue(c *call) {
 func (l *leader) forsake(g *guest) {
 	if l.guests[g.who.Node] == g {
 		delete(l.guests, g.who.Node)
+		l.n.resolver.came(g.who.Node, 0)
 	}
 	for _, c := range g.calls {
 		l.notTold(c)
@@ -515,6 +517,7 @@ func (l *leader) sendHome() {
 		clear(g.calls)
 	}
 	clear(l.guests)
+	l.n.resolver.forget()
 	for t, c := range l.calls {
 		if c.visit == nil {
 			continue

@@ -26,7 +26,7 @@ const (
 // last one stopped.
 //
 //	authorised, silent for send-by + core limit ──> MarkInDoubt
-//	authorised by a past life of this node ──> inquiry ──> done, declined ──> Settle
+//	authorised by a past life of a node whose next one is here ──> inquiry ──> done, declined ──> Settle
 //	in doubt ──> inquiry ──> done, declined ──> Settle
 //	                ├──> running, no answer ──> later
 //	                └──> unknown (once nothing can be on its way any more), reversed ──> BeginReversal
@@ -40,6 +40,7 @@ type resolver struct {
 
 	mu      sync.Mutex
 	pending map[journal.PaymentID]*doubt
+	lives   map[journal.NodeID]uint64 // the incarnation of every node that has come to this leadership, at most GuestsMax
 }
 
 // doubt is the schedule of one payment.
@@ -55,7 +56,35 @@ type doubt struct {
 }
 
 func newResolver(n *Node) *resolver {
-	return &resolver{n: n, slots: make(chan struct{}, ResolversMax), pending: make(map[journal.PaymentID]*doubt)}
+	return &resolver{n: n, slots: make(chan struct{}, ResolversMax), pending: make(map[journal.PaymentID]*doubt), lives: make(map[journal.NodeID]uint64)}
+}
+
+// came notes that a node has come to this leadership, in a life of its; 0: it is given up.
+func (r *resolver) came(node journal.NodeID, incarnation uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if incarnation == 0 {
+		delete(r.lives, node)
+		return
+	}
+	r.lives[node] = incarnation
+}
+
+// forget forgets who has come, at the end of a leadership.
+func (r *resolver) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.lives)
+}
+
+// past reports whether an executor's process has ended: a later life of the same node is here, which could not have the data directory otherwise. Only a
+// question to the core depends on it. The lock is held.
+func (r *resolver) past(e journal.Executor) bool {
+	if e.Node == r.n.executor.Node {
+		return e.Incarnation != r.n.executor.Incarnation
+	}
+	now, here := r.lives[e.Node]
+	return here && e.Incarnation != now
 }
 
 // run looks for work until the node closes.
@@ -124,11 +153,10 @@ func (r *resolver) due() (tasks []task) {
 		if hurry {
 			d.next = min(d.next, now+rand.N(resolveScan))
 		}
-		// A past life of this very node waits for nothing any more: its process has ended, or this one could not have the data
-		// directory. What the core has long done for it is asked at once. Until the core says so, the payment stays authorised and keeps its seat.
-		ended := o.Executor.Node == r.n.executor.Node && o.Executor.Incarnation != r.n.executor.Incarnation
+		// A past life waits for nothing any more. What the core has long done for it is asked at once. Until the core says so, the payment stays
+		// authorised and keeps its seat.
 		early := o.State == journal.StateAuthorised && now-d.seen < r.n.cfg.silence()+resolveMargin
-		if d.busy || now < d.next || early && !ended || len(tasks) >= 4*ResolversMax {
+		if d.busy || now < d.next || early && !r.past(o.Executor) || len(tasks) >= 4*ResolversMax {
 			continue
 		}
 		d.busy = true
