@@ -15,8 +15,6 @@ const (
 	// stallObjective is within what time a confirmation that met a dead leader should have its definite answer; stallLongest at the latest.
 	stallObjective = 2 * time.Second
 	stallLongest   = 5 * time.Second
-	// restartAfter is when a node that was killed is started again, as a supervisor would.
-	restartAfter = 2 * time.Second
 )
 
 // failover kills leaders under load.
@@ -24,7 +22,7 @@ func failover() *Scenario {
 	return &Scenario{
 		Name:     "failover",
 		Help:     "the leader is killed again and again: what do those notice who are confirming?",
-		Defaults: Options{Seconds: 8, Kills: 20, Nodes: 3, Workers: 2, Rate: 60, Customers: 20_000, Pace: .1, CoreModel: "fixed:15ms", CoreSeats: 64},
+		Defaults: Options{Seconds: 8, Kills: 20, Nodes: 3, Workers: 2, Rate: 60, Down: .2, Customers: 20_000, Pace: .1, CoreModel: "fixed:15ms", CoreSeats: 64},
 		Short:    Options{Kills: 3},
 		cluster:  true,
 		run:      func(ctx context.Context, b *bench) error { return b.failover(ctx) },
@@ -33,7 +31,7 @@ func failover() *Scenario {
 
 func (b *bench) failover(ctx context.Context) error {
 	b.result.Asked = "What customers notice when the node dies that decides about all payments. They come from the shop at a steady rate, sign in and confirm, at any node. Again and again " +
-		"the node that leads is killed without warning, and started again two seconds later. Who gets no answer, or is turned away, tries once more, at once, and not a third time. " +
+		"the node that leads is killed without warning, and started again a little later. Who gets no answer, or is turned away, tries once more, at once, and not a third time. " +
 		"Does everybody learn what became of the payment, and how long does it take?"
 	during := time.Duration(b.Kills) * b.measure()
 	b.Plan(during + 70*time.Second)
@@ -42,6 +40,7 @@ func (b *bench) failover(ctx context.Context) error {
 	}
 	defer b.lower()
 	b.Do(fmt.Sprintf("%.0f customers a second, %d kills", b.Rate, b.Kills))
+	down := time.Duration(b.Down * float64(time.Second))
 	random := rand.New(rand.NewPCG(b.Seed, 1))
 	var events []report.Disturbance
 	o, err := b.disturbed(ctx, report.Phase{Name: "failover", What: "whole payments while leaders are killed"}, during, func(ctx context.Context) error {
@@ -61,7 +60,7 @@ func (b *bench) failover(ctx context.Context) error {
 			if err := b.target.Cluster.Kill(ctx, name); err != nil {
 				return err
 			}
-			if err := pause(ctx, restartAfter); err != nil {
+			if err := pause(ctx, down); err != nil {
 				return err
 			}
 			again := time.Now()
@@ -94,6 +93,7 @@ func (b *bench) failover(ctx context.Context) error {
 	} {
 		b.headline(h)
 	}
+	b.note("A node that was killed stayed down for %v until it was started again.", down)
 	b.leftOut("Machines that die with their network: loopback resets connections at once, where a customer of a machine that is gone waits for his browser's patience.")
 	return b.audit(ctx, "")
 }

@@ -108,6 +108,7 @@ type Options struct {
 	Workers     int       // nodes without a journal beside them
 	Kills       int       // of failover
 	Rate        float64   // customers a second of failover and rolling
+	Down        float64   // seconds that a killed node of failover stays down
 	ProfileDir  string    // where profiles of the bank go; empty: none are taken
 }
 
@@ -124,6 +125,7 @@ const (
 	WorkersMax   = 8
 	KillsMax     = 1000
 	RateMax      = 10_000
+	DownMax      = 60
 )
 
 // over lays the options that are set over others.
@@ -147,6 +149,7 @@ func (o Options) over(under Options) Options {
 	number(&o.OpenShare, under.OpenShare)
 	number(&o.Pace, under.Pace)
 	number(&o.Rate, under.Rate)
+	number(&o.Down, under.Down)
 	whole(&o.Connections, under.Connections)
 	whole(&o.Customers, under.Customers)
 	whole(&o.CoreSeats, under.CoreSeats)
@@ -241,6 +244,8 @@ func (o *Options) checkCluster() error {
 		return fmt.Errorf("scenario: %d kills; 1 to %d are possible", o.Kills, KillsMax)
 	case !(o.Rate >= 0 && o.Rate <= RateMax):
 		return fmt.Errorf("scenario: %v customers a second; more than 0 and up to %d are possible", o.Rate, RateMax)
+	case !(o.Down >= 0 && o.Down <= DownMax):
+		return fmt.Errorf("scenario: killed nodes are down for %v s; more than 0 and up to %d are possible", o.Down, DownMax)
 	}
 	return nil
 }

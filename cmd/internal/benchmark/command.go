@@ -46,6 +46,7 @@ type Command struct {
 	Workers     int       `help:"Nodes without a journal beside them. 0: as the scenario has it."`
 	Kills       int       `help:"failover: how many leaders are killed, one in every --seconds. 0: 20."`
 	Rate        float64   `help:"failover, rolling: how many customers come in a second. 0: as the scenario has it."`
+	Down        float64   `help:"failover: seconds until a killed node is started again. 0: 0.2, as a supervisor would."`
 	Out         string    `help:"Where results go, each run in a folder of its own." default:"results" type:"path"`
 	DataDir     string    `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
 	JSON        bool      `name:"json" help:"Print the result's JSON on standard output."`
@@ -138,7 +139,7 @@ func (c *Command) options() scenario.Options {
 	o := scenario.Options{
 		Seconds: c.Seconds, Connections: c.Connections, Customers: c.Customers, Seed: c.Seed, OpenShare: c.OpenShare, CoreModel: c.CoreModel, CoreSeats: c.CoreSeats, CoreFixed: c.CoreFixed,
 		CoreSync: c.CoreSync, Multiples: c.Multiples, Habits: c.Habits, Pace: c.Pace,
-		Nodes: c.Nodes, Workers: c.Workers, Kills: c.Kills, Rate: c.Rate,
+		Nodes: c.Nodes, Workers: c.Workers, Kills: c.Kills, Rate: c.Rate, Down: c.Down,
 	}
 	switch c.Admission {
 	case "on":
@@ -283,7 +284,7 @@ func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
 		fmt.Fprintf(&b, " --nodes %d --workers %d", o.Nodes, o.Workers)
 	}
 	if o.Kills > 0 {
-		fmt.Fprintf(&b, " --kills %d", o.Kills)
+		fmt.Fprintf(&b, " --kills %d --down %v", o.Kills, o.Down)
 	}
 	if o.Rate > 0 {
 		fmt.Fprintf(&b, " --rate %v", o.Rate)
