@@ -278,6 +278,9 @@ func TestWorker_CutOffItGrantsNothingAndShowsWhatItKnowsAsStale(t *testing.T) {
 		r.deaf[firstWorker].Store(true)
 		r.cut(firstWorker)
 		time.Sleep(time.Second)
+		if refusal, ok := w.Refused(gate.Confirm); ok {
+			t.Errorf("a moment after the loss of its leader the edge says %v", refusal.Reason)
+		}
 		if p, ok, err := w.Payment(seen.Payment); !ok || !errors.Is(err, ErrStale) || p.State != journal.StateReceived {
 			t.Errorf("seen: %v, %v, %v", p.State, ok, err)
 		}
@@ -295,9 +298,6 @@ func TestWorker_CutOffItGrantsNothingAndShowsWhatItKnowsAsStale(t *testing.T) {
 		}
 		if _, ok := w.Partner(1); !ok {
 			t.Error("the partners are forgotten")
-		}
-		if refusal, ok := w.Refused(gate.Confirm); ok {
-			t.Errorf("a moment after the loss of its leader the edge says %v", refusal.Reason)
 		}
 		time.Sleep(LeaderlessMax)
 		if refusal, ok := w.Refused(gate.Confirm); !ok || refusal.Reason != gate.NoLeader {
