@@ -23,6 +23,7 @@ Examples:
   netbank status --operator-token-file /etc/netbank/operator.token
   netbank cluster status --operator https://node1.bank.example:9090 --operator-ca ca.pem --operator-cert me.pem --operator-key me-key.pem
   netbank node drain 2 --reason "a new kernel"
+  netbank why 019ab0c4-5b7e-7c3a-9d2f-0123456789ab --operator-token-file support.token
   netbank backup --out netbank.backup --operator-token-file /etc/netbank/operator.token
   netbank restore --from netbank.backup --data-dir /var/lib/netbank-new --dry-run
 
@@ -39,6 +40,7 @@ type program struct {
 	Status    status      `cmd:"" help:"Ask a running node how it is; exit 0 if it is ready."`
 	Cluster   clusterVerb `cmd:"" help:"The nodes: who they are, who joins, who leaves, who leads."`
 	Node      nodeVerb    `cmd:"" help:"One node: keep customers away from it, or let them come again."`
+	Why       why         `cmd:"" help:"Say how a customer's payment stands, why, and what to tell the customer."`
 	Partners  partners    `cmd:"" help:"Payment platforms."`
 	Customers customers   `cmd:"" help:"The bank's customers."`
 	Backup    backup      `cmd:"" help:"Fetch a backup of a running node."`

@@ -88,6 +88,7 @@ type Pages struct {
 	Config
 	site   *web.Site
 	soon   map[web.Locale]string // what most pages hold ready to say of their session's end
+	traces *traces
 	origin string
 	secure bool // the pages are reached over https: cookies are bound to it
 	cookie string
@@ -107,7 +108,7 @@ func New(c Config) (*Pages, error) {
 	if c.Location == nil {
 		c.Location = time.UTC
 	}
-	p := &Pages{Config: c, site: site, origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device"}
+	p := &Pages{Config: c, site: site, traces: newTraces(TracesMax), origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device"}
 	p.soon = map[web.Locale]string{}
 	for _, l := range []web.Locale{web.English, web.Chinese} {
 		p.soon[l] = site.Text(l, "ending-idle", "Minutes", minutes(EndingNotice))

@@ -19,6 +19,7 @@ type telling struct {
 	tone    string   // good, bad, wait or info
 	page    string   // heading and text: page-title, page-text
 	args    []any    // of the text
+	code    string   // why something was refused, in one word; empty: nothing was
 	text    string   // the text's key, where it is not page-text
 	more    []string // keys of sentences after the text
 	said    []string // finished sentences after those
@@ -37,10 +38,12 @@ func (c *Pages) tell(q *request, status int, t telling) {
 	if text == "" {
 		text = t.page + "-text"
 	}
+	c.note(q, &t, text)
 	view := web.Message{
 		Frame: c.frame(q, t.page+"-title"), Tone: t.tone, Heading: c.site.Text(q.locale, t.page+"-title"), Primary: t.primary, Also: t.also,
 		Paragraphs: []string{c.site.Text(q.locale, text, t.args...)},
 	}
+	view.Reference = reference(q.RequestCtx, t.code)
 	for _, key := range t.more {
 		view.Paragraphs = append(view.Paragraphs, c.site.Text(q.locale, key))
 	}
@@ -153,7 +156,7 @@ func (c *Pages) busy(q *request) {
 	edge.SetOutcome(q.RequestCtx, edge.Answered) // the refusal was counted where it happened
 	q.Response.Header.Set("Retry-After", strconv.Itoa(wait))
 	c.tell(q, fasthttp.StatusServiceUnavailable, telling{
-		tone: "wait", page: page, text: text, said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", wait)}, order: true, cancel: true,
+		tone: "wait", page: page, text: text, code: refusalCode(reason), said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", wait)}, order: true, cancel: true,
 		primary: &web.Link{Href: again, Text: c.site.Text(q.locale, "try-again")},
 	})
 }

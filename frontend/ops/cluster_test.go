@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"netbank/cluster"
 	"netbank/cluster/journal"
 )
 
@@ -122,11 +123,22 @@ func loggedPort(t testing.TB, log io.Writer, b *bank, c Cluster, checks ...Check
 	return changedPort(t, log, b, c, func(cfg *Config) { cfg.Checks = checks })
 }
 
+// explainer knows one reference.
+func explainer(reference string) (Explained, bool, error) {
+	if reference == "blind" {
+		return Explained{}, false, cluster.ErrUnavailable
+	}
+	return Explained{
+		Reference: reference, Code: "declined", Payment: "019ab0c4-5b7e-7c3a-9d2f-0123456789ab", State: "rejected", Status: "RJCT", Partner: 1, Payee: "Shop", Amount: "CNY 1.00",
+		Created: since, Changed: since, Tell: map[string][]string{"en": {"Not paid"}},
+	}, reference == "known", nil
+}
+
 func changedPort(t testing.TB, log io.Writer, b *bank, c Cluster, change func(*Config)) http.Handler {
 	t.Helper()
 	cfg := Config{
 		Bank: b, Credentials: plainCredentials{}, Gatherer: prometheus.NewRegistry(), Token: token, BankName: "Test bank",
-		Cluster: c, Version: "netbank 1", Logger: slog.New(slog.NewJSONHandler(log, nil)),
+		SupportToken: supportToken, Why: explainer, Cluster: c, Version: "netbank 1", Logger: slog.New(slog.NewJSONHandler(log, nil)),
 	}
 	change(&cfg)
 	h, err := New(cfg)

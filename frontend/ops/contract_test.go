@@ -2,6 +2,7 @@ package ops
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,13 +69,15 @@ type contract struct {
 	t    *testing.T
 	spec *openapi3.T
 	seen map[string]bool
+
+	reference string // that support asks for; empty: one that is known
 }
 
 var parameter = regexp.MustCompile(`\{(\w+)\}`)
 
 func (c *contract) hold(h http.Handler, method, template, query, body string, status int, header ...string) string {
 	c.t.Helper()
-	path := strings.NewReplacer("{node}", "2", "{name}", "wang").Replace(template) + query
+	path := strings.NewReplacer("{node}", "2", "{name}", "wang", "{reference}", cmp.Or(c.reference, "known")).Replace(template) + query
 	if template == "/api/v1/customers/{name}/unlock" && status == http.StatusNotFound {
 		path = "/api/v1/customers/nobody/unlock"
 	}
@@ -201,6 +204,23 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 		c.hold(changedPort(t, io.Discard, b, well, func(cfg *Config) {
 			cfg.Backup = func() (Backup, error) { return canned{"whole", 5, closed}, err }
 		}), "GET", copied, "", "", status)
+	}
+
+	const support = "/api/v1/support/{reference}"
+	c.hold(h, "GET", support, "", "", 200)
+	c.hold(h, "GET", support, "", "", 200, "Authorization", "Bearer "+supportToken)
+	c.hold(h, "GET", support, "", "", 401, "Authorization", "Bearer x")
+	c.hold(h, "GET", support, "", "", 403, "Host", "rebound.example")
+	for path, item := range c.spec.Paths.Map() { // the support token opens nothing else
+		for method := range item.Operations() {
+			if strings.HasPrefix(path, "/api/") && path != support {
+				c.hold(h, method, path, "", "", 401, "Authorization", "Bearer "+supportToken)
+			}
+		}
+	}
+	for status, reference := range map[int]string{400: strings.Repeat("x", 65), 404: "unknown", 503: "blind"} {
+		c.reference = reference
+		c.hold(h, "GET", support, "", "", status)
 	}
 
 	var missing []string

@@ -16,6 +16,7 @@
 //	POST /api/v1/cluster/nodes/{node}/remove  takes a node out for good                     (verb)
 //	POST /api/v1/cluster/nodes/{node}/promote gives a coordinator its vote                  (verb)
 //	POST /api/v1/cluster/lead                 hands the leadership over                     (verb)
+//	GET  /api/v1/support/{reference}          what a customer's reference stands for        (verb, support token)
 //	GET  /api/v1/payments                     every payment as NDJSON, for the audit        (verb)
 //	GET  /api/v1/backup                       a backup, for netbank backup                  (verb)
 //	POST /api/v1/partners                     partners, one JSON object a line              (verb)

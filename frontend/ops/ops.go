@@ -63,6 +63,10 @@ type Config struct {
 	Credentials Credentials
 	Gatherer    prometheus.Gatherer
 	Registerer  prometheus.Registerer // of the port's own metrics; nil: none
+	// Why explains a customer's reference; false: this node does not know it. The error says that nobody can be asked.
+	Why func(reference string) (Explained, bool, error)
+	// SupportToken lets in who supports customers, and to Why only; of as many characters as Token, or empty: there is none.
+	SupportToken string
 	// Token is what verbs are asked for: at least 32 characters, or empty on a Server with ServerTLS, where the client's certificate is
 	// enough then.
 	Token string
@@ -82,6 +86,7 @@ type Config struct {
 type port struct {
 	Config
 	token    [32]byte
+	reader   [32]byte // the support token
 	checkers []*checker
 	statuses glance[Status]
 	nodes    glance[nodesAnswer]
@@ -95,6 +100,7 @@ type route struct {
 	pattern string
 	handle  http.HandlerFunc
 	verb    bool // asks who calls
+	reads   bool // the support token is enough
 	long    bool // may take as long as ReadTimeout, and answers as long as somebody reads
 }
 
@@ -116,6 +122,7 @@ func (p *port) routes() []route {
 		{pattern: "POST /api/v1/cluster/nodes/{node}/undrain", handle: p.undrainNode, verb: true},
 		{pattern: "POST /api/v1/cluster/lead", handle: p.lead, verb: true},
 		{pattern: "POST /api/v1/cluster/authority/rotate", handle: p.rotateAuthority, verb: true},
+		{pattern: "GET /api/v1/support/{reference}", handle: p.support, verb: true, reads: true},
 		{pattern: "GET /api/v1/payments", handle: p.payments, verb: true, long: true},
 		{pattern: "GET /api/v1/backup", handle: p.backup, verb: true, long: true},
 		{pattern: "POST /api/v1/partners", handle: p.importPartners, verb: true, long: true},
@@ -129,10 +136,14 @@ func New(c Config) (http.Handler, error) {
 	switch {
 	case c.Token == "" && !c.ClientCertificates:
 		return nil, errors.New("ops: the port needs an operator's token, or client certificates")
+	case c.SupportToken != "" && len(c.SupportToken) < tokenMin:
+		return nil, fmt.Errorf("ops: the support token has %d characters; it must have at least %d", len(c.SupportToken), tokenMin)
+	case c.SupportToken != "" && c.SupportToken == c.Token:
+		return nil, errors.New("ops: the support token is the operator's token; make another one")
 	case c.Token != "" && len(c.Token) < tokenMin:
 		return nil, fmt.Errorf("ops: the operator's token has %d characters; it must have at least %d", len(c.Token), tokenMin)
 	}
-	p := &port{Config: c, token: sha256.Sum256([]byte(c.Token)), opened: time.Now(), changing: make(chan struct{}, 1)}
+	p := &port{Config: c, token: sha256.Sum256([]byte(c.Token)), reader: sha256.Sum256([]byte(c.SupportToken)), opened: time.Now(), changing: make(chan struct{}, 1)}
 	for _, check := range c.Checks {
 		p.checkers = append(p.checkers, &checker{Check: check})
 	}
@@ -144,7 +155,7 @@ func New(c Config) (http.Handler, error) {
 	for _, r := range p.routes() {
 		handle := r.handle
 		if r.verb {
-			handle = p.authenticated(handle)
+			handle = p.authenticated(r.reads, handle)
 		}
 		if !r.long {
 			handle = soon(handle)
@@ -225,10 +236,10 @@ func loopback(hostPort string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// authenticated lets in who bears the token. Where there is none, the certificate that the connection was made with is enough.
-func (p *port) authenticated(next http.HandlerFunc) http.HandlerFunc {
+// authenticated lets in who bears the token; reads says that the support token is enough. Where there is none, the certificate that the connection was made with is enough.
+func (p *port) authenticated(reads bool, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !p.known(r) {
+		if !p.known(r) && !(reads && p.supports(r)) {
 			p.metrics.strangers.Inc()
 			w.Header().Set("WWW-Authenticate", `Bearer realm="netbank operator"`)
 			fail(w, problem{
@@ -245,9 +256,16 @@ func (p *port) known(r *http.Request) bool {
 	if p.Token == "" {
 		return r.TLS != nil && len(r.TLS.VerifiedChains) > 0
 	}
+	return bears(r, &p.token)
+}
+
+// supports tells whether a call bears the support token.
+func (p *port) supports(r *http.Request) bool { return p.SupportToken != "" && bears(r, &p.reader) }
+
+func bears(r *http.Request, token *[32]byte) bool {
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	sum := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(sum[:], p.token[:]) == 1 && ok
+	return subtle.ConstantTimeCompare(sum[:], token[:]) == 1 && ok
 }
 
 // caller names who calls, for the audit.

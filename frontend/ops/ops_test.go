@@ -21,7 +21,10 @@ import (
 	"netbank/cluster/journal/command"
 )
 
-const token = "0123456789abcdef0123456789abcdef0123456789abcdef"
+const (
+	token        = "0123456789abcdef0123456789abcdef0123456789abcdef"
+	supportToken = "fedcba9876543210fedcba9876543210fedcba9876543210"
+)
 
 // bank is a node that remembers what it was told.
 type bank struct {

@@ -25,6 +25,7 @@ import (
 	"netbank/cluster/replica"
 	coreadapter "netbank/core-adapter"
 	"netbank/core-adapter/corelink"
+	"netbank/frontend/customer"
 	"netbank/frontend/edge"
 	"netbank/frontend/ops"
 	"netbank/frontend/partner"
@@ -59,6 +60,7 @@ type Bank struct {
 	keeping  sync.WaitGroup // what looks after the cluster
 	kept     context.Context
 	unkeep   context.CancelFunc
+	pages    atomic.Pointer[customer.Pages]
 	open     atomic.Bool // the doors for customers and partners are open
 
 	customerLimits, partnerLimits edge.Limits
@@ -382,18 +384,41 @@ func (b *Bank) checks() []ops.Check {
 	return checks
 }
 
+// tokenOf reads a token file, which is made if missing; an empty path has none.
+func tokenOf(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	if err := EnsureToken(path); err != nil {
+		return "", err
+	}
+	token, err := ReadToken(path)
+	if err != nil {
+		return "", &Error{Code: ExitUsage, Err: err}
+	}
+	return token, nil
+}
+
+// why explains a customer's reference, once the pages are open.
+func (b *Bank) why(reference string) (ops.Explained, bool, error) {
+	pages := b.pages.Load()
+	if pages == nil {
+		return ops.Explained{}, false, cluster.ErrUnavailable
+	}
+	e, ok, err := pages.Why(reference)
+	return ops.Explained(e), ok, err
+}
+
 // openOperator lets the operator's port answer in full.
 func (b *Bank) openOperator() error {
 	c := &b.config
-	var token string
-	if c.OperatorTokenFile != "" {
-		err := EnsureToken(c.OperatorTokenFile)
-		if err != nil {
-			return err
-		}
-		if token, err = ReadToken(c.OperatorTokenFile); err != nil {
-			return &Error{Code: ExitUsage, Err: err}
-		}
+	token, err := tokenOf(c.OperatorTokenFile)
+	if err != nil {
+		return err
+	}
+	supportToken, err := tokenOf(c.SupportTokenFile)
+	if err != nil {
+		return err
 	}
 	params := c.Lab.Params
 	if params == (session.Params{}) {
@@ -411,6 +436,7 @@ func (b *Bank) openOperator() error {
 	handler, err := ops.New(ops.Config{
 		Cluster: members,
 		Bank:    b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
+		Why: b.why, SupportToken: supportToken,
 		Token: token, ClientCertificates: c.OperatorCert != "", Checks: b.checks(), Version: c.Version, BankName: c.BankName, Logger: b.logger,
 		Extra: c.Lab.Operator, Backup: b.backup,
 	})

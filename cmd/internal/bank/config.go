@@ -60,6 +60,7 @@ type Config struct {
 	OperatorAddr      string `help:"Where the operator's port listens: on loopback with plain HTTP, or anywhere with --operator-cert." default:"127.0.0.1:9090"`
 	OperatorAdvertise string `help:"The same as operators reach it: host:port, for the cluster page and for what tells them to ask another node. Left out: --operator-addr, with the host of --peer-advertise where it names none."`
 	OperatorTokenFile string `help:"The operator's token; made if missing, readable by its owner only. Not needed with --operator-cert." type:"path"`
+	SupportTokenFile  string `help:"A token that lets in who supports customers, for 'netbank why' only; made if missing. Left out: there is none." type:"path"`
 	OperatorCert      string `help:"The operator port's certificate, a PEM file: it speaks TLS 1.3 then, and asks for client certificates." type:"path"`
 	OperatorKey       string `help:"Its private key, a PEM file." type:"path"`
 	OperatorCA        string `name:"operator-ca" help:"Who signs operators' certificates, a PEM file. Whoever has such a certificate may do everything, unless a token is asked for too." type:"path"`

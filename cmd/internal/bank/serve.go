@@ -28,6 +28,7 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	if err != nil {
 		return err
 	}
+	b.pages.Store(pages)
 	if err := b.openPartner(); err != nil {
 		return err
 	}
