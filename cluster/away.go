@@ -19,6 +19,7 @@ var errLeadsItself = errors.New("cluster: this node leads itself")
 type away struct {
 	link   *stream.Link // to the node that leads; nil: none does as far as is known, or this one
 	term   uint64       // of that leader
+	timed  uint64       // the term of the leader whose time was heard last
 	lastID uint64
 	bytes  int              // of the commands in sent that are not internal
 	sent   map[uint64]*call // no definite word has come yet

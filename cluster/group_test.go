@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type member struct {
 	applied  int
 	told     func(replica.Applied)
 	whole    func()       // told of an installed state
+	handOver func(to journal.NodeID)
 	lag      atomic.Int64 // of a follower, in ns
 	stall    atomic.Int64 // of the next look at who leads, in ns
 	state    sync.Mutex   // guards the rest
@@ -195,6 +197,15 @@ func (m *member) leads() (uint64, bool) {
 	m.state.Lock()
 	defer m.state.Unlock()
 	return m.term, m.leading
+}
+
+// TransferLeadership has the test's group elect another member.
+func (m *member) TransferLeadership(_ context.Context, to journal.NodeID) error {
+	if _, leading := m.Leadership(); !leading {
+		return replica.ErrNotLeader
+	}
+	m.handOver(to)
+	return nil
 }
 
 func (m *member) LeadershipChanged() <-chan bool { return m.changed }

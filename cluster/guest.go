@@ -31,6 +31,7 @@ type guest struct {
 	core     breaker              // its connection to the core, as far as its calls show
 	up       gate.Time            // since when its process has been running, at the latest
 	about    []byte               // what it tells of itself; nil: nothing yet
+	clockOff *time.Duration       // how far its machine's clock is ahead of the journal's time; nil: it does not know
 }
 
 // visit is what a call has that came from another node.
@@ -272,6 +273,8 @@ func (l *leader) said(g *guest, link *stream.Link, all []visitMessage) {
 			l.opened(g, m.open)
 		case m.about != nil:
 			g.about = m.about
+		case m.beat != nil:
+			g.tellsTime(m.beat)
 		case m.leaving:
 			l.gone(g, ErrClosed)
 		case m.err != nil:

@@ -32,7 +32,9 @@ func (l *leader) heard(link *stream.Link, all []*wire.Message) {
 		case *wire.Message_Heartbeat:
 			if body.Heartbeat.GetTerm() != l.away.term {
 				err = errOtherTerm
+				break
 			}
+			l.hearTime(body.Heartbeat)
 		case nil:
 		default:
 			err = fmt.Errorf("%w: a leader does not say %T", stream.ErrFrame, body)

@@ -61,6 +61,7 @@ type leader struct {
 	closing   bool
 	onIdle    []func(l *leader) // called after the next turn
 
+	clockYield
 	away     away
 	guests   map[journal.NodeID]*guest
 	unspoken []journal.PaymentID // authorised, although their executors have had their say here
@@ -305,6 +306,8 @@ func (l *leader) begin(term uint64) {
 		})
 	})
 	l.n.clock.start(last, l.n.cfg.AcceptClock)
+	l.n.clock.known.Store(true)
+	l.offSince = 0
 	l.gate = gate.New(l.gateOf(found))
 	l.started, l.expired, l.pruned = l.now, l.now, l.now
 	// Nobody has reported the calls that an earlier process left inside the core. A journal without a stamp had none.
@@ -422,6 +425,7 @@ func (l *leader) coarsely() {
 	l.seeGuests()
 	l.listFollowers()
 	l.n.clock.check()
+	l.yield()
 	l.publishEdge() // or the doors would refuse for another tick after the operator sees that all is well
 	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence() || l.allReported()
 	snapshot := l.gate.Snapshot()

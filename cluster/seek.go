@@ -116,6 +116,8 @@ func (n *Node) identity() stream.Identity {
 
 func (n *Node) heartbeat(term uint64) func() *wire.Message {
 	return func() *wire.Message {
-		return &wire.Message{Body: &wire.Message_Heartbeat{Heartbeat: &wire.Heartbeat{Term: term, Applied: n.log.Stats().AppliedIndex}}}
+		h := &wire.Heartbeat{Term: term, Applied: n.log.Stats().AppliedIndex}
+		n.tellTime(h)
+		return &wire.Message{Body: &wire.Message_Heartbeat{Heartbeat: h}}
 	}
 }

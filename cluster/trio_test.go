@@ -28,6 +28,7 @@ type trio struct {
 	deaf    [5]atomic.Bool  // cannot be connected to, nor connect
 	dead    [5]*atomic.Bool // of the present life
 	abouts  [5]atomic.Pointer[[]byte]
+	walls   [5]jumpy // each node's clock
 
 	fresh func(i int) *member // a member that has applied nothing
 
@@ -160,6 +161,7 @@ func (r *trio) bootWorker(i int) {
 	dead := new(atomic.Bool)
 	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
 	cfg.About = r.about(i)
+	cfg.wall = r.walls[i].now
 	cfg.Coordinators = func() []journal.NodeID {
 		if r.noReads.Load() {
 			return nil
@@ -193,6 +195,8 @@ func (r *trio) bootNode(i int) {
 	r.mu.Unlock()
 	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
 	cfg.About = r.about(i)
+	cfg.wall = r.walls[i].now
+	member.handOver = func(to journal.NodeID) { r.elect(int(to) - 1) }
 	cfg.Leader = func() (journal.NodeID, uint64) {
 		if r.blind[i].Load() || dead.Load() {
 			return 0, 0

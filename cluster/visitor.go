@@ -16,6 +16,7 @@ type visitMessage struct {
 	answered *wire.Answered
 	withdraw *wire.Withdraw
 	open     *wire.Open
+	beat     *wire.Heartbeat
 	leaving  bool
 	about    []byte
 	err      error
@@ -43,7 +44,9 @@ func understand(who stream.Identity, all []*wire.Message, now gate.Time) []visit
 		case *wire.Message_About:
 			text, err := takeAbout(body.About)
 			out = append(out, visitMessage{about: text, err: err})
-		case *wire.Message_Heartbeat, nil:
+		case *wire.Message_Heartbeat:
+			out = append(out, visitMessage{beat: body.Heartbeat})
+		case nil:
 		default:
 			return append(out, visitMessage{err: fmt.Errorf("%w: a guest does not say %T", stream.ErrFrame, body)})
 		}

@@ -3,7 +3,7 @@
 // Rules for changing this file:
 //   - a field number is never used again for something else;
 //   - a message gets a new meaning only under a new version of the protocol, which Hello and Welcome agree on;
-//   - times travel as durations, in microseconds; no wall clock does (rule 7). A moment of the sender's own monotonic
+//   - times travel as durations, in microseconds, but for the journal's own; no wall clock does (rule 7). A moment of the sender's own monotonic
 //     clock may travel to be echoed: nobody but its sender reads it.
 //
 // `make generate` writes the Go code beside it.
@@ -1352,12 +1352,15 @@ func (x *Levels) GetWords() []uint64 {
 
 // Heartbeat goes both ways. A side that has heard nothing for a while takes the other for gone.
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
-	Applied       uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"` // index of the last entry that the sender has applied
-	Leader        uint32                 `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`   // that the sender knows of; 0: none. To those who look things up only
-	LeaderTerm    uint64                 `protobuf:"varint,4,opt,name=leader_term,json=leaderTerm,proto3" json:"leader_term,omitempty"`
-	Led           bool                   `protobuf:"varint,5,opt,name=led,proto3" json:"led,omitempty"` // the sender leads, or has a stream to the leader
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Term       uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Applied    uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"` // index of the last entry that the sender has applied
+	Leader     uint32                 `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`   // that the sender knows of; 0: none. To those who look things up only
+	LeaderTerm uint64                 `protobuf:"varint,4,opt,name=leader_term,json=leaderTerm,proto3" json:"leader_term,omitempty"`
+	Led        bool                   `protobuf:"varint,5,opt,name=led,proto3" json:"led,omitempty"`                        // the sender leads, or has a stream to the leader
+	StampMs    int64                  `protobuf:"varint,6,opt,name=stamp_ms,json=stampMs,proto3" json:"stamp_ms,omitempty"` // of the leader: the journal's time as this is sent
+	// How far the sender's machine's clock is ahead of the journal's time, by the leaders' stamps that it has heard. Not set: it has heard none.
+	ClockOffUs    *int64 `protobuf:"zigzag64,7,opt,name=clock_off_us,json=clockOffUs,proto3,oneof" json:"clock_off_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1425,6 +1428,20 @@ func (x *Heartbeat) GetLed() bool {
 		return x.Led
 	}
 	return false
+}
+
+func (x *Heartbeat) GetStampMs() int64 {
+	if x != nil {
+		return x.StampMs
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetClockOffUs() int64 {
+	if x != nil && x.ClockOffUs != nil {
+		return *x.ClockOffUs
+	}
+	return 0
 }
 
 // Open follows what a node repeats after it was welcomed: all its calls inside the core that are in no journal.
@@ -2821,14 +2838,18 @@ const file_stream_proto_rawDesc = "" +
 	"\x04next\x18\b \x01(\v2\x14.netbank.stream.CallR\x04next\x12\x19\n" +
 	"\bnot_sent\x18\t \x01(\bR\anotSent\"\x1e\n" +
 	"\x06Levels\x12\x14\n" +
-	"\x05words\x18\x01 \x03(\x06R\x05words\"\x84\x01\n" +
+	"\x05words\x18\x01 \x03(\x06R\x05words\"\xd7\x01\n" +
 	"\tHeartbeat\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\rR\x06leader\x12\x1f\n" +
 	"\vleader_term\x18\x04 \x01(\x04R\n" +
 	"leaderTerm\x12\x10\n" +
-	"\x03led\x18\x05 \x01(\bR\x03led\"G\n" +
+	"\x03led\x18\x05 \x01(\bR\x03led\x12\x19\n" +
+	"\bstamp_ms\x18\x06 \x01(\x03R\astampMs\x12%\n" +
+	"\fclock_off_us\x18\a \x01(\x12H\x00R\n" +
+	"clockOffUs\x88\x01\x01B\x0f\n" +
+	"\r_clock_off_us\"G\n" +
 	"\x04Open\x12\x13\n" +
 	"\x05up_us\x18\x01 \x01(\x03R\x04upUs\x12*\n" +
 	"\x05seats\x18\x02 \x03(\v2\x14.netbank.stream.SeatR\x05seats\"s\n" +
@@ -3088,6 +3109,7 @@ func file_stream_proto_init() {
 		(*Message_Settings)(nil),
 		(*Message_About)(nil),
 	}
+	file_stream_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1083,6 +1083,16 @@ func (m *Heartbeat) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ClockOffUs != nil {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64((uint64(*m.ClockOffUs)<<1)^uint64((*m.ClockOffUs>>63))))
+		i--
+		dAtA[i] = 0x38
+	}
+	if m.StampMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.StampMs))
+		i--
+		dAtA[i] = 0x30
+	}
 	if m.Led {
 		i--
 		if m.Led {
@@ -2790,6 +2800,12 @@ func (m *Heartbeat) SizeVT() (n int) {
 	}
 	if m.Led {
 		n += 2
+	}
+	if m.StampMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.StampMs))
+	}
+	if m.ClockOffUs != nil {
+		n += 1 + protohelpers.SizeOfZigzag(uint64(*m.ClockOffUs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -5851,6 +5867,47 @@ func (m *Heartbeat) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Led = bool(v != 0)
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field StampMs", wireType)
+			}
+			m.StampMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.StampMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ClockOffUs", wireType)
+			}
+			var v uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			v = (v >> 1) ^ uint64((int64(v&1)<<63)>>63)
+			v2 := int64(v)
+			m.ClockOffUs = &v2
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
