@@ -37,7 +37,7 @@ type member struct {
 	machine  *journal.Machine
 	applied  int
 	told     func(replica.Applied)
-	whole    func()       // told of an installed state
+	whole    func() // told of an installed state
 	handOver func(to journal.NodeID)
 	lag      atomic.Int64 // of a follower, in ns
 	stall    atomic.Int64 // of the next look at who leads, in ns
