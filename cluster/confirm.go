@@ -313,7 +313,8 @@ func (n *Node) authorise(c *call, x *Confirmation) {
 }
 
 // Await returns as soon as the payment's version is above the given one, or at the deadline, at most WaitMax from now,
-// with the payment as it stands. It reports false if there is no such payment. Errors are those of Payment.
+// with the payment as it stands. Between two leaders, when no news can come, the time stands still (LeaderlessMax). It reports false if there is no such
+// payment. Errors are those of Payment.
 func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (journal.Payment, bool, error) {
 	w := &waiter{id: id, above: version, wake: make(chan struct{}, 1)}
 	watched := n.attendTo(w)
@@ -327,10 +328,21 @@ func (n *Node) Await(id journal.PaymentID, version uint32, deadline time.Time) (
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case <-w.wake:
-	case <-timer.C:
-	case <-n.closing:
+	for over, stood := false, false; !over; {
+		select {
+		case <-w.wake:
+			over = true
+		case <-n.closing:
+			over = true
+		case <-timer.C:
+			if left := n.leaderless(); left > 0 && !n.led() {
+				stood = true
+				timer.Reset(min(left, wait))
+			} else {
+				over, stood = !stood, false // the next leader gets the time, too
+				timer.Reset(wait)
+			}
+		}
 	}
 	if now, found := n.payment(id); found {
 		p = now

@@ -311,3 +311,37 @@ func TestResolver_WhatADeadLeaderSentIsAskedAboutWhenItsNextLifeComes(t *testing
 		asker.Wait()
 	})
 }
+
+// Who looks at a payment while there is no leader hears of it when the next one has brought its end, however short he wanted to wait. He does not wait
+// for a leader who does not come.
+func TestFollower_WhoAwaitsBetweenTwoLeadersHearsWhatTheNextOneBrings(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		x := r.order()
+		await := func() (journal.Payment, time.Duration) {
+			start := time.Now()
+			p, _, _ := r.nodes[2].Await(x.Payment, 1, start.Add(100*time.Millisecond))
+			return p, time.Since(start)
+		}
+		if p, took := await(); p.State != journal.StateReceived || took > 200*time.Millisecond {
+			t.Errorf("with a leader: %v after %v", p.State, took)
+		}
+		r.members[0].depose(vanishes)
+		time.Sleep(10 * time.Millisecond)
+		if p, took := await(); p.State != journal.StateReceived || took < LeaderlessMax/2 || took > LeaderlessMax+300*time.Millisecond {
+			t.Errorf("without one: %v after %v", p.State, took)
+		}
+		r.lead(0)
+		r.members[0].depose(vanishes)
+		time.Sleep(10 * time.Millisecond)
+		var next sync.WaitGroup
+		next.Go(func() {
+			time.Sleep(time.Second)
+			r.lead(1)
+			r.confirmAt(1, x)
+		})
+		if p, took := await(); p.State < journal.StateAuthorised || took > 3*time.Second {
+			t.Errorf("with another after a second: %v after %v", p.State, took)
+		}
+		next.Wait()
+	})
+}

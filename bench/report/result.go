@@ -78,7 +78,7 @@ type Disturbance struct {
 	Second float64 `json:"second"` // since Started
 	// ReadyMs is how long it took from the node's start until it was ready again; of a restart, from the asking to stop.
 	ReadyMs float64 `json:"readyMs"`
-	// Confirmations are those that were meant to be sent in that time, or waited when it began.
+	// Confirmations are those during whose wait this was the first disturbance, or which were meant to be sent after it and met none.
 	Confirmations int     `json:"confirmations"`
 	LongestMs     float64 `json:"longestMs"`  // the longest wait of one of them
 	Late          int     `json:"late"`       // of them, how many waited longer than two seconds

@@ -447,7 +447,7 @@ func (r *Result) disturbancesSection() section {
 	}
 	if len(t.Rows) > 0 {
 		s.Tables = []table{t}
-		s.After = []string{"Each line counts until the next: the confirmations that were meant to be sent in that time, or had been and waited when it began. A wait is the time from the moment at which " +
+		s.After = []string{"A confirmation counts for what was done first while it waited, or else for what was done last before it was sent. A wait is the time from the moment at which " +
 			"the customer meant to press the button until the bank’s definite answer, over all tries and pages; a payment that the core has to be asked about waits for the core’s word."}
 	}
 	return s

@@ -136,9 +136,9 @@ func (b *bench) leader(ctx context.Context) (string, error) {
 	}
 }
 
-// stallsOf measures what confirmations met of disturbances. Each counts until the next one: of the confirmations that were meant to be sent in that time,
-// or had been and waited when it began, the longest wait from the moment at which it was meant to be sent until the definite word; and the
-// longest time in which nobody was told that he has paid. The last one counts until nobody comes any more.
+// stallsOf measures what confirmations met of disturbances: the longest wait from the moment at which one was meant to be sent until the definite word; and the
+// longest time until the next disturbance in which nobody was told that he has paid. A confirmation counts for the first disturbance that came while it
+// waited, or else for the last one before it was sent. The last disturbance counts until nobody comes any more.
 func stallsOf(all []people.Confirmation, events []report.Disturbance, began time.Time) {
 	end := began
 	for _, c := range all {
@@ -150,7 +150,7 @@ func stallsOf(all []people.Confirmation, events []report.Disturbance, began time
 		if i == len(events) {
 			return end
 		}
-		return began.Add(time.Duration(events[i].Second * float64(time.Second)))
+		return seconds(began, events[i].Second)
 	}
 	var paid []time.Time
 	for _, c := range all {
@@ -159,28 +159,40 @@ func stallsOf(all []people.Confirmation, events []report.Disturbance, began time
 		}
 	}
 	slices.SortFunc(paid, time.Time.Compare)
+	for _, c := range all {
+		i := slices.IndexFunc(events, func(e report.Disturbance) bool { return !seconds(began, e.Second).Before(c.Sent) })
+		if i < 0 {
+			i = len(events)
+		}
+		if i == len(events) || seconds(began, events[i].Second).After(c.Sent.Add(c.Took)) {
+			i--
+		}
+		if i < 0 {
+			continue
+		}
+		e := &events[i]
+		e.Confirmations++
+		e.LongestMs = max(e.LongestMs, ms(c.Took))
+		if c.Word == "" {
+			e.Unanswered++
+		}
+		if c.Took > stallObjective {
+			e.Late++
+		}
+	}
 	for i := range events {
 		e, from, until := &events[i], at(i), at(i+1)
-		for _, c := range all {
-			if done := c.Sent.Add(c.Took); !c.Sent.Before(until) || done.Before(from) {
-				continue
-			}
-			e.Confirmations++
-			e.LongestMs = max(e.LongestMs, float64(c.Took)/1e6)
-			if c.Word == "" {
-				e.Unanswered++
-			}
-			if c.Took > stallObjective {
-				e.Late++
-			}
-		}
 		last := from
 		for _, t := range paid {
 			if t.After(from) && !last.After(until) {
-				e.GapMs, last = max(e.GapMs, float64(t.Sub(last))/1e6), t
+				e.GapMs, last = max(e.GapMs, ms(t.Sub(last))), t
 			}
 		}
 	}
+}
+
+func seconds(since time.Time, n float64) time.Time {
+	return since.Add(time.Duration(n * float64(time.Second)))
 }
 
 // quantile is the value that a share of all does not exceed; 0 of none.
