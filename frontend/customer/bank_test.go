@@ -55,6 +55,7 @@ type bank struct {
 	confirms []cluster.Confirmation
 
 	leaderless bool // nobody can say what another node does
+	behind     bool // lies is what this node's copy shows until it has caught up
 	confirming bool
 }
 
@@ -207,6 +208,9 @@ func (b *bank) Confirming(journal.PaymentID) bool { return b.confirming }
 
 // Unconfirmed is as the cluster has it: a leader must know, and no attempt at a code may be open.
 func (b *bank) Unconfirmed(id journal.PaymentID, customer journal.CustomerID) bool {
+	if b.behind && !b.leaderless {
+		b.behind, b.lies = false, nil
+	}
 	a, _, _ := b.Access(customer)
 	p, ok, err := b.Payment(id)
 	return !b.leaderless && a.Lanes[journal.LaneOneTimeCode].Failures == 0 && ok && err == nil && p.State == journal.StateReceived

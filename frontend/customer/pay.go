@@ -128,8 +128,10 @@ func typedCode(q *request) string {
 	}, trimmed(q.RequestCtx, "code"))
 }
 
-// codeRefused answers a code that was not taken. The other half of a double click may have spent it: then the outcome is what counts.
+// codeRefused answers a code that was not taken. The other half of a double click may have spent it, at another node: then the outcome is what
+// counts, of which this node may not have heard yet.
 func (c *Pages) codeRefused(q *request, token string, err error) {
+	heard := errors.Is(err, session.ErrMalformed) || c.Bank.Unconfirmed(q.payment.ID, 0)
 	if p, ok, _ := c.Bank.Payment(q.payment.ID); ok && p.State != journal.StateReceived {
 		c.lead(q, "result", "")
 		return
@@ -144,6 +146,8 @@ func (c *Pages) codeRefused(q *request, token string, err error) {
 		c.refuse(q, noLeader(), token)
 	case errors.Is(err, session.ErrMalformed):
 		c.redirect(q, q.codeStep(token, "code-malformed"))
+	case errors.Is(err, session.ErrUsed) && !heard: // for this payment, or for another one
+		c.refuse(q, noLeader(), token)
 	case errors.Is(err, session.ErrUsed):
 		c.redirect(q, q.codeStep(token, "code-used"))
 	default:

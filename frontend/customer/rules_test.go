@@ -209,6 +209,30 @@ func TestRefusedMeansNotCharged_AnAttemptThatIsOpenMayStillCount(t *testing.T) {
 	}
 }
 
+// The first click was authorised through another node, with the same code. This node refuses the second, and has not heard of the first.
+func TestRefusedMeansNotCharged_ACodeThatAnotherNodeHasSpentLeadsToTheOutcome(t *testing.T) {
+	f := func(leaderless bool, status int, want string) {
+		t.Helper()
+		h := newHouse(t)
+		_, link := h.pay()
+		v := h.visitor()
+		code := v.toCode(link)
+		v.submit(code, "code", "code", h.code(0))
+		h.bank.behind, h.bank.lies = true, func(p journal.Payment) journal.Payment {
+			p.State, p.Granted, p.Customer, p.DebtorAccount = journal.StateReceived, 0, 0, ""
+			return p
+		}
+		h.bank.leaderless = leaderless
+		p := v.follow(v.submit(code, "code", "code", h.code(0)))
+		p.want(t, status, h.says(want))
+		if strings.Contains(p.body, "othing was charged") {
+			t.Fatal("the money has moved")
+		}
+	}
+	f(false, 200, "settled-title")
+	f(true, 503, "unavailable-unsure")
+}
+
 func TestRefusedMeansNotCharged_WhatIsOnlyAsLastSeenIsNotCalledUncharged(t *testing.T) {
 	h := newHouse(t)
 	_, link := h.pay()
