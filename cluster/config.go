@@ -103,6 +103,9 @@ type Config struct {
 	Core Core
 	// Gate configures the gate. Its CoreLimit is set from this Config.
 	Gate gate.Config
+	// Reserve and Emergency are the gate's ceilings while an operator has it at these levels: up to gate.CeilingMax. What is lower than the
+	// level below, such as 0, counts as that.
+	Reserve, Emergency int
 	// CoreLimit is how long a call may be inside the core, from its write, before its seat is given away: 1 s to 60 s;
 	// 0 means CoreLimitDefault. The same on every node.
 	CoreLimit time.Duration
@@ -169,6 +172,9 @@ func (c Config) withDefaults() Config {
 	if c.wall == nil {
 		c.wall = time.Now
 	}
+	if c.Gate.Ceiling == 0 {
+		c.Gate.Ceiling = gate.CeilingMax
+	}
 	if c.AdmissionOff {
 		c.Gate.Limit, c.Gate.Ceiling, c.Gate.IgnoreStalls = gate.CeilingMax, gate.CeilingMax, true
 	}
@@ -189,6 +195,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("cluster: core limit %v is not between 1s and 1m; leave it 0 for %v", c.CoreLimit, CoreLimitDefault)
 	case c.SendBy < 100*time.Millisecond || c.SendBy > c.CoreLimit:
 		return fmt.Errorf("cluster: send-by %v is not between 100ms and the core limit %v; leave it 0 for %v", c.SendBy, c.CoreLimit, SendByDefault)
+	case c.Reserve < 0 || c.Reserve > gate.CeilingMax || c.Emergency < 0 || c.Emergency > gate.CeilingMax:
+		return fmt.Errorf("cluster: the ceilings of reserve and emergency are %d and %d; each may be 0 to %d", c.Reserve, c.Emergency, gate.CeilingMax)
 	case c.CloseWait < 0 || c.CloseWait > time.Minute:
 		return fmt.Errorf("cluster: close wait %v is not between 0 and 1m; leave it 0 for %v", c.CloseWait, CloseWaitDefault)
 	}

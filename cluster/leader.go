@@ -55,6 +55,8 @@ type leader struct {
 	pruned    gate.Time // last look at what is past its retention
 	pruning   bool
 	limit     foundLimit
+	lapsing   bool
+	ceiling   int                  // of the gate, by the level in force
 	breaker   breaker              // of this node's own connection
 	shut      bool                 // no node can reach the core
 	words     [gate.Classes]uint64 // the edge's refusals, for whoever can
@@ -308,7 +310,7 @@ func (l *leader) begin(term uint64) {
 	l.n.clock.start(last, l.n.cfg.AcceptClock)
 	l.n.clock.known.Store(true)
 	l.offSince = 0
-	l.gate = gate.New(l.gateOf(found))
+	l.gate, l.ceiling = gate.New(l.gateOf(found)), l.n.cfg.Gate.Ceiling
 	l.started, l.expired, l.pruned = l.now, l.now, l.now
 	// Nobody has reported the calls that an earlier process left inside the core. A journal without a stamp had none.
 	l.mayOthers = last == 0
@@ -428,6 +430,7 @@ func (l *leader) coarsely() {
 	l.yield()
 	l.publishEdge() // or the doors would refuse for another tick after the operator sees that all is well
 	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence() || l.allReported()
+	l.obey()
 	snapshot := l.gate.Snapshot()
 	l.n.gateSeen.Store(&snapshot)
 	l.keepLimit(snapshot.Found)
