@@ -122,7 +122,13 @@ func (b *labBank) Run() error {
 		}
 		b.Lab.Operator["/demo-phone"] = phone
 	}
-	return cli.RunBank(b.Config, cli.Logger(b.Verbose))
+	again := []string{"bank", "--password-hash=" + b.PasswordHash, "--admission=" + b.Admission, fmt.Sprintf("--verbose=%v", b.Verbose)}
+	for flag, file := range map[string]string{"--demo-file": b.DemoFile, "--clock-file": b.ClockFile} {
+		if file != "" {
+			again = append(again, flag+"="+file)
+		}
+	}
+	return cli.RunBank(b.Config, cli.Logger(b.Verbose), again...)
 }
 
 type reset struct {

@@ -22,6 +22,7 @@ Examples:
   netbank customers import customers.ndjson --operator-token-file /etc/netbank/operator.token
   netbank status --operator-token-file /etc/netbank/operator.token
   netbank cluster status --operator https://node1.bank.example:9090 --operator-ca ca.pem --operator-cert me.pem --operator-key me-key.pem
+  netbank scale out 3 --reason "the 11th" --for 2h
   netbank node drain 2 --reason "a new kernel"
   netbank why 019ab0c4-5b7e-7c3a-9d2f-0123456789ab --operator-token-file support.token
   netbank backup --out netbank.backup --operator-token-file /etc/netbank/operator.token
@@ -41,6 +42,7 @@ type program struct {
 	Cluster   clusterVerb `cmd:"" help:"The nodes: who they are, who joins, who leaves, who leads."`
 	Node      nodeVerb    `cmd:"" help:"One node: keep customers away from it, or let them come again."`
 	Why       why         `cmd:"" help:"Say how a customer's payment stands, why, and what to tell the customer."`
+	Scale     scaleVerb   `cmd:"" help:"More workers or fewer, in seconds; the most that may be inside the core."`
 	Partners  partners    `cmd:"" help:"Payment platforms."`
 	Customers customers   `cmd:"" help:"The bank's customers."`
 	Backup    backup      `cmd:"" help:"Fetch a backup of a running node."`

@@ -13,7 +13,9 @@ type serve struct {
 	Verbose bool `help:"Log more."`
 }
 
-func (s *serve) Run() error { return cli.RunBank(s.Config, cli.Logger(s.Verbose)) }
+func (s *serve) Run() error {
+	return cli.RunBank(s.Config, cli.Logger(s.Verbose), "serve", fmt.Sprintf("--verbose=%v", s.Verbose))
+}
 
 type keygen struct {
 	KEKFile string `name:"kek-file" help:"The file to make; it must not exist." required:"" type:"path"`

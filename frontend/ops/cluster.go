@@ -90,6 +90,8 @@ type ClusterNode struct {
 	// NotReady lists why customers should not be sent to the node, as its own /readyz has it. Ready says that this is known and empty.
 	Ready    bool
 	NotReady []string
+	// Serving says that the node has answered a request at its door for customers; false: it has not, or that is not known.
+	Serving bool
 }
 
 // The steps of a rotation of the authority, as ClusterAuthority.Rotation.

@@ -80,6 +80,7 @@ type Node struct {
 	DrainReason    string      `json:"drainReason,omitempty"`
 	Ready          bool        `json:"ready"`    // false with an empty notReady: not known
 	NotReady       []string    `json:"notReady"` // why customers should not be sent there
+	Serving        bool        `json:"serving"`  // it has answered a request; false: it has not, or that is not known
 }
 
 type nodesAnswer struct {
@@ -181,7 +182,7 @@ func assess(nodes []ClusterNode, now time.Time) Members {
 func nodeOf(n ClusterNode) Node {
 	line := Node{
 		Node: uint32(n.Node), Role: n.Role, Address: n.Address, Operator: n.Operator, Voter: n.Voter, Leader: n.Leader, Self: n.Self,
-		State: NodeUnknown, Version: n.Version, Core: n.Core, Ready: n.Ready, NotReady: append([]string{}, n.NotReady...),
+		State: NodeUnknown, Version: n.Version, Core: n.Core, Ready: n.Ready, Serving: n.Serving, NotReady: append([]string{}, n.NotReady...),
 	}
 	switch {
 	case n.Self:

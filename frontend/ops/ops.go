@@ -74,6 +74,7 @@ type Config struct {
 	ClientCertificates bool
 	Checks             []Check
 	Cluster            Cluster // nil: a node alone
+	Levers             Levers  // nil: a worker
 	Version            string  // of the program, as `netbank version` prints it
 	BankName           string
 	Logger             *slog.Logger
@@ -123,6 +124,10 @@ func (p *port) routes() []route {
 		{pattern: "POST /api/v1/cluster/lead", handle: p.lead, verb: true},
 		{pattern: "POST /api/v1/cluster/authority/rotate", handle: p.rotateAuthority, verb: true},
 		{pattern: "GET /api/v1/support/{reference}", handle: p.support, verb: true, reads: true},
+		{pattern: "GET /api/v1/scale", handle: p.scale, verb: true},
+		{pattern: "POST /api/v1/scale/{lever}", handle: p.wish, verb: true},
+		{pattern: "POST /api/v1/scale/{lever}/approve", handle: p.approve, verb: true},
+		{pattern: "GET /api/v1/audit", handle: p.acts, verb: true},
 		{pattern: "GET /api/v1/payments", handle: p.payments, verb: true, long: true},
 		{pattern: "GET /api/v1/backup", handle: p.backup, verb: true, long: true},
 		{pattern: "POST /api/v1/partners", handle: p.importPartners, verb: true, long: true},

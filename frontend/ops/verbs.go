@@ -14,6 +14,7 @@ import (
 
 	"netbank/cluster"
 	"netbank/cluster/journal"
+	"netbank/cluster/journal/command"
 )
 
 // TokenRequest is the body of POST /api/v1/cluster/tokens.
@@ -76,6 +77,8 @@ type verb struct {
 	name       string
 	reason     string
 	attributes []any // for the audit; no secrets
+	alone      bool  // a node alone can do it
+	entered    bool  // the journal enters it into the audit by itself
 	preview    func(m *Members) ([]string, error)
 	do         func(ctx context.Context, done *Change) error
 }
@@ -105,11 +108,30 @@ func (p *port) perform(w http.ResponseWriter, r *http.Request, v verb) {
 		failWith(w, err)
 		return
 	}
+	if !dry && !v.entered {
+		p.note(r, v.name, v.reason, v.attributes)
+	}
 	answer(w, http.StatusOK, done)
 }
 
+// note enters into the journal's audit what an operator has done. What cannot be entered stands in the log all the same.
+func (p *port) note(r *http.Request, verb, reason string, attributes []any) {
+	if p.Levers == nil {
+		return
+	}
+	var detail []string
+	for i := 0; i+1 < len(attributes); i += 2 {
+		detail = append(detail, fmt.Sprintf("%v %v", attributes[i], attributes[i+1]))
+	}
+	text := []rune(strings.Join(detail, ", "))
+	note := &command.Note{Verb: verb, Operator: caller(r), Reason: reason, Detail: string(text[:min(len(text), ReasonRunesMax)])}
+	if verdict, err := p.Levers.Move(&journal.Command{Body: &command.Command_Note{Note: note}}); err != nil || verdict != journal.Done {
+		p.Logger.Warn("ops: the journal's audit does not have it", "verb", verb, "verdict", verdict.String(), "error", err)
+	}
+}
+
 func (p *port) attempt(r *http.Request, v *verb, dry bool, attributes []any) (*Change, error) {
-	if p.Cluster == nil {
+	if p.Cluster == nil && !v.alone {
 		return nil, ErrAlone
 	}
 	members, ok := p.membersNow(Readiness{})
@@ -222,7 +244,7 @@ func (p *port) drain(w http.ResponseWriter, r *http.Request, on bool) {
 		name = "drain"
 	}
 	p.perform(w, r, verb{
-		name: name, reason: in.Reason, attributes: []any{"node", node, "force", in.Force},
+		name: name, reason: in.Reason, entered: true, attributes: []any{"node", node, "force", in.Force},
 		preview: func(m *Members) ([]string, error) {
 			if on {
 				return m.previewDrain(node, in.Force)

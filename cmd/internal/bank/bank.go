@@ -49,6 +49,7 @@ type Bank struct {
 	key      *kek.Key
 	link     *corelink.Link
 	node     *cluster.Node
+	ceiling  func(level uint32) int // of the gate
 	sessions *session.Store
 	hashing  *derive.Process // nil: passwords are hashed in this process
 	api      *partner.API
@@ -233,7 +234,7 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 	var node *cluster.Node
 	opened := make(chan struct{})
 	b.link, err = corelink.Open(corelink.Config{
-		Addr: c.CoreAddr, Pin: pin, Conns: c.CoreConns, InFlightMax: min(max(corelink.DefaultInFlightMax, 2*seats/max(c.CoreConns, 1)), corelink.MaxInFlight),
+		Addr: c.CoreAddr, Pin: pin, Conns: c.CoreConns, InFlightMax: min(max(corelink.DefaultInFlightMax, 2*max(seats, c.CoreReserve, c.CoreEmergency)/max(c.CoreConns, 1)), corelink.MaxInFlight),
 		Acquirer: c.CoreAcquirer, Terminal: c.CoreTerminal, Acceptor: c.CoreAcceptor, Location: time.UTC, Logger: b.logger,
 		OnLate: func(l coreadapter.LateAnswer) {
 			select {
@@ -250,7 +251,7 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 	}
 	config := cluster.Config{
 		Replica: replica.Config{Dir: filepath.Clean(c.DataDir), Node: 1, Logger: b.logger, SnapshotBytes: c.SnapshotBytes},
-		Core:    core{b.link}, Gate: c.gate(seats), CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
+		Core:    core{b.link}, Gate: c.gate(seats), Reserve: c.CoreReserve, Emergency: c.CoreEmergency, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
 		AdmissionOff: c.Lab.AdmissionOff, Wall: c.Lab.Wall,
 		Registerer: b.registry, Logger: b.logger,
 	}
@@ -272,7 +273,7 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	}
-	b.node = node
+	b.node, b.ceiling = node, config.Ceiling
 	if b.peers != nil {
 		b.peers.node.Store(node)
 	}
@@ -433,9 +434,13 @@ func (b *Bank) openOperator() error {
 	if b.peers != nil {
 		members = operated{b.peers}
 	}
+	levers, err := b.openLevers()
+	if err != nil {
+		return err
+	}
 	handler, err := ops.New(ops.Config{
-		Cluster: members,
-		Bank:    b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
+		Cluster: members, Levers: levers,
+		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
 		Why: b.why, SupportToken: supportToken,
 		Token: token, ClientCertificates: c.OperatorCert != "", Checks: b.checks(), Version: c.Version, BankName: c.BankName, Logger: b.logger,
 		Extra: c.Lab.Operator, Backup: b.backup,

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"netbank/cluster/gate"
 	"netbank/cluster/peer"
 	"netbank/cluster/replica"
 	"netbank/session"
@@ -69,6 +70,8 @@ type Config struct {
 	CorePin       string        `help:"The core's certificate, a PEM file; without it the link is plain TCP, on loopback only." type:"path"`
 	CoreConns     int           `help:"Connections to the core." default:"4"`
 	CoreSeats     int           `help:"The most calls that may be inside the core at once." default:"64"`
+	CoreReserve   int           `name:"core-seats-reserve" help:"The same while an operator has the gate at the level reserve. Left out, or less: --core-seats."`
+	CoreEmergency int           `name:"core-seats-emergency" help:"The same at the level emergency. Left out, or less: that of reserve."`
 	CoreFixed     bool          `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
 	CoreLimit     time.Duration `help:"How long a payment can be inside the core before its fate is asked for." default:"10s"`
 	CoreAcquirer  string        `help:"Field 32, as the core's operator assigned it." default:"1"`
@@ -77,6 +80,10 @@ type Config struct {
 	AcceptClock   bool          `help:"Go on although this machine's clock is far from the journal's last stamp. Look at the clock first."`
 	SnapshotBytes int64         `help:"Bytes of log between two snapshots." default:"67108864"`
 
+	Scaling
+
+	// Again is the verb, with the flags beside these, with which the program runs another node of the same kind.
+	Again []string `kong:"-"`
 	// Deriving makes the command that runs the program's Derive; nil: passwords are hashed in the bank's own process, and whatever else
 	// it does waits for them.
 	Deriving func() *exec.Cmd `kong:"-"`
@@ -140,6 +147,11 @@ func (c *Config) check() error {
 	}
 	if c.CoreSeats < 1 || c.CoreSeats > 4096 {
 		return usage("--core-seats is %d; it may be 1 to 4096", c.CoreSeats)
+	}
+	for flag, seats := range map[string]int{"--core-seats-reserve": c.CoreReserve, "--core-seats-emergency": c.CoreEmergency} {
+		if seats < 0 || seats > gate.CeilingMax {
+			return usage("%s is %d; it may be 0 to %d", flag, seats, gate.CeilingMax)
+		}
 	}
 	return nil
 }

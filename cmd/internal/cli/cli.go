@@ -57,8 +57,9 @@ func Logger(verbose bool) *slog.Logger {
 // derive is the hidden command of both programs that runs bank.Derive.
 const derive = "derive"
 
-// RunBank runs a bank until it is interrupted or asked to end. Passwords are hashed by another process of the same program.
-func RunBank(c bank.Config, logger *slog.Logger) error {
+// RunBank runs a bank until it is interrupted or asked to end. Passwords are hashed by another process of the same program, and so are workers
+// run, with the command again.
+func RunBank(c bank.Config, logger *slog.Logger, again ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cli: %w", err)
@@ -68,7 +69,7 @@ func RunBank(c bank.Config, logger *slog.Logger) error {
 		cmd.Stderr = os.Stderr
 		return cmd
 	}
-	c.Version = Version()
+	c.Version, c.Again = Version(), again
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err = bank.Run(ctx, c, logger, func() {

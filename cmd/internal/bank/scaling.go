@@ -1,0 +1,227 @@
+package bank
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"netbank/cluster"
+	"netbank/cluster/journal"
+	"netbank/cluster/peer"
+	"netbank/cluster/scaling"
+	"netbank/frontend/ops"
+)
+
+// Workers of the local provider.
+const (
+	// WorkerPorts is how far the ports of one worker of a machine are from those of the next.
+	WorkerPorts = 10
+	// WorkerTokenLifetime is how long the token is good for with which they join, at once.
+	WorkerTokenLifetime = 5 * time.Minute
+)
+
+// The words of --scale.
+const (
+	scaleLocal      = "local"
+	scaleExec       = "exec"
+	scaleKubernetes = "kubernetes"
+)
+
+// Scaling is how a node that leads gets workers.
+type Scaling struct {
+	Scale           string `name:"scale" help:"Who runs workers when operators wish for them: local (processes of this machine), exec (a command), kubernetes. Left out: nobody. The same on all coordinators."`
+	ScaleDir        string `help:"Of local: where the workers' files are, the same for all nodes of this machine. Left out: workers, beside --data-dir." type:"path"`
+	ScalePort       int    `help:"Of local: the first port of its workers; each has ten." default:"7210"`
+	ScaleExec       string `help:"Of exec: the command, words without a shell, with {verb} (scale or status), {workers} and {fence}. For status it prints {\"wanted\": 5, \"running\": 4}."`
+	ScaleKubernetes string `help:"Of kubernetes: what is scaled, deployments/NAME or statefulsets/NAME."`
+	ScaleNamespace  string `help:"Of kubernetes: its namespace. Left out: the service account's."`
+	ScaleServer     string `help:"Of kubernetes: the API server, https://HOST:PORT. Left out: the pod's own."`
+	ScaleAccount    string `help:"Of kubernetes: the directory of the service account. Left out: the pod's own." type:"path"`
+	ScaleApproval   bool   `help:"Each wish for workers or seats waits until a second operator has agreed. Operators are told apart by their certificates."`
+}
+
+// provider makes who runs workers. nil: nobody.
+func (p *peers) provider() (scaling.Provider, error) {
+	c := p.config
+	switch c.Scale {
+	case "":
+		return nil, nil
+	case scaleLocal:
+		return p.localWorkers(), nil
+	case scaleExec:
+		e, err := scaling.ParseExec(c.ScaleExec)
+		if err != nil {
+			return nil, usage("--scale-exec: %w", err)
+		}
+		return e, nil
+	case scaleKubernetes:
+		target, err := scaling.ParseTarget(c.ScaleKubernetes)
+		if err != nil {
+			return nil, usage("--scale-kubernetes: %w", err)
+		}
+		k, err := scaling.NewKubernetes(scaling.KubernetesConfig{Target: target, Namespace: c.ScaleNamespace, Server: c.ScaleServer, Dir: c.ScaleAccount})
+		if err != nil {
+			return nil, usage("--scale kubernetes: %w", err)
+		}
+		return k, nil
+	}
+	return nil, usage("--scale is %q; it may be local, exec or kubernetes", c.Scale)
+}
+
+// localWorkers runs processes of this program, which join with a token.
+func (p *peers) localWorkers() *scaling.Local {
+	c := *p.config
+	dir := c.ScaleDir
+	if dir == "" {
+		dir = filepath.Join(filepath.Dir(filepath.Clean(c.DataDir)), "workers")
+	}
+	return &scaling.Local{
+		Dir: dir, Logger: p.logger,
+		Command: func(slot int, _, token string) (*exec.Cmd, error) {
+			self, err := os.Executable()
+			if err != nil {
+				return nil, err
+			}
+			args, err := c.workerArgs(slot, token)
+			return exec.Command(self, args...), err
+		},
+		Invite: func(ctx context.Context, uses int) (string, error) {
+			return operated{p}.NewToken(ctx, ops.TokenTerms{Role: ops.RoleWorker, Uses: uses, Lifetime: WorkerTokenLifetime})
+		},
+	}
+}
+
+// workerArgs is the command line of a worker on this machine: this node's own, but for what makes it this node.
+func (c Config) workerArgs(slot int, token string) ([]string, error) {
+	addr := func(was string, door int) (string, error) {
+		host, _, err := net.SplitHostPort(was)
+		if err != nil {
+			return "", fmt.Errorf("bank: %q is no address: %w", was, err)
+		}
+		return net.JoinHostPort(host, strconv.Itoa(c.ScalePort+(slot-1)*WorkerPorts+door)), nil
+	}
+	var errs [3]error
+	c.CustomerAddr, errs[0] = addr(c.CustomerAddr, 0)
+	c.PartnerAddr, errs[1] = addr(c.PartnerAddr, 1)
+	c.OperatorAddr, errs[2] = addr(c.OperatorAddr, 2)
+	c.DataDir, c.Role, c.JoinTokenFile = "", peer.Worker.String(), token // its identity ends with it
+	c.PeerAddr, c.PeerAdvertise, c.OperatorAdvertise, c.BootstrapExpect, c.Join, c.AcceptClock = "", "", "", 0, nil, false
+	c.Scaling = Scaling{}
+	return append(append([]string{}, c.Again...), flagsOf(reflect.ValueOf(c))...), errors.Join(errs[:]...)
+}
+
+// flagsOf writes a configuration as the flags that it is read from.
+func flagsOf(v reflect.Value) (flags []string) {
+	for i := range v.NumField() {
+		field, value := v.Type().Field(i), v.Field(i)
+		tag := field.Tag
+		if tag.Get("kong") == "-" || value.IsZero() && tag.Get("default") == "" {
+			continue
+		}
+		if field.Anonymous {
+			flags = append(flags, flagsOf(value)...)
+			continue
+		}
+		name := tag.Get("name")
+		if name == "" {
+			name = kebab(field.Name)
+		}
+		text := fmt.Sprint(value.Interface())
+		if list, ok := value.Interface().([]string); ok {
+			text = strings.Join(list, ",")
+		}
+		flags = append(flags, "--"+name+"="+text)
+	}
+	return flags
+}
+
+// kebab is a field's name as kong makes a flag of it.
+func kebab(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			b.WriteByte('-')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToLower(b.String())
+}
+
+// leads is this node as its reconciler needs it.
+type leads struct{ node *cluster.Node }
+
+func (l leads) Leading() bool { return l.node.Leading() }
+func (l leads) Leads() uint64 { return l.node.Verified() }
+
+func (l leads) Wish() journal.Wanted { return l.node.Wishes().Workers }
+
+// levers are what operators move at this node.
+type levers struct {
+	node       *cluster.Node
+	reconciler *scaling.Reconciler // nil: nobody runs workers
+	config     *Config
+	ceilings   [3]int
+}
+
+var _ ops.Levers = levers{}
+
+// openLevers makes them. nil: this node keeps no journal.
+func (b *Bank) openLevers() (ops.Levers, error) {
+	if b.node.Worker() {
+		return nil, nil
+	}
+	l := levers{node: b.node, config: &b.config}
+	for level := range l.ceilings {
+		l.ceilings[level] = b.ceiling(uint32(level))
+	}
+	if b.peers == nil {
+		return l, nil
+	}
+	provider, err := b.peers.provider()
+	if err != nil || provider == nil {
+		return l, err
+	}
+	l.reconciler = scaling.NewReconciler(leads{b.node}, provider, b.logger)
+	b.keeping.Go(func() { l.reconciler.Run(b.kept) })
+	return l, nil
+}
+
+// Wishes implements ops.Levers.
+func (l levers) Wishes() *journal.Wishes { return l.node.Wishes() }
+
+// Acts implements ops.Levers.
+func (l levers) Acts(max int) ([]journal.Act, error) { return l.node.Acts(max) }
+
+// Ceilings implements ops.Levers.
+func (l levers) Ceilings() [3]int { return l.ceilings }
+
+// Approval implements ops.Levers.
+func (l levers) Approval() bool { return l.config.ScaleApproval }
+
+// Workers implements ops.Levers.
+func (l levers) Workers() (provider string, s scaling.State) {
+	if l.reconciler == nil {
+		return "", scaling.State{}
+	}
+	return l.reconciler.Provider().Name(), l.reconciler.State()
+}
+
+// Move implements ops.Levers.
+func (l levers) Move(c *journal.Command) (journal.Verdict, error) {
+	result, err := l.node.Submit(c, time.Now().Add(CommitWithin))
+	if l.reconciler != nil {
+		l.reconciler.Wake()
+	}
+	if result.Verdict == journal.Repeated {
+		result.Verdict = journal.Done
+	}
+	return result.Verdict, err
+}
