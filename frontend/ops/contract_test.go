@@ -77,7 +77,7 @@ var parameter = regexp.MustCompile(`\{(\w+)\}`)
 
 func (c *contract) hold(h http.Handler, method, template, query, body string, status int, header ...string) string {
 	c.t.Helper()
-	path := strings.NewReplacer("{node}", "2", "{name}", "wang", "{reference}", cmp.Or(c.reference, "known")).Replace(template) + query
+	path := strings.NewReplacer("{node}", "2", "{name}", "wang", "{lever}", "workers", "{reference}", cmp.Or(c.reference, "known")).Replace(template) + query
 	if template == "/api/v1/customers/{name}/unlock" && status == http.StatusNotFound {
 		path = "/api/v1/customers/nobody/unlock"
 	}
@@ -106,7 +106,9 @@ func (c *contract) hold(h http.Handler, method, template, query, body string, st
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, ExcludeRequestBody: strings.HasSuffix(template, "ers")},
 	}
 	for _, name := range parameter.FindAllStringSubmatch(template, -1) {
-		input.PathParams[name[1]] = "2"
+		if input.PathParams[name[1]] = "2"; name[1] == "lever" {
+			input.PathParams[name[1]] = "workers"
+		}
 	}
 	invalid := openapi3filter.ValidateRequest(c.t.Context(), input)
 	w := httptest.NewRecorder()
@@ -181,6 +183,8 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	c.hold(h, "POST", drain, "", good[drain], 404)
 	c.hold(h, "POST", undrain, "", good[undrain], 404)
 	c.hold(h, "POST", lead, "", `{"reason":"x","node":99}`, 404)
+
+	holdLevers(t, c, b)
 
 	for _, path := range []string{"/api/v1/partners", "/api/v1/customers"} {
 		c.hold(h, "POST", path, "?dryRun=true", "", 200)

@@ -170,7 +170,7 @@ func (p *port) scaleNow() (s Scale, ok bool) {
 
 func (p *port) levers(w http.ResponseWriter) bool {
 	if p.Levers == nil {
-		fail(w, problem{Status: http.StatusConflict, Code: "worker", Detail: "this node is a worker, which keeps no journal", Remedy: "ask a coordinator; `netbank cluster status` lists them"})
+		fail(w, p.noJournal("what is wished for"))
 	}
 	return p.Levers != nil
 }
@@ -278,6 +278,14 @@ func (p *port) doWish(lever journal.Lever, in *WishRequest, who string) error {
 	s, ok := p.scaleNow()
 	if !ok {
 		return fmt.Errorf("the node does not say within %v how it stands; nothing was changed", GlanceTimeout)
+	}
+	if lever == journal.LeverWorkers && !(s.Leading && s.Provider.Known) {
+		// Only the leader knows how many run, which is what the first wish goes back to.
+		leader, operator := p.Cluster.Leader()
+		if s.Leading {
+			leader, operator = 0, ""
+		}
+		return &NotLeader{Leader: leader, Operator: operator}
 	}
 	put := &command.PutWish{
 		Lever: command.Lever(lever), Fence: in.Fence, Value: in.Value, Base: s.Workers.Base, Reason: in.Reason, Operator: who, Approval: in.Approval,

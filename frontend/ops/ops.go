@@ -113,6 +113,7 @@ func (p *port) routes() []route {
 		{pattern: "GET /metrics", handle: p.scrape()},
 		{pattern: "GET /{$}", handle: p.page},
 		{pattern: "GET /cluster", handle: p.clusterPage},
+		{pattern: "GET /scale", handle: p.scalePage},
 		{pattern: "GET /style.css", handle: p.style},
 		{pattern: "GET /api/v1/status", handle: p.status, verb: true},
 		{pattern: "GET /api/v1/cluster", handle: p.cluster, verb: true},

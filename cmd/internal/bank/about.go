@@ -3,12 +3,16 @@ package bank
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
 
 	"netbank/cluster/journal"
 	"netbank/cluster/peer"
@@ -18,7 +22,7 @@ import (
 // Bounds of what nodes tell each other of themselves.
 const (
 	// AboutEvery is the time between two looks at what has changed of it.
-	AboutEvery = 500 * time.Millisecond
+	AboutEvery = 200 * time.Millisecond
 	// AboutTextRunesMax is the length of each text in it, in characters; longer ones are cut.
 	AboutTextRunesMax = 300
 	// AboutReasonsMax is how many reasons a node gives why it is not ready.
@@ -38,6 +42,11 @@ type about struct {
 	Authority string   `json:"authority,omitempty"`
 	Trusts    []string `json:"trusts,omitempty"`
 	Memory    bool     `json:"memory,omitempty"` // its identity ends with its process
+	// Serving says that it has answered a request at its door for customers.
+	Serving bool `json:"serving,omitempty"`
+	// Customers and Partners are where its doors are, host:port, for balancers; empty: it listens on all addresses, and does not know its own.
+	Customers string `json:"customers,omitempty"`
+	Partners  string `json:"partners,omitempty"`
 
 	Led *led `json:"led,omitempty"` // what only a leader tells
 }
@@ -59,6 +68,7 @@ func readAbout(text []byte) (a about, err error) {
 	if !operatorAddress(a.Operator) {
 		a.Operator = ""
 	}
+	a.Customers, a.Partners = doorOf(a.Customers), doorOf(a.Partners)
 	a.NotReady = a.NotReady[:min(len(a.NotReady), AboutReasonsMax)]
 	for i, why := range a.NotReady {
 		a.NotReady[i] = plain(why)
@@ -102,6 +112,28 @@ func operatorAddress(text string) bool {
 		})
 }
 
+// doorOf gives an address at which others may reach a door. Empty: it names no host.
+func doorOf(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || host == "" || len(addr) > peer.AddrBytesMax || ip != nil && ip.IsUnspecified() {
+		return ""
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII }) {
+		return ""
+	}
+	return addr
+}
+
+// answering notes that customers are answered here.
+func (p *peers) answering(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		next(ctx)
+		if !p.serving.Load() && ctx.Response.StatusCode() < fasthttp.StatusInternalServerError {
+			p.serving.Store(true)
+		}
+	}
+}
+
 // compose writes what this node tells of itself now, if it has changed.
 func (p *peers) compose() {
 	n := p.node.Load()
@@ -110,6 +142,7 @@ func (p *peers) compose() {
 	a := about{
 		Version: p.config.Version, Operator: p.config.operatorURL(), Core: ops.CoreStatusOf(status.Core), CertificateEnd: shown.NotAfter().UTC(),
 		Authority: stored.Authority().String(), Memory: p.config.DataDir == "",
+		Serving: p.serving.Load(), Customers: doorOf(p.config.CustomerAddr), Partners: doorOf(p.config.PartnerAddr),
 	}
 	for _, f := range stored.Fingerprints() {
 		a.Trusts = append(a.Trusts, f.String())

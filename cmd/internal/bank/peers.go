@@ -49,6 +49,8 @@ type peers struct {
 	// removed says that another node has refused this one as no member any more, when it was asked last.
 	removed atomic.Bool
 
+	serving atomic.Bool // a customer has been answered here
+
 	writing sync.Mutex // guards id
 	id      *identity
 	seen    seen      // when which node was last heard of, as long as this one leads

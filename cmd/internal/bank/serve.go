@@ -29,6 +29,9 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 		return err
 	}
 	b.pages.Store(pages)
+	if b.peers != nil {
+		handler = b.peers.answering(handler)
+	}
 	if err := b.openPartner(); err != nil {
 		return err
 	}
