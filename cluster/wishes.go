@@ -32,8 +32,10 @@ func (n *Node) Verified() uint64 {
 	return 0
 }
 
-// Ceiling gives how many seats a level has at most.
-func (c *Config) Ceiling(level uint32) int {
+// Ceiling gives how many seats a level has at most, by this node's configuration.
+func (n *Node) Ceiling(level uint32) int { return n.cfg.ceiling(level) }
+
+func (c *Config) ceiling(level uint32) int {
 	seats := c.Gate.Ceiling
 	if level >= journal.LevelReserve {
 		seats = max(seats, c.Reserve)
@@ -54,7 +56,7 @@ func (l *leader) obey() {
 		c.done = func(l *leader) { l.lapsing = false }
 		l.queue(c)
 	}
-	ceiling := l.n.cfg.Ceiling(w.Level.Now.Value)
+	ceiling := l.n.cfg.ceiling(w.Level.Now.Value)
 	if ceiling == l.ceiling || l.n.cfg.AdmissionOff {
 		return
 	}

@@ -49,7 +49,6 @@ type Bank struct {
 	key      *kek.Key
 	link     *corelink.Link
 	node     *cluster.Node
-	ceiling  func(level uint32) int // of the gate
 	sessions *session.Store
 	hashing  *derive.Process // nil: passwords are hashed in this process
 	api      *partner.API
@@ -273,7 +272,7 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	}
-	b.node, b.ceiling = node, config.Ceiling
+	b.node = node
 	if b.peers != nil {
 		b.peers.node.Store(node)
 	}

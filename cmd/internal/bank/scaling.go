@@ -180,7 +180,7 @@ func (b *Bank) openLevers() (ops.Levers, error) {
 	}
 	l := levers{node: b.node, config: &b.config}
 	for level := range l.ceilings {
-		l.ceilings[level] = b.ceiling(uint32(level))
+		l.ceilings[level] = b.node.Ceiling(uint32(level))
 	}
 	if b.peers == nil {
 		return l, nil
