@@ -139,6 +139,11 @@ type Config struct {
 	// asked for at every heartbeat of every stream, must not block, and what it gives must not change; more than AboutBytesMax is not told.
 	// nil: nothing is.
 	About func() []byte
+	// Line has new flows wait in a line when more come than can be carried. Without it they are let in, and refused where it is full. It counts on the node that
+	// leads.
+	Line bool
+	// SignIns tells how many passwords this node can check a second; 0: not known. It must not block. nil: not known.
+	SignIns func() float64
 	// Registerer takes the metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Logger; nil means that nothing is logged.

@@ -21,17 +21,22 @@ var (
 // guest is a node whose calls this leader looks after, in one of its lives. It is their asker here: what the node says is
 // carried out by the same stages as a call of this process. It belongs to the goroutine of leader, and ends with the leadership.
 type guest struct {
-	n        *Node
-	who      stream.Identity
-	link     *stream.Link // nil while the node is away
-	calls    map[uint64]*call
-	levels   [gate.Classes]uint64 // as last sent
-	parted   gate.Time            // when link became nil
-	reported bool                 // its calls inside the core are known
-	core     breaker              // its connection to the core, as far as its calls show
-	up       gate.Time            // since when its process has been running, at the latest
-	about    []byte               // what it tells of itself; nil: nothing yet
-	clockOff *time.Duration       // how far its machine's clock is ahead of the journal's time; nil: it does not know
+	n          *Node
+	who        stream.Identity
+	link       *stream.Link // nil while the node is away
+	calls      map[uint64]*call
+	levels     [gate.Classes]uint64 // as last sent
+	line       Line                 // as last sent
+	beat       bool                 // its heartbeat has been heard
+	flows      uint64               // it says that it has let in without a place in the line
+	flowsTaken uint64               // of these, those counted here
+	signIns    float64              // it says that it can check a second
+	parted     gate.Time            // when link became nil
+	reported   bool                 // its calls inside the core are known
+	core       breaker              // its connection to the core, as far as its calls show
+	up         gate.Time            // since when its process has been running, at the latest
+	about      []byte               // what it tells of itself; nil: nothing yet
+	clockOff   *time.Duration       // how far its machine's clock is ahead of the journal's time; nil: it does not know
 }
 
 // visit is what a call has that came from another node.
@@ -76,6 +81,8 @@ func (l *leader) receive(link *stream.Link, who stream.Identity) (*guest, error)
 	if err := link.Welcome(stream.Welcomed{Term: l.term, Levels: g.levels[:]}); err != nil {
 		return nil, err
 	}
+	g.beat = false
+	l.inform(g, g.levels)
 	link.Beat(l.n.heartbeatAbout(link, l.term))
 	l.reach() // it may be the first that can
 	return g, nil
@@ -85,12 +92,15 @@ func (l *leader) receive(link *stream.Link, who stream.Identity) (*guest, error)
 func (l *leader) spread() {
 	for _, g := range l.guests {
 		words := wordsFor(&l.words, &g.core)
-		if g.link == nil || g.levels == words {
-			continue
+		if g.link != nil && (g.levels != words || g.line != l.n.Line()) {
+			l.inform(g, words)
 		}
-		g.levels = words
-		g.say(&wire.Message{Body: &wire.Message_Levels{Levels: &wire.Levels{Words: words[:]}}})
 	}
+}
+
+func (l *leader) inform(g *guest, words [gate.Classes]uint64) {
+	g.levels, g.line = words, l.n.Line()
+	g.say(&wire.Message{Body: &wire.Message_Levels{Levels: &wire.Levels{Words: words[:], Line: putLine(&g.line)}}})
 }
 
 func (g *guest) say(m *wire.Message) {
@@ -275,6 +285,10 @@ func (l *leader) said(g *guest, link *stream.Link, all []visitMessage) {
 			g.about = m.about
 		case m.beat != nil:
 			g.tellsTime(m.beat)
+			if err := g.beaten(m.beat); err != nil {
+				link.Close(err)
+				l.gone(g, err)
+			}
 		case m.leaving:
 			l.gone(g, ErrClosed)
 		case m.err != nil:

@@ -24,6 +24,10 @@ func (l *leader) heard(link *stream.Link, all []*wire.Message) {
 			err = l.permitted(body.Go)
 		case *wire.Message_Levels:
 			l.levels(body.Levels.GetWords())
+			var line Line
+			if line, err = takeLine(body.Levels.GetLine()); err == nil {
+				l.n.lineSeen.Store(&line)
+			}
 		case *wire.Message_About:
 			var text []byte
 			if text, err = takeAbout(body.About); err == nil {

@@ -32,6 +32,7 @@ type leader struct {
 	now   gate.Time
 
 	gate      *gate.Gate
+	line      lineKeeper
 	ticket    gate.Ticket // the last one given; never goes back, so that a seat keeps its name across leaderships
 	calls     map[gate.Ticket]*call
 	silent    map[gate.Ticket]*call // inside the core as far as anyone knows, with nobody waiting
@@ -123,7 +124,7 @@ func (l *leader) idle() {
 
 // pause is how long the leader may sleep if nothing happens.
 func (l *leader) pause() time.Duration {
-	if l.phase == ready && len(l.calls)+len(l.silent)+l.urgent.len()+l.ordinary.len() > 0 {
+	if l.phase == ready && (len(l.calls)+len(l.silent)+l.urgent.len()+l.ordinary.len() > 0 || l.n.Line().Closed) {
 		return fineTick
 	}
 	return coarseTick
@@ -262,6 +263,7 @@ func (l *leader) stepDown() {
 	}
 	l.phase = following
 	l.gate = nil
+	l.line = lineKeeper{}
 	l.breaker.reset(l)
 	l.n.clock.stopped.Store(false)
 	l.sendHome()
@@ -316,6 +318,7 @@ func (l *leader) begin(term uint64) {
 	l.mayOthers = last == 0
 	l.returned()
 	l.occupy(open)
+	l.takeUpLine()
 	l.phase = ready
 	l.shut = false
 	l.n.coreShut.Store(false)
@@ -395,6 +398,7 @@ func (l *leader) pass() {
 		l.nextFine = l.now + fineTick
 		l.decide(l.gate.Tick(l.now, l.decisions[:0]))
 		l.publishEdge()
+		l.keepLine()
 	}
 	if l.now-l.coarse >= coarseTick {
 		l.coarsely()

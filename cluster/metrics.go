@@ -72,6 +72,7 @@ func newMetrics(n *Node) *metrics {
 	m.journal(n)
 	m.coreAndResolver(n)
 	m.streamsOf(n)
+	m.line(n)
 	return m
 }
 
@@ -187,6 +188,31 @@ func (m *metrics) streamsOf(n *Node) {
 	total(messages, "Messages over streams between nodes.", "out", n.traffic.MessagesOut.Load)
 	total(bytes, "Bytes over streams between nodes.", "in", n.traffic.BytesIn.Load)
 	total(bytes, "Bytes over streams between nodes.", "out", n.traffic.BytesOut.Load)
+}
+
+// line tells of the waiting line. What only the leader knows is 0 on other nodes.
+func (m *metrics) line(n *Node) {
+	m.value("netbank_line_closed", "1 while new flows wait in a line.", func() float64 {
+		if n.Line().Closed {
+			return 1
+		}
+		return 0
+	})
+	m.value("netbank_line_waiting", "Places in the line that have not been called.", func() float64 { return float64(n.Line().Waiting) })
+	m.value("netbank_line_pace", "Places called a second, smoothed.", func() float64 { return n.Line().Pace.PerSecond })
+	seen := func(f func(s *gate.RoomSnapshot) float64) func() float64 {
+		return func() float64 {
+			if !n.Leading() {
+				return 0
+			}
+			return f(n.roomSeen.Load())
+		}
+	}
+	m.value("netbank_line_rate", "Flows a second that can be carried to their end, by the leader's reckoning.", seen(func(s *gate.RoomSnapshot) float64 { return s.Rate }))
+	m.value("netbank_line_no_show_ratio", "Part of those called who do not come.", seen(func(s *gate.RoomSnapshot) float64 { return s.NoShows }))
+	m.value("netbank_line_confirm_ratio", "Part of the flows that come to confirm.", seen(func(s *gate.RoomSnapshot) float64 { return s.GoOn }))
+	m.add(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "netbank_line_flows_total", Help: "Flows that this node has let in without a place in the line."},
+		func() float64 { return float64(n.flows.Load()) }))
 }
 
 func (m *metrics) refused(class gate.Class, reason gate.Reason) {

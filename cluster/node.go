@@ -48,7 +48,10 @@ type Node struct {
 	coreShut    atomic.Bool                      // no node can reach the core, as this leader sees it
 	followers   atomic.Pointer[[]Follower]       // of this leader
 	leaderSays  atomic.Pointer[[]byte]           // what the leader at the other end of the stream tells of itself
-	executors   atomic.Int64                     // payments between "go" and their outcome's way to the leader
+	lineSeen    atomic.Pointer[Line]
+	roomSeen    atomic.Pointer[gate.RoomSnapshot]
+	flows       atomic.Uint64 // let in without a place in the line
+	executors   atomic.Int64  // payments between "go" and their outcome's way to the leader
 	noticed     chan struct{}
 
 	coreCtx    context.Context // of every call into the core
@@ -98,6 +101,8 @@ func open(cfg Config, openLog func(replica.Config) (Log, error)) (*Node, error) 
 	n.coreCtx, n.coreCancel = context.WithCancel(context.Background())
 	n.coreSeen.Store(&CoreStatus{Reachable: true, Since: cfg.wall()})
 	n.gateSeen.Store(&gate.Snapshot{})
+	n.lineSeen.Store(&Line{})
+	n.roomSeen.Store(&gate.RoomSnapshot{})
 	n.closeEdge(gate.NoLeader)
 	n.resolver = newResolver(n)
 	n.metrics = newMetrics(n)

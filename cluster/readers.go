@@ -196,6 +196,12 @@ func (r *reader) asked(a *wire.Ask) error {
 			return r.await(a)
 		}
 		r.fill(t, journal.PaymentID(a.Key))
+	case wire.What_WHAT_PLACE:
+		if len(a.Key) != len(journal.PaymentID{}) {
+			return fmt.Errorf("%w: a payment's id of %d bytes", stream.ErrFrame, len(a.Key))
+		}
+		p, ok, _ := r.n.placeHere(journal.PaymentID(a.Key))
+		t.Found, t.Place, t.Applied = ok, putPlace(&p), r.n.log.Stats().AppliedIndex
 	case wire.What_WHAT_PAYMENTS:
 		if len(a.Key) != 0 && len(a.Key) != len(journal.PaymentID{}) {
 			return fmt.Errorf("%w: a payment's id of %d bytes", stream.ErrFrame, len(a.Key))

@@ -116,8 +116,11 @@ func (n *Node) identity() stream.Identity {
 
 func (n *Node) heartbeat(term uint64) func() *wire.Message {
 	return func() *wire.Message {
-		h := &wire.Heartbeat{Term: term, Applied: n.log.Stats().AppliedIndex}
+		h := &wire.Heartbeat{Term: term, Applied: n.log.Stats().AppliedIndex, Flows: n.flows.Load()}
 		n.tellTime(h)
+		if n.cfg.SignIns != nil {
+			h.SignIns = min(max(n.cfg.SignIns(), 0), signInsMax)
+		}
 		return &wire.Message{Body: &wire.Message_Heartbeat{Heartbeat: h}}
 	}
 }

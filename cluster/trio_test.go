@@ -159,7 +159,7 @@ func newTrio(t testing.TB, options ...func(*rig)) *trio {
 
 func (r *trio) bootWorker(i int) {
 	dead := new(atomic.Bool)
-	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
+	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate, Line: r.rig.cfg.Line, SignIns: r.rig.cfg.SignIns}
 	cfg.About = r.about(i)
 	cfg.wall = r.walls[i].now
 	cfg.Coordinators = func() []journal.NodeID {
@@ -193,7 +193,7 @@ func (r *trio) bootNode(i int) {
 	r.mu.Lock()
 	r.dead[i], r.members[i] = dead, member
 	r.mu.Unlock()
-	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate}
+	cfg := Config{Replica: replica.Config{Node: journal.NodeID(i + 1)}, Core: seen{r.core, r, i}, Gate: r.rig.cfg.Gate, Line: r.rig.cfg.Line, SignIns: r.rig.cfg.SignIns}
 	cfg.About = r.about(i)
 	cfg.wall = r.walls[i].now
 	member.handOver = func(to journal.NodeID) { r.elect(int(to) - 1) }

@@ -56,6 +56,22 @@ func FuzzConsent(f *testing.F) {
 	})
 }
 
+func FuzzPass(f *testing.F) {
+	k := newTokens(f)
+	token, err := k.store.SealPass(Pass{In: true, Since: time.UnixMilli(1)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(token))
+	f.Add([]byte(token[:40]))
+	f.Add([]byte(k.cookie))
+	f.Fuzz(func(t *testing.T, given []byte) {
+		if p, err := k.store.OpenPass(given); err == nil && (!p.In || p.Since.UnixMilli() != 1) {
+			t.Fatalf("%q opened as %+v", given, p)
+		}
+	})
+}
+
 func FuzzLink(f *testing.F) {
 	k := newTokens(f)
 	f.Add([]byte(k.link))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,8 @@ type bank struct {
 	leaderless bool // nobody can say what another node does
 	behind     bool // lies is what this node's copy shows until it has caught up
 	confirming bool
+	pace       gate.Pace // of the waiting line
+	flows      atomic.Int64
 }
 
 func newBank(t testing.TB) *bank {
@@ -482,7 +485,7 @@ func (v *visitor) follow(p page) page {
 		if p.status != fasthttp.StatusSeeOther {
 			return p
 		}
-		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/locked"}, path) {
+		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/locked", "/wait"}, path) {
 			v.h.t.Fatalf("%s leads to %q", p.address, p.location)
 		}
 		p = v.get(p.location)
@@ -594,4 +597,28 @@ func answerOf(b *bank, id journal.PaymentID) func(cluster.Confirmation) (cluster
 	return func(cluster.Confirmation) (cluster.Confirmed, error, bool) {
 		return cluster.Confirmed{Verdict: journal.Done, Payment: p}, nil, true
 	}
+}
+
+// The waiting line of this bank is the journal's; the test moves it.
+
+func (b *bank) Line() cluster.Line {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	l := b.machine.Line()
+	return cluster.Line{Closed: l.Closed, Watermark: l.Watermark, Waiting: l.Waiting, Pace: b.pace}
+}
+
+func (b *bank) FlowBegan() { b.flows.Add(1) }
+
+func (b *bank) Place(id journal.PaymentID, _ bool) (journal.Place, bool, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	p, ok := b.machine.Place(id)
+	return p, ok, b.blind
+}
+
+func (b *bank) Ahead(at journal.Millis) int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.machine.Ahead(at)
 }

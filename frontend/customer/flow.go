@@ -27,6 +27,9 @@ func (c *Pages) entry(q *request) {
 	}
 	_, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie))
 	why := string(q.QueryArgs().Peek("why"))
+	if !c.admitted(q, err == nil) {
+		return
+	}
 	if err == nil {
 		if why != "cancel-unknown" {
 			why = ""
@@ -79,7 +82,7 @@ func (c *Pages) open(q *request) bool {
 }
 
 func (c *Pages) signIn(q *request) {
-	if c.find(q) && c.open(q) {
+	if c.find(q) && c.open(q) && c.admitted(q, true) {
 		c.check(q, "confirm")
 	}
 }
@@ -171,7 +174,7 @@ func (q *request) accountOf(number, currency string) string {
 }
 
 func (c *Pages) confirm(q *request) {
-	if !c.due(q) {
+	if !c.due(q) || !c.admitted(q, true) {
 		return
 	}
 	accounts := q.payable()

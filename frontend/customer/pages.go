@@ -70,6 +70,12 @@ type Bank interface {
 	Confirming(journal.PaymentID) bool
 	Unconfirmed(journal.PaymentID, journal.CustomerID) bool
 	Now() journal.Millis
+	// Of the waiting line. Place reports false for a payment without one, as far as is known here or for certain; any error says that nobody can be
+	// asked.
+	Line() cluster.Line
+	FlowBegan()
+	Place(id journal.PaymentID, certain bool) (journal.Place, bool, error)
+	Ahead(at journal.Millis) int
 }
 
 // Config of the pages.
@@ -81,6 +87,7 @@ type Config struct {
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
 	Location   *time.Location // of the few times that pages show; nil: UTC
+	Line       bool           // new flows wait in a line when the bank has one that is closed
 }
 
 // Pages serves a bank's customers.
@@ -93,6 +100,7 @@ type Pages struct {
 	secure bool // the pages are reached over https: cookies are bound to it
 	cookie string
 	device string
+	waits  *lineWaits
 }
 
 // New makes the pages, or says what of the configuration cannot be.
@@ -109,6 +117,9 @@ func New(c Config) (*Pages, error) {
 		c.Location = time.UTC
 	}
 	p := &Pages{Config: c, site: site, traces: newTraces(TracesMax), origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device"}
+	if p.waits, err = newLineWaits(c.Registerer); err != nil {
+		return nil, fmt.Errorf("customer: register the metrics of the line: %w", err)
+	}
 	p.soon = map[web.Locale]string{}
 	for _, l := range []web.Locale{web.English, web.Chinese} {
 		p.soon[l] = site.Text(l, "ending-idle", "Minutes", minutes(EndingNotice))
@@ -139,6 +150,7 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("POST", "/pay/{id}/code", "confirm", c.pay)
 	on("GET", "/pay/{id}/result", "read", c.result)
 	on("GET", "/pay/{id}/busy", "read", c.busy)
+	on("GET", "/pay/{id}/wait", "line", c.wait)
 	on("GET", "/pay/{id}/locked", "read", c.locked)
 	on("POST", "/pay/{id}/cancel", "confirm", c.cancel)
 	on("POST", "/pay/{id}/sign-out", "sign-in", c.signOut)
@@ -148,6 +160,7 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("GET", "/sign-in", "read", c.entrance)
 	on("POST", "/sign-in", "sign-in", c.enter)
 	on("GET", "/locked", "read", c.locked)
+	on("GET", "/wait", "line", c.wait)
 	on("GET", "/session", "read", c.inForce)
 	on("GET", "/payments", "read", c.payments)
 	on("GET", "/payments/{payment}", "read", c.payment)
@@ -211,6 +224,7 @@ type request struct {
 	blind   bool   // whether there is the payment cannot be known at the moment
 	session *session.Session
 	ends    time.Time // when the session ends without activity; zero: the page does not watch over it
+	ahead   int       // people before the customer in the waiting line, where that was asked for
 	unsure  bool      // a confirmation was offered, and it is not known whether it was recorded
 }
 
@@ -359,7 +373,7 @@ func (q *request) here() string {
 		case q.IsPost():
 			return "/"
 		case path == "/locked", path == "/payments", path == "/payments/"+q.payment.ID.String():
-		case path == "/signed-out", path == "/sign-in", path == "/session":
+		case path == "/signed-out", path == "/sign-in", path == "/session", path == "/wait":
 			return path
 		default:
 			return "/"

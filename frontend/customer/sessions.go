@@ -79,6 +79,9 @@ func (c *Pages) entrance(q *request) {
 		c.redirect(q, "/payments")
 		return
 	}
+	if !c.admitted(q, false) {
+		return
+	}
 	alert := c.alert(q, "wrong", "malformed", "away", "cookies")
 	if string(q.QueryArgs().Peek("why")) == "session" && lostSession(err) != "" {
 		alert = c.site.Text(q.locale, "alert-session-over")
@@ -87,4 +90,8 @@ func (c *Pages) entrance(q *request) {
 }
 
 // enter signs in without a payment: who does wants to know what became of one.
-func (c *Pages) enter(q *request) { c.check(q, "payments") }
+func (c *Pages) enter(q *request) {
+	if c.admitted(q, true) {
+		c.check(q, "payments")
+	}
+}

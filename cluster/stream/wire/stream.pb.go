@@ -198,6 +198,7 @@ const (
 	What_WHAT_CUSTOMER    What = 4
 	What_WHAT_ACCESS      What = 5 // a customer's session in force and attempts
 	What_WHAT_PAYMENTS    What = 6 // a page of a customer's payments, newest first; key: the id of the last one of the page before, or nothing
+	What_WHAT_PLACE       What = 7 // in the waiting line; key: the payment's id
 )
 
 // Enum value maps for What.
@@ -210,6 +211,7 @@ var (
 		4: "WHAT_CUSTOMER",
 		5: "WHAT_ACCESS",
 		6: "WHAT_PAYMENTS",
+		7: "WHAT_PLACE",
 	}
 	What_value = map[string]int32{
 		"WHAT_UNSPECIFIED": 0,
@@ -219,6 +221,7 @@ var (
 		"WHAT_CUSTOMER":    4,
 		"WHAT_ACCESS":      5,
 		"WHAT_PAYMENTS":    6,
+		"WHAT_PLACE":       7,
 	}
 )
 
@@ -1309,6 +1312,7 @@ func (x *Answered) GetNotSent() bool {
 type Levels struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Words         []uint64               `protobuf:"fixed64,1,rep,packed,name=words,proto3" json:"words,omitempty"`
+	Line          *Line                  `protobuf:"bytes,2,opt,name=line,proto3" json:"line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1350,6 +1354,90 @@ func (x *Levels) GetWords() []uint64 {
 	return nil
 }
 
+func (x *Levels) GetLine() *Line {
+	if x != nil {
+		return x.Line
+	}
+	return nil
+}
+
+// Line is where the waiting line stands, by what is committed.
+type Line struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Closed        bool                   `protobuf:"varint,1,opt,name=closed,proto3" json:"closed,omitempty"`
+	WatermarkMs   int64                  `protobuf:"varint,2,opt,name=watermark_ms,json=watermarkMs,proto3" json:"watermark_ms,omitempty"`
+	PerSecond     float64                `protobuf:"fixed64,3,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"` // that are called
+	Spread        float64                `protobuf:"fixed64,4,opt,name=spread,proto3" json:"spread,omitempty"`                        // of that, as a part of it
+	Waiting       uint32                 `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Line) Reset() {
+	*x = Line{}
+	mi := &file_stream_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Line) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Line) ProtoMessage() {}
+
+func (x *Line) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Line.ProtoReflect.Descriptor instead.
+func (*Line) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Line) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *Line) GetWatermarkMs() int64 {
+	if x != nil {
+		return x.WatermarkMs
+	}
+	return 0
+}
+
+func (x *Line) GetPerSecond() float64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *Line) GetSpread() float64 {
+	if x != nil {
+		return x.Spread
+	}
+	return 0
+}
+
+func (x *Line) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
 // Heartbeat goes both ways. A side that has heard nothing for a while takes the other for gone.
 type Heartbeat struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1360,14 +1448,16 @@ type Heartbeat struct {
 	Led        bool                   `protobuf:"varint,5,opt,name=led,proto3" json:"led,omitempty"`                        // the sender leads, or has a stream to the leader
 	StampMs    int64                  `protobuf:"varint,6,opt,name=stamp_ms,json=stampMs,proto3" json:"stamp_ms,omitempty"` // of the leader: the journal's time as this is sent
 	// How far the sender's machine's clock is ahead of the journal's time, by the leaders' stamps that it has heard. Not set: it has heard none.
-	ClockOffUs    *int64 `protobuf:"zigzag64,7,opt,name=clock_off_us,json=clockOffUs,proto3,oneof" json:"clock_off_us,omitempty"`
+	ClockOffUs    *int64  `protobuf:"zigzag64,7,opt,name=clock_off_us,json=clockOffUs,proto3,oneof" json:"clock_off_us,omitempty"`
+	Flows         uint64  `protobuf:"varint,8,opt,name=flows,proto3" json:"flows,omitempty"`                     // that the sender has let in without a place in the line, since it started. To the leader only
+	SignIns       float64 `protobuf:"fixed64,9,opt,name=sign_ins,json=signIns,proto3" json:"sign_ins,omitempty"` // passwords that it can check a second; 0: not known. To the leader only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_stream_proto_msgTypes[11]
+	mi := &file_stream_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1469,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[11]
+	mi := &file_stream_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1482,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{11}
+	return file_stream_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Heartbeat) GetTerm() uint64 {
@@ -1444,6 +1534,20 @@ func (x *Heartbeat) GetClockOffUs() int64 {
 	return 0
 }
 
+func (x *Heartbeat) GetFlows() uint64 {
+	if x != nil {
+		return x.Flows
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetSignIns() float64 {
+	if x != nil {
+		return x.SignIns
+	}
+	return 0
+}
+
 // Open follows what a node repeats after it was welcomed: all its calls inside the core that are in no journal.
 type Open struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1455,7 +1559,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_stream_proto_msgTypes[12]
+	mi := &file_stream_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1571,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[12]
+	mi := &file_stream_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1584,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{12}
+	return file_stream_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Open) GetUpUs() int64 {
@@ -1510,7 +1614,7 @@ type Seat struct {
 
 func (x *Seat) Reset() {
 	*x = Seat{}
-	mi := &file_stream_proto_msgTypes[13]
+	mi := &file_stream_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1626,7 @@ func (x *Seat) String() string {
 func (*Seat) ProtoMessage() {}
 
 func (x *Seat) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[13]
+	mi := &file_stream_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1639,7 @@ func (x *Seat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seat.ProtoReflect.Descriptor instead.
 func (*Seat) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{13}
+	return file_stream_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Seat) GetId() uint64 {
@@ -1582,7 +1686,7 @@ type Leaving struct {
 
 func (x *Leaving) Reset() {
 	*x = Leaving{}
-	mi := &file_stream_proto_msgTypes[14]
+	mi := &file_stream_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1698,7 @@ func (x *Leaving) String() string {
 func (*Leaving) ProtoMessage() {}
 
 func (x *Leaving) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[14]
+	mi := &file_stream_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1711,7 @@ func (x *Leaving) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
 func (*Leaving) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{14}
+	return file_stream_proto_rawDescGZIP(), []int{15}
 }
 
 type Payment struct {
@@ -1646,7 +1750,7 @@ type Payment struct {
 
 func (x *Payment) Reset() {
 	*x = Payment{}
-	mi := &file_stream_proto_msgTypes[15]
+	mi := &file_stream_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1762,7 @@ func (x *Payment) String() string {
 func (*Payment) ProtoMessage() {}
 
 func (x *Payment) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[15]
+	mi := &file_stream_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1775,7 @@ func (x *Payment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payment.ProtoReflect.Descriptor instead.
 func (*Payment) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{15}
+	return file_stream_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Payment) GetId() []byte {
@@ -1883,7 +1987,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_stream_proto_msgTypes[16]
+	mi := &file_stream_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1999,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[16]
+	mi := &file_stream_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2012,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{16}
+	return file_stream_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Access) GetEpoch() uint64 {
@@ -1956,7 +2060,7 @@ type Lane struct {
 
 func (x *Lane) Reset() {
 	*x = Lane{}
-	mi := &file_stream_proto_msgTypes[17]
+	mi := &file_stream_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2072,7 @@ func (x *Lane) String() string {
 func (*Lane) ProtoMessage() {}
 
 func (x *Lane) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[17]
+	mi := &file_stream_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2085,7 @@ func (x *Lane) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lane.ProtoReflect.Descriptor instead.
 func (*Lane) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{17}
+	return file_stream_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Lane) GetFailures() uint32 {
@@ -2015,7 +2119,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_stream_proto_msgTypes[18]
+	mi := &file_stream_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2131,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[18]
+	mi := &file_stream_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2144,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{18}
+	return file_stream_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ask) GetId() uint64 {
@@ -2101,13 +2205,14 @@ type Told struct {
 	Customer      *Customer              `protobuf:"bytes,5,opt,name=customer,proto3" json:"customer,omitempty"`
 	Access        *Access                `protobuf:"bytes,6,opt,name=access,proto3" json:"access,omitempty"`
 	Payments      []*Payment             `protobuf:"bytes,7,rep,name=payments,proto3" json:"payments,omitempty"`
+	Place         *Place                 `protobuf:"bytes,8,opt,name=place,proto3" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Told) Reset() {
 	*x = Told{}
-	mi := &file_stream_proto_msgTypes[19]
+	mi := &file_stream_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2224,7 @@ func (x *Told) String() string {
 func (*Told) ProtoMessage() {}
 
 func (x *Told) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[19]
+	mi := &file_stream_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2237,7 @@ func (x *Told) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Told.ProtoReflect.Descriptor instead.
 func (*Told) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{19}
+	return file_stream_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Told) GetId() uint64 {
@@ -2184,6 +2289,82 @@ func (x *Told) GetPayments() []*Payment {
 	return nil
 }
 
+func (x *Told) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+// Place is a payment's place in the waiting line.
+type Place struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AtMs          int64                  `protobuf:"varint,1,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Ahead         uint32                 `protobuf:"varint,2,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	Called        bool                   `protobuf:"varint,3,opt,name=called,proto3" json:"called,omitempty"`
+	EnteredMs     int64                  `protobuf:"varint,4,opt,name=entered_ms,json=enteredMs,proto3" json:"entered_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_stream_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Place) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Place) GetAhead() uint32 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
+func (x *Place) GetCalled() bool {
+	if x != nil {
+		return x.Called
+	}
+	return false
+}
+
+func (x *Place) GetEnteredMs() int64 {
+	if x != nil {
+		return x.EnteredMs
+	}
+	return 0
+}
+
 // Forget says that nobody waits for an Ask any more.
 type Forget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2194,7 +2375,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_stream_proto_msgTypes[20]
+	mi := &file_stream_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2387,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[20]
+	mi := &file_stream_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2400,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{20}
+	return file_stream_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Forget) GetId() uint64 {
@@ -2245,7 +2426,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_stream_proto_msgTypes[21]
+	mi := &file_stream_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2438,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[21]
+	mi := &file_stream_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2451,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{21}
+	return file_stream_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Settings) GetFirst() bool {
@@ -2325,7 +2506,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_stream_proto_msgTypes[22]
+	mi := &file_stream_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2518,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[22]
+	mi := &file_stream_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2531,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{22}
+	return file_stream_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Draining) GetSinceMs() int64 {
@@ -2378,7 +2559,7 @@ type About struct {
 
 func (x *About) Reset() {
 	*x = About{}
-	mi := &file_stream_proto_msgTypes[23]
+	mi := &file_stream_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2571,7 @@ func (x *About) String() string {
 func (*About) ProtoMessage() {}
 
 func (x *About) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[23]
+	mi := &file_stream_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2584,7 @@ func (x *About) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use About.ProtoReflect.Descriptor instead.
 func (*About) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{23}
+	return file_stream_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *About) GetText() []byte {
@@ -2424,7 +2605,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_stream_proto_msgTypes[24]
+	mi := &file_stream_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2617,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[24]
+	mi := &file_stream_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2630,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{24}
+	return file_stream_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Key) GetId() uint32 {
@@ -2490,7 +2671,7 @@ type Partner struct {
 
 func (x *Partner) Reset() {
 	*x = Partner{}
-	mi := &file_stream_proto_msgTypes[25]
+	mi := &file_stream_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2683,7 @@ func (x *Partner) String() string {
 func (*Partner) ProtoMessage() {}
 
 func (x *Partner) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[25]
+	mi := &file_stream_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2696,7 @@ func (x *Partner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partner.ProtoReflect.Descriptor instead.
 func (*Partner) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{25}
+	return file_stream_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Partner) GetId() uint32 {
@@ -2598,7 +2779,7 @@ type Customer struct {
 
 func (x *Customer) Reset() {
 	*x = Customer{}
-	mi := &file_stream_proto_msgTypes[26]
+	mi := &file_stream_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2791,7 @@ func (x *Customer) String() string {
 func (*Customer) ProtoMessage() {}
 
 func (x *Customer) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[26]
+	mi := &file_stream_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2804,7 @@ func (x *Customer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Customer.ProtoReflect.Descriptor instead.
 func (*Customer) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{26}
+	return file_stream_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Customer) GetId() uint64 {
@@ -2700,7 +2881,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_stream_proto_msgTypes[27]
+	mi := &file_stream_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2893,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[27]
+	mi := &file_stream_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2906,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{27}
+	return file_stream_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Account) GetNumber() string {
@@ -2836,9 +3017,17 @@ const file_stream_proto_rawDesc = "" +
 	"\vunreachable\x18\x06 \x01(\bR\vunreachable\x12\x10\n" +
 	"\x03why\x18\a \x01(\tR\x03why\x12(\n" +
 	"\x04next\x18\b \x01(\v2\x14.netbank.stream.CallR\x04next\x12\x19\n" +
-	"\bnot_sent\x18\t \x01(\bR\anotSent\"\x1e\n" +
+	"\bnot_sent\x18\t \x01(\bR\anotSent\"H\n" +
 	"\x06Levels\x12\x14\n" +
-	"\x05words\x18\x01 \x03(\x06R\x05words\"\xd7\x01\n" +
+	"\x05words\x18\x01 \x03(\x06R\x05words\x12(\n" +
+	"\x04line\x18\x02 \x01(\v2\x14.netbank.stream.LineR\x04line\"\x92\x01\n" +
+	"\x04Line\x12\x16\n" +
+	"\x06closed\x18\x01 \x01(\bR\x06closed\x12!\n" +
+	"\fwatermark_ms\x18\x02 \x01(\x03R\vwatermarkMs\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x03 \x01(\x01R\tperSecond\x12\x16\n" +
+	"\x06spread\x18\x04 \x01(\x01R\x06spread\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\rR\awaiting\"\x88\x02\n" +
 	"\tHeartbeat\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x16\n" +
@@ -2848,7 +3037,9 @@ const file_stream_proto_rawDesc = "" +
 	"\x03led\x18\x05 \x01(\bR\x03led\x12\x19\n" +
 	"\bstamp_ms\x18\x06 \x01(\x03R\astampMs\x12%\n" +
 	"\fclock_off_us\x18\a \x01(\x12H\x00R\n" +
-	"clockOffUs\x88\x01\x01B\x0f\n" +
+	"clockOffUs\x88\x01\x01\x12\x14\n" +
+	"\x05flows\x18\b \x01(\x04R\x05flows\x12\x19\n" +
+	"\bsign_ins\x18\t \x01(\x01R\asignInsB\x0f\n" +
 	"\r_clock_off_us\"G\n" +
 	"\x04Open\x12\x13\n" +
 	"\x05up_us\x18\x01 \x01(\x03R\x04upUs\x12*\n" +
@@ -2914,7 +3105,7 @@ const file_stream_proto_rawDesc = "" +
 	"\bcustomer\x18\x04 \x01(\x04R\bcustomer\x12\x19\n" +
 	"\bat_least\x18\x05 \x01(\x04R\aatLeast\x12\x14\n" +
 	"\x05above\x18\x06 \x01(\rR\x05above\x12\x18\n" +
-	"\aoutcome\x18\a \x01(\bR\aoutcome\"\x94\x02\n" +
+	"\aoutcome\x18\a \x01(\bR\aoutcome\"\xc1\x02\n" +
 	"\x04Told\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x14\n" +
@@ -2922,7 +3113,14 @@ const file_stream_proto_rawDesc = "" +
 	"\apayment\x18\x04 \x01(\v2\x17.netbank.stream.PaymentR\apayment\x124\n" +
 	"\bcustomer\x18\x05 \x01(\v2\x18.netbank.stream.CustomerR\bcustomer\x12.\n" +
 	"\x06access\x18\x06 \x01(\v2\x16.netbank.stream.AccessR\x06access\x123\n" +
-	"\bpayments\x18\a \x03(\v2\x17.netbank.stream.PaymentR\bpayments\"\x18\n" +
+	"\bpayments\x18\a \x03(\v2\x17.netbank.stream.PaymentR\bpayments\x12+\n" +
+	"\x05place\x18\b \x01(\v2\x15.netbank.stream.PlaceR\x05place\"i\n" +
+	"\x05Place\x12\x13\n" +
+	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x14\n" +
+	"\x05ahead\x18\x02 \x01(\rR\x05ahead\x12\x16\n" +
+	"\x06called\x18\x03 \x01(\bR\x06called\x12\x1d\n" +
+	"\n" +
+	"entered_ms\x18\x04 \x01(\x03R\tenteredMs\"\x18\n" +
 	"\x06Forget\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\xe2\x01\n" +
 	"\bSettings\x12\x14\n" +
@@ -2982,7 +3180,7 @@ const file_stream_proto_rawDesc = "" +
 	"ERROR_NONE\x10\x00\x12\x13\n" +
 	"\x0fERROR_WITHDRAWN\x10\x01\x12\x11\n" +
 	"\rERROR_OFFERED\x10\x02\x12\x13\n" +
-	"\x0fERROR_TOO_LARGE\x10\x03*\x89\x01\n" +
+	"\x0fERROR_TOO_LARGE\x10\x03*\x99\x01\n" +
 	"\x04What\x12\x14\n" +
 	"\x10WHAT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fWHAT_PAYMENT\x10\x01\x12\x0f\n" +
@@ -2990,7 +3188,9 @@ const file_stream_proto_rawDesc = "" +
 	"\rWHAT_USERNAME\x10\x03\x12\x11\n" +
 	"\rWHAT_CUSTOMER\x10\x04\x12\x0f\n" +
 	"\vWHAT_ACCESS\x10\x05\x12\x11\n" +
-	"\rWHAT_PAYMENTS\x10\x06B\x1dZ\x1bnetbank/cluster/stream/wireb\x06proto3"
+	"\rWHAT_PAYMENTS\x10\x06\x12\x0e\n" +
+	"\n" +
+	"WHAT_PLACE\x10\aB\x1dZ\x1bnetbank/cluster/stream/wireb\x06proto3"
 
 var (
 	file_stream_proto_rawDescOnce sync.Once
@@ -3005,7 +3205,7 @@ func file_stream_proto_rawDescGZIP() []byte {
 }
 
 var file_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_stream_proto_goTypes = []any{
 	(Role)(0),         // 0: netbank.stream.Role
 	(Kind)(0),         // 1: netbank.stream.Kind
@@ -3022,23 +3222,25 @@ var file_stream_proto_goTypes = []any{
 	(*Go)(nil),        // 12: netbank.stream.Go
 	(*Answered)(nil),  // 13: netbank.stream.Answered
 	(*Levels)(nil),    // 14: netbank.stream.Levels
-	(*Heartbeat)(nil), // 15: netbank.stream.Heartbeat
-	(*Open)(nil),      // 16: netbank.stream.Open
-	(*Seat)(nil),      // 17: netbank.stream.Seat
-	(*Leaving)(nil),   // 18: netbank.stream.Leaving
-	(*Payment)(nil),   // 19: netbank.stream.Payment
-	(*Access)(nil),    // 20: netbank.stream.Access
-	(*Lane)(nil),      // 21: netbank.stream.Lane
-	(*Ask)(nil),       // 22: netbank.stream.Ask
-	(*Told)(nil),      // 23: netbank.stream.Told
-	(*Forget)(nil),    // 24: netbank.stream.Forget
-	(*Settings)(nil),  // 25: netbank.stream.Settings
-	(*Draining)(nil),  // 26: netbank.stream.Draining
-	(*About)(nil),     // 27: netbank.stream.About
-	(*Key)(nil),       // 28: netbank.stream.Key
-	(*Partner)(nil),   // 29: netbank.stream.Partner
-	(*Customer)(nil),  // 30: netbank.stream.Customer
-	(*Account)(nil),   // 31: netbank.stream.Account
+	(*Line)(nil),      // 15: netbank.stream.Line
+	(*Heartbeat)(nil), // 16: netbank.stream.Heartbeat
+	(*Open)(nil),      // 17: netbank.stream.Open
+	(*Seat)(nil),      // 18: netbank.stream.Seat
+	(*Leaving)(nil),   // 19: netbank.stream.Leaving
+	(*Payment)(nil),   // 20: netbank.stream.Payment
+	(*Access)(nil),    // 21: netbank.stream.Access
+	(*Lane)(nil),      // 22: netbank.stream.Lane
+	(*Ask)(nil),       // 23: netbank.stream.Ask
+	(*Told)(nil),      // 24: netbank.stream.Told
+	(*Place)(nil),     // 25: netbank.stream.Place
+	(*Forget)(nil),    // 26: netbank.stream.Forget
+	(*Settings)(nil),  // 27: netbank.stream.Settings
+	(*Draining)(nil),  // 28: netbank.stream.Draining
+	(*About)(nil),     // 29: netbank.stream.About
+	(*Key)(nil),       // 30: netbank.stream.Key
+	(*Partner)(nil),   // 31: netbank.stream.Partner
+	(*Customer)(nil),  // 32: netbank.stream.Customer
+	(*Account)(nil),   // 33: netbank.stream.Account
 }
 var file_stream_proto_depIdxs = []int32{
 	5,  // 0: netbank.stream.Frame.messages:type_name -> netbank.stream.Message
@@ -3051,38 +3253,40 @@ var file_stream_proto_depIdxs = []int32{
 	12, // 7: netbank.stream.Message.go:type_name -> netbank.stream.Go
 	13, // 8: netbank.stream.Message.answered:type_name -> netbank.stream.Answered
 	14, // 9: netbank.stream.Message.levels:type_name -> netbank.stream.Levels
-	15, // 10: netbank.stream.Message.heartbeat:type_name -> netbank.stream.Heartbeat
-	16, // 11: netbank.stream.Message.open:type_name -> netbank.stream.Open
-	18, // 12: netbank.stream.Message.leaving:type_name -> netbank.stream.Leaving
-	22, // 13: netbank.stream.Message.ask:type_name -> netbank.stream.Ask
-	23, // 14: netbank.stream.Message.told:type_name -> netbank.stream.Told
-	24, // 15: netbank.stream.Message.forget:type_name -> netbank.stream.Forget
-	25, // 16: netbank.stream.Message.settings:type_name -> netbank.stream.Settings
-	27, // 17: netbank.stream.Message.about:type_name -> netbank.stream.About
+	16, // 10: netbank.stream.Message.heartbeat:type_name -> netbank.stream.Heartbeat
+	17, // 11: netbank.stream.Message.open:type_name -> netbank.stream.Open
+	19, // 12: netbank.stream.Message.leaving:type_name -> netbank.stream.Leaving
+	23, // 13: netbank.stream.Message.ask:type_name -> netbank.stream.Ask
+	24, // 14: netbank.stream.Message.told:type_name -> netbank.stream.Told
+	26, // 15: netbank.stream.Message.forget:type_name -> netbank.stream.Forget
+	27, // 16: netbank.stream.Message.settings:type_name -> netbank.stream.Settings
+	29, // 17: netbank.stream.Message.about:type_name -> netbank.stream.About
 	0,  // 18: netbank.stream.Hello.role:type_name -> netbank.stream.Role
 	14, // 19: netbank.stream.Welcome.levels:type_name -> netbank.stream.Levels
 	1,  // 20: netbank.stream.Call.kind:type_name -> netbank.stream.Kind
 	2,  // 21: netbank.stream.Result.error:type_name -> netbank.stream.Error
-	19, // 22: netbank.stream.Result.payment:type_name -> netbank.stream.Payment
-	20, // 23: netbank.stream.Result.access:type_name -> netbank.stream.Access
-	19, // 24: netbank.stream.Go.payment:type_name -> netbank.stream.Payment
+	20, // 22: netbank.stream.Result.payment:type_name -> netbank.stream.Payment
+	21, // 23: netbank.stream.Result.access:type_name -> netbank.stream.Access
+	20, // 24: netbank.stream.Go.payment:type_name -> netbank.stream.Payment
 	9,  // 25: netbank.stream.Answered.next:type_name -> netbank.stream.Call
-	17, // 26: netbank.stream.Open.seats:type_name -> netbank.stream.Seat
-	21, // 27: netbank.stream.Access.lanes:type_name -> netbank.stream.Lane
-	3,  // 28: netbank.stream.Ask.what:type_name -> netbank.stream.What
-	19, // 29: netbank.stream.Told.payment:type_name -> netbank.stream.Payment
-	30, // 30: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
-	20, // 31: netbank.stream.Told.access:type_name -> netbank.stream.Access
-	19, // 32: netbank.stream.Told.payments:type_name -> netbank.stream.Payment
-	28, // 33: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
-	29, // 34: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
-	26, // 35: netbank.stream.Settings.draining:type_name -> netbank.stream.Draining
-	31, // 36: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	15, // 26: netbank.stream.Levels.line:type_name -> netbank.stream.Line
+	18, // 27: netbank.stream.Open.seats:type_name -> netbank.stream.Seat
+	22, // 28: netbank.stream.Access.lanes:type_name -> netbank.stream.Lane
+	3,  // 29: netbank.stream.Ask.what:type_name -> netbank.stream.What
+	20, // 30: netbank.stream.Told.payment:type_name -> netbank.stream.Payment
+	32, // 31: netbank.stream.Told.customer:type_name -> netbank.stream.Customer
+	21, // 32: netbank.stream.Told.access:type_name -> netbank.stream.Access
+	20, // 33: netbank.stream.Told.payments:type_name -> netbank.stream.Payment
+	25, // 34: netbank.stream.Told.place:type_name -> netbank.stream.Place
+	30, // 35: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
+	31, // 36: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
+	28, // 37: netbank.stream.Settings.draining:type_name -> netbank.stream.Draining
+	33, // 38: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_stream_proto_init() }
@@ -3109,14 +3313,14 @@ func file_stream_proto_init() {
 		(*Message_Settings)(nil),
 		(*Message_About)(nil),
 	}
-	file_stream_proto_msgTypes[11].OneofWrappers = []any{}
+	file_stream_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stream_proto_rawDesc), len(file_stream_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -50,7 +50,8 @@ type Bank struct {
 	link     *corelink.Link
 	node     *cluster.Node
 	sessions *session.Store
-	hashing  *derive.Process // nil: passwords are hashed in this process
+	signing  atomic.Pointer[session.Store] // the same, for the node's goroutines
+	hashing  *derive.Process               // nil: passwords are hashed in this process
 	api      *partner.API
 	hooks    *webhook.Dispatcher
 	signer   *signer
@@ -251,7 +252,7 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 	config := cluster.Config{
 		Replica: replica.Config{Dir: filepath.Clean(c.DataDir), Node: 1, Logger: b.logger, SnapshotBytes: c.SnapshotBytes},
 		Core:    core{b.link}, Gate: c.gate(seats), Reserve: c.CoreReserve, Emergency: c.CoreEmergency, CoreLimit: c.CoreLimit, AcceptClock: c.AcceptClock,
-		AdmissionOff: c.Lab.AdmissionOff, Wall: c.Lab.Wall,
+		AdmissionOff: c.Lab.AdmissionOff, Wall: c.Lab.Wall, Line: c.Line && !c.Lab.AdmissionOff, SignIns: b.signIns,
 		Registerer: b.registry, Logger: b.logger,
 	}
 	if b.peers != nil {
@@ -304,13 +305,23 @@ func waitForLeader(ctx context.Context, leading func() bool, applied func() uint
 	return nil
 }
 
+// signIns tells how many passwords this node can check a second; 0 before it has sessions.
+func (b *Bank) signIns() float64 {
+	if s := b.signing.Load(); s != nil {
+		return s.SignInsPerSecond()
+	}
+	return 0
+}
+
 func (b *Bank) openSessions() (err error) {
 	lab := b.config.Lab
 	c := session.Config{Directory: b.node, Opener: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry}
 	if b.hashing != nil {
 		c.Deriver = b.hashing
 	}
-	b.sessions, err = session.New(c)
+	if b.sessions, err = session.New(c); err == nil {
+		b.signing.Store(b.sessions)
+	}
 	return err
 }
 

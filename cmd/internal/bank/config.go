@@ -73,6 +73,7 @@ type Config struct {
 	CoreReserve   int           `name:"core-seats-reserve" help:"The same while an operator has the gate at the level reserve. Left out, or less: --core-seats."`
 	CoreEmergency int           `name:"core-seats-emergency" help:"The same at the level emergency. Left out, or less: that of reserve."`
 	CoreFixed     bool          `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
+	Line          bool          `help:"Let new customers wait in a line, with their places kept, when more come than can be served to the end. The same on every node."`
 	CoreLimit     time.Duration `help:"How long a payment can be inside the core before its fate is asked for." default:"10s"`
 	CoreAcquirer  string        `help:"Field 32, as the core's operator assigned it." default:"1"`
 	CoreTerminal  string        `help:"Field 41." default:"NETBANK1"`

@@ -19,7 +19,7 @@ import (
 func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	c := &b.config
 	pages, err := customer.New(customer.Config{
-		Bank: b.node, Sessions: b.sessions, BankName: c.BankName, PublicURL: c.CustomerURL, Registerer: b.registry, Logger: b.logger, Location: time.Local,
+		Bank: b.node, Sessions: b.sessions, BankName: c.BankName, PublicURL: c.CustomerURL, Registerer: b.registry, Logger: b.logger, Location: time.Local, Line: c.Line,
 	})
 	if err != nil {
 		return &Error{Code: ExitUsage, Err: err}

@@ -38,6 +38,7 @@ type Dev struct {
 	CoreAdmin    string `help:"Its admin port." default:"127.0.0.1:8584"`
 	CoreModel    string `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"ps"`
 	CoreSeats    int    `help:"The most calls that may be inside the core at once." default:"64"`
+	Line         bool   `help:"Let new customers wait in a line when more come than can be served to the end."`
 	CoreFixed    bool   `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
 	Admission    string `help:"on, or off: every confirmation goes to the core at once, to see what the gate is for." enum:"on,off" default:"on"`
 	Customers    int    `help:"How many demo customers to seed." default:"100"`
@@ -155,6 +156,9 @@ func (d *Dev) bankArgs(dir, customer, partner, operator string) []string {
 	}
 	if d.CoreFixed {
 		args = append(args, "--core-fixed")
+	}
+	if d.Line {
+		args = append(args, "--line")
 	}
 	if d.Admission != "" {
 		args = append(args, "--admission", d.Admission)
