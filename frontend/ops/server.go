@@ -111,7 +111,7 @@ func (o *room) enter(ctx context.Context, c net.Conn) context.Context {
 				oldest = other
 			}
 		}
-		shut(oldest)
+		defer shut(oldest) // who sees it finds it counted
 		if oldest == c {
 			o.refused.Add(1)
 			return ctx
