@@ -25,8 +25,8 @@ type answer struct {
 	ok     bool   // the answer holds what it has to
 }
 
-// call makes one request over the next free connection, for as long as the client's patience lasts.
-func (c *client) call(build func(b []byte) []byte, read func(r *load.Response, into *answer)) (answer, error) {
+// call makes one request over the next free connection, for as long as the client's patience lasts; again, over a new one.
+func (c *client) call(again bool, build func(b []byte) []byte, read func(r *load.Response, into *answer)) (answer, error) {
 	ctx, cancel, patience := c.patience(c.v)
 	defer cancel()
 	line, err := c.shop.Take(ctx)
@@ -34,6 +34,9 @@ func (c *client) call(build func(b []byte) []byte, read func(r *load.Response, i
 		return answer{}, err
 	}
 	defer c.shop.Give(line)
+	if again {
+		line.Close()
+	}
 	b := c.buffer()
 	defer c.buffers.Put(b)
 	*b = build((*b)[:0])
@@ -61,7 +64,7 @@ func (c *client) create(n int64, s step) (Order, load.Verdict) {
 	}
 	for tries := 1; ; tries++ {
 		var v load.Verdict
-		a, err := c.call(build, read)
+		a, err := c.call(tries > 1, build, read)
 		switch {
 		case err != nil:
 			v = c.unanswered(c.v, err)
@@ -124,7 +127,7 @@ func (c *client) poll() load.Verdict {
 	}
 	for tries := 1; ; tries++ {
 		var v load.Verdict
-		a, err := c.call(build, read)
+		a, err := c.call(tries > 1, build, read)
 		switch {
 		case err != nil:
 			v = c.unanswered(c.v, err)

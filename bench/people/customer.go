@@ -119,7 +119,7 @@ func (c *customer) exchange(s step, path string, fields []string) (to string, p 
 			c.retries.Add(1)
 		}
 		c.tried[s]++
-		to, p, err := c.request(path, fields)
+		to, p, err := c.request(path, fields, c.tried[s] > 1)
 		if err == nil {
 			if fields == nil {
 				c.tried[s] = 0
@@ -169,8 +169,9 @@ func answered(to string, p *sheet) load.Outcome {
 	return load.Completed
 }
 
-// request makes one request over the next free connection, for as long as the customer's patience lasts.
-func (c *customer) request(path string, fields []string) (to string, p sheet, err error) {
+// request makes one request over the next free connection, for as long as the customer's patience lasts. One that is repeated because no answer came goes
+// over a new connection, as a browser's does: what has ended one has often ended all that were open.
+func (c *customer) request(path string, fields []string, again bool) (to string, p sheet, err error) {
 	ctx, cancel, patience := c.patience(c.v)
 	defer cancel()
 	line, err := c.customers.Take(ctx)
@@ -178,6 +179,9 @@ func (c *customer) request(path string, fields []string) (to string, p sheet, er
 		return "", sheet{}, err
 	}
 	defer c.customers.Give(line)
+	if again {
+		line.Close()
+	}
 	b := c.buffer()
 	defer c.buffers.Put(b)
 	if fields == nil {

@@ -72,6 +72,9 @@ const customerRoom = 1.2
 // closedRoom is how many customers a second a closed job is given: more than any machine that this was tried on gets through.
 const closedRoom = 4000
 
+// confirmRoom is the same for confirmations alone, of which there are more.
+const confirmRoom = 15_000
+
 // codeLife is how long a one-time code is spent, with room for clocks that differ by a step.
 const codeLife = 61 * time.Second
 
@@ -83,6 +86,9 @@ func (b *bench) crowd(ctx context.Context, j *people.Job) error {
 	}
 	span := (j.WarmUp + j.Measure + j.CoolDown).Seconds()
 	want := int(closedRoom * span)
+	if j.Kind == people.Confirm {
+		want = int(confirmRoom * span)
+	}
 	if len(j.Curve) > 0 {
 		want = int(j.Curve[0].PerSecond*span*customerRoom) + 100
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -24,24 +25,48 @@ type observed struct {
 // metricsTimeout bounds one look at the metrics: a bank under load may be slow to answer.
 const metricsTimeout = 5 * time.Second
 
-// observe reads the bank's metrics, as any collector does.
-func (t *Target) observe(ctx context.Context) (o observed, err error) {
+// metrics reads the bank's metrics, as any collector does.
+func (t *Target) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Demo.Operator.URL+"/metrics", nil)
 	if err != nil {
-		return o, fmt.Errorf("scenario: %w", err)
+		return nil, fmt.Errorf("scenario: %w", err)
 	}
 	req.Header.Set("Accept", "text/plain;version=0.0.4")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return o, fmt.Errorf("scenario: the bank's metrics: %w", err)
+		return nil, fmt.Errorf("scenario: the bank's metrics: %w", err)
 	}
 	defer resp.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(io.LimitReader(resp.Body, profileMax))
 	if err != nil {
-		return o, fmt.Errorf("scenario: the bank's metrics: %w", err)
+		return nil, fmt.Errorf("scenario: the bank's metrics: %w", err)
+	}
+	return families, nil
+}
+
+// journaled is what the leader has brought into its journal since its start.
+type journaled struct{ entries, commands, bytes float64 }
+
+func (t *Target) journaled(ctx context.Context) (j journaled, err error) {
+	families, err := t.metrics(ctx)
+	for _, m := range families["netbank_journal_batch_commands"].GetMetric() {
+		j.entries += float64(m.GetHistogram().GetSampleCount())
+		j.commands += m.GetHistogram().GetSampleSum()
+	}
+	for _, m := range families["netbank_journal_proposed_bytes_total"].GetMetric() {
+		j.bytes += m.GetCounter().GetValue()
+	}
+	return j, err
+}
+
+// observe looks at the bank at this moment.
+func (t *Target) observe(ctx context.Context) (o observed, err error) {
+	families, err := t.metrics(ctx)
+	if err != nil {
+		return o, err
 	}
 	for _, f := range []struct {
 		name string

@@ -27,7 +27,7 @@ type Scenario struct {
 
 // Scenarios are all there are, in the order in which they are best read.
 func Scenarios() []*Scenario {
-	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), soak(), failover(), rolling(), generatorScenario()}
+	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), soak(), replicated(), failover(), rolling(), generatorScenario()}
 }
 
 // Find finds a scenario by its name.
@@ -59,6 +59,9 @@ type Bank struct {
 type Rig interface {
 	// Raise starts a bank, its core and a hello world in processes of their own, and ends what was raised before.
 	Raise(ctx context.Context, b Bank) (*Target, error)
+	// BareRaft ends what was raised, commits entries of a size through a group of three bare Raft nodes, so many at once, and says how many
+	// a second.
+	BareRaft(ctx context.Context, bytes, inFlight int, during time.Duration) (float64, error)
 	// Alive says which of the processes has ended, and why.
 	Alive() error
 	// Generators are the processes that make load.

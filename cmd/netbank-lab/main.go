@@ -44,6 +44,7 @@ type program struct {
 	Bench    benchmark.Command  `cmd:"" help:"Measure a bank of its own through its doors, beside a hello world."`
 	Generate benchmark.Generate `cmd:"" help:"Make a share of a load." hidden:""`
 	Hello    benchmark.Hello    `cmd:"" help:"Run the hello world that bench measures beside." hidden:""`
+	RawRaft  benchmark.RawRaft  `cmd:"" help:"Run a node of the bare Raft group that bench measures beside." hidden:""`
 	Derive   bank.Derive        `cmd:"" help:"Hash passwords for the bank that started this process." hidden:""`
 	Chaos    chaos.Command      `cmd:"" help:"Let a bank of processes live through faults drawn from a seed, and look whether its promises held."`
 	Sim      simulate.Command   `cmd:"" help:"Play the gate in virtual time before cores of several shapes."`

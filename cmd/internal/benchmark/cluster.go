@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -259,4 +261,46 @@ func (c *cluster) Used() map[string]machine.Process {
 		all[name] = p
 	}
 	return all
+}
+
+// bareNodes is how many nodes a bare Raft group has.
+const bareNodes = 3
+
+// BareRaft commits entries through a group of bare Raft nodes, in place of what was raised before.
+func (r *rig) BareRaft(ctx context.Context, entryBytes, inFlight int, during time.Duration) (float64, error) {
+	r.lower()
+	defer r.lower()
+	addrs, err := freeAddrs(2 * bareNodes)
+	if err != nil {
+		return 0, err
+	}
+	peers, admins := addrs[:bareNodes], addrs[bareNodes:]
+	for i, addr := range peers {
+		name := fmt.Sprintf("raft-%d", i+1)
+		err := r.run(ctx, r.dir, name, "http://"+admins[i]+"/", "raw-raft", "--dir", filepath.Join(r.dir, name), "--addr", addr, "--peers", strings.Join(peers, ","), "--admin", admins[i])
+		if err != nil {
+			return 0, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, clusterWait+during)
+	defer cancel()
+	for {
+		for _, admin := range admins {
+			one := &cluster{control: "http://" + admin, alive: r.Alive, client: http.DefaultClient}
+			if one.call(ctx, http.MethodGet, "/leader", nil) != nil {
+				continue
+			}
+			var done rawDone
+			err := one.call(ctx, http.MethodPost, fmt.Sprintf("/load?bytes=%d&inFlight=%d&ms=%d", entryBytes, inFlight, during.Milliseconds()), &done)
+			if err != nil || done.Seconds <= 0 {
+				return 0, err
+			}
+			return float64(done.Entries) / done.Seconds, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, errors.Join(r.Alive(), fmt.Errorf("benchmark: no bare Raft node leads: %w", ctx.Err()))
+		case <-time.After(clusterPoll):
+		}
+	}
 }
