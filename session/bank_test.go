@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -35,6 +36,9 @@ const (
 	anna   journal.CustomerID = 7
 	secret                    = "correct horse battery"
 )
+
+// nowhere is the address of tests that are not about addresses.
+var nowhere netip.Addr
 
 var seed = []byte("12345678901234567890") // that of RFC 6238's examples
 
@@ -266,7 +270,7 @@ func soon() time.Time { return time.Now().Add(5 * time.Second) }
 // signedIn signs anna in on an unknown device.
 func signedIn(t testing.TB, s *Store) SignedIn {
 	t.Helper()
-	in, err := s.SignIn("anna", secret, nil, soon())
+	in, err := s.SignIn(nowhere, "anna", secret, nil, soon())
 	if err != nil {
 		t.Fatalf("SignIn = %v", err)
 	}

@@ -29,6 +29,8 @@ var (
 	// ErrBusy: the queue for checking passwords is full, or too long. No attempt was counted. The error is a *BusyError, which says
 	// when to try again.
 	ErrBusy = errors.New("session: too many sign-ins are waiting; no attempt was counted, try again")
+	// ErrAddress: too many wrong sign-ins came from this address. No attempt was counted. The error is an *AddressError, which says when to try again.
+	ErrAddress = errors.New("session: too many wrong sign-ins from this address; no attempt was counted, try again")
 	// ErrUnavailable: the journal took no decision in time. No factor was checked, or no session was begun.
 	ErrUnavailable = errors.New("session: the journal could not record the attempt; try again")
 	// ErrCredential: the customer's stored password hash or TOTP seed cannot be used. It is for the log; what the

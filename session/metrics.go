@@ -20,6 +20,7 @@ var outcomes = [...]outcome{
 	{ErrEnded, "ended"},
 	{ErrMalformed, "malformed"},
 	{ErrBusy, "busy"},
+	{ErrAddress, "address"},
 	{ErrCredential, "credential"},
 	{ErrLocked, "locked"},
 	{ErrUsed, "used"},
@@ -62,7 +63,7 @@ func newMetrics(s *Store) *metrics {
 	m := &metrics{
 		opens:   counter("netbank_session_opened_total", "Session cookies looked at, by result: ok, none, idle, expired, replaced, ended."),
 		cache:   counter("netbank_session_cache_total", "Look-ups of a session's profile in the cache, by result: hit, miss."),
-		signIns: counter("netbank_signin_total", "Sign-ins by result: ok, wrong, locked, malformed, busy, unavailable, credential, no-key."),
+		signIns: counter("netbank_signin_total", "Sign-ins by result: ok, wrong, locked, malformed, busy, address, unavailable, credential, no-key."),
 		codes:   counter("netbank_signin_codes_total", "One-time codes by result: ok, wrong, locked, used, replaced, ended, unavailable, credential."),
 	}
 	m.openOK = m.opens.WithLabelValues("ok")

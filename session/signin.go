@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -47,6 +48,16 @@ func (e *BusyError) Error() string { return ErrBusy.Error() + " in " + e.RetryAf
 // Is makes the error one of ErrBusy.
 func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 
+// AddressError says when the next sign-in from a device that never paid is taken from an address. errors.Is finds ErrAddress in it.
+type AddressError struct {
+	RetryAfter time.Duration
+}
+
+func (e *AddressError) Error() string { return ErrAddress.Error() + " in " + e.RetryAfter.String() }
+
+// Is makes the error one of ErrAddress.
+func (e *AddressError) Is(target error) bool { return target == ErrAddress }
+
 // SignedIn is the outcome of a sign-in.
 type SignedIn struct {
 	Session *Session
@@ -56,15 +67,17 @@ type SignedIn struct {
 // SignIn checks a user name and a password and begins a session, which replaces the customer's older one. device is the value of the
 // device cookie, or empty. It takes until the deadline, or a little longer once the attempt is counted.
 //
-// Errors: ErrMalformed and ErrBusy (no attempt was counted), ErrWrong, ErrLocked, ErrUnavailable, ErrNoKey. An error
+// from is the client's address, of which as many wrong attempts are taken as AddressFailuresMax says; the zero Addr has no such bound.
+//
+// Errors: ErrMalformed, ErrBusy and ErrAddress (no attempt was counted), ErrWrong, ErrLocked, ErrUnavailable, ErrNoKey. An error
 // that is also an ErrCredential belongs in the log: a record in the directory is unusable.
-func (s *Store) SignIn(username, password string, device []byte, deadline time.Time) (SignedIn, error) {
-	signedIn, err := s.signIn(username, password, device, deadline)
+func (s *Store) SignIn(from netip.Addr, username, password string, device []byte, deadline time.Time) (SignedIn, error) {
+	signedIn, err := s.signIn(from, username, password, device, deadline)
 	s.metrics.signedIn(err)
 	return signedIn, err
 }
 
-func (s *Store) signIn(username, password string, device []byte, deadline time.Time) (SignedIn, error) {
+func (s *Store) signIn(from netip.Addr, username, password string, device []byte, deadline time.Time) (SignedIn, error) {
 	username, err := NormalUsername(username)
 	if err != nil {
 		return SignedIn{}, err
@@ -88,7 +101,10 @@ func (s *Store) signIn(username, password string, device []byte, deadline time.T
 		return SignedIn{}, broken
 	}
 	owner, _, ok := s.openDevice(device, now)
-	a := attempt{username: username, customer: who, known: ok && who != nobody && owner == who}
+	a := attempt{from: from, username: username, customer: who, known: ok && who != nobody && owner == who}
+	if wait := s.sprays.full(from, journal.Millis(now.UnixMilli())); wait > 0 && !a.known {
+		return SignedIn{}, &AddressError{wait}
+	}
 	// Rule 9: the attempt is committed before the password is looked at. Who waits too long for a turn has none.
 	if err := place.await(deadline); err != nil {
 		return SignedIn{}, err
@@ -109,6 +125,9 @@ func (s *Store) signIn(username, password string, device []byte, deadline time.T
 		against = s.dummy
 	}
 	if right := place.check(password, against); !right || !a.open {
+		if !a.known {
+			s.sprays.count(from, 1, journal.Millis(now.UnixMilli()))
+		}
 		return SignedIn{}, a.refusal(result.Verdict, broken)
 	}
 	return s.begin(a, deadline)
@@ -122,6 +141,9 @@ func (s *Store) claimed(username string) (who journal.CustomerID, against Hash, 
 		return nobody, Hash{}, fmt.Errorf("%w: customer: %w", ErrUnavailable, err)
 	}
 	if !ok {
+		// The work that a customer's record asks for, with nothing in it: it is microseconds beside a hash, and measurable.
+		_, _ = s.opener.Open(PasswordPurpose(nobody), s.decoy)
+		_, _ = ParseHash(s.decoyPHC)
 		return nobody, Hash{}, nil
 	}
 	phc, err := s.opener.Open(PasswordPurpose(customer.ID), customer.PasswordSealed)
@@ -139,6 +161,7 @@ func (s *Store) claimed(username string) (who journal.CustomerID, against Hash, 
 
 // attempt is one try at a password after it was committed.
 type attempt struct {
+	from       netip.Addr
 	username   string
 	customer   journal.CustomerID
 	known      bool // from a device of the customer's own
@@ -183,6 +206,7 @@ func (s *Store) begin(a attempt, deadline time.Time) (SignedIn, error) {
 	}
 	if !a.known {
 		s.guesses.forget(a.username)
+		s.sprays.count(a.from, -1, result.Access.SignedIn)
 	}
 	now := s.clock()
 	c := state{

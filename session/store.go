@@ -66,6 +66,8 @@ type Limits struct {
 	SignInWait time.Duration
 	// Guesses is the number of user names of which wrong attempts from unknown devices are remembered; default 65,536.
 	Guesses int
+	// Addresses is the number of addresses of which wrong attempts from unknown devices are remembered; default 65,536.
+	Addresses int
 }
 
 // SignInObjective is how long a customer waits at most for the page behind the sign-in form who is not told that the bank is busy.
@@ -91,6 +93,9 @@ func (l Limits) withDefaults(apart bool) Limits {
 	if l.Guesses < 1 {
 		l.Guesses = 65_536
 	}
+	if l.Addresses < 1 {
+		l.Addresses = 65_536
+	}
 	return l
 }
 
@@ -106,10 +111,16 @@ type Store struct {
 	profiles  profiles
 	hasher    *hasher
 	dummy     Hash
+	decoyPHC  string // the same as a PHC string
+	decoy     []byte // what no key has sealed, as long as a sealed PHC string
 	cheap     bool
 	guesses   *guesses
+	sprays    *sprays
 	metrics   *metrics
 }
+
+// decoyBytes is the size of a sealed PHC string with the standard parameters.
+const decoyBytes = 160
 
 // New makes a Store. Close it.
 func New(c Config) (*Store, error) {
@@ -148,12 +159,15 @@ func New(c Config) (*Store, error) {
 		profiles:  cached,
 		hasher:    newHasher(c.Limits.HashWorkers, c.Limits.HashQueue, c.Limits.SignInWait),
 		dummy:     dummyHash(c.Params),
+		decoy:     make([]byte, decoyBytes),
 		cheap:     c.AllowCheapHash,
 		guesses:   newGuesses(c.Limits.Guesses),
+		sprays:    newSprays(c.Limits.Addresses),
 	}
 	if c.Deriver != nil {
 		s.hasher.matchesBy(c.Deriver)
 	}
+	s.decoyPHC = s.dummy.String()
 	s.metrics = newMetrics(s)
 	if c.Registerer != nil {
 		if err := c.Registerer.Register(s.metrics); err != nil {

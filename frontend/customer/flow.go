@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +37,7 @@ func (c *Pages) entry(q *request) {
 		c.lead(q, "confirm", why)
 		return
 	}
-	alert := c.alert(q, "wrong", "malformed", "sign-in-busy", "cookies", "cancel-unknown")
+	alert := c.alert(q, "wrong", "malformed", "address", "sign-in-busy", "cookies", "cancel-unknown")
 	if reason := lostSession(err); why == "session" && reason != "" {
 		// Only who was led here from a step was signed in for this payment.
 		alert = c.site.Text(q.locale, "alert-"+reason)
@@ -94,10 +94,12 @@ func (c *Pages) check(q *request, next string) {
 		return
 	}
 	// Neither field is trimmed here: what a user name and a password may be is the session's matter.
-	signed, err := c.Sessions.SignIn(string(q.PostArgs().Peek("username")), string(q.PostArgs().Peek("password")),
+	from, _ := netip.AddrFromSlice(q.RemoteIP())
+	signed, err := c.Sessions.SignIn(from, string(q.PostArgs().Peek("username")), string(q.PostArgs().Peek("password")),
 		q.Request.Header.Cookie(c.device), time.Now().Add(SignInBudget))
 	var locked *session.LockedError
 	var busy *session.BusyError
+	var crowded *session.AddressError
 	switch {
 	case err == nil:
 		c.setCookie(q.RequestCtx, c.cookie, signed.Cookie, 0)
@@ -106,8 +108,12 @@ func (c *Pages) check(q *request, next string) {
 		c.lockedUntil(q, "sign-in", locked.Until)
 	case errors.Is(err, session.ErrMalformed):
 		c.lead(q, "", "malformed")
+	case errors.As(err, &crowded):
+		q.Response.Header.Set("Retry-After", strconv.Itoa(seconds(crowded.RetryAfter)))
+		edge.SetOutcome(q.RequestCtx, edge.Refused)
+		c.lead(q, "", "address")
 	case errors.As(err, &busy):
-		q.Response.Header.Set("Retry-After", strconv.Itoa(min(max(int(math.Ceil(busy.RetryAfter.Seconds())), 1), WaitMax)))
+		q.Response.Header.Set("Retry-After", strconv.Itoa(seconds(busy.RetryAfter)))
 		edge.SetOutcome(q.RequestCtx, edge.Refused)
 		if q.link == "" {
 			c.lead(q, "", "away")

@@ -2,6 +2,7 @@ package customer
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -684,7 +685,7 @@ func TestSignIn_WhoFindsTooManyWaitingIsToldWhenToComeBack(t *testing.T) {
 	}
 	var others sync.WaitGroup
 	for range 2 {
-		others.Go(func() { _, _ = sessions.SignIn("nobody", password, nil, time.Now().Add(time.Minute)) })
+		others.Go(func() { _, _ = sessions.SignIn(netip.Addr{}, "nobody", password, nil, time.Now().Add(time.Minute)) })
 		<-inside
 	}
 	refused := v.submit(p, "sign-in", "username", "anna", "password", password)

@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,11 +97,13 @@ type Pages struct {
 	site   *web.Site
 	soon   map[web.Locale]string // what most pages hold ready to say of their session's end
 	traces *traces
-	origin string
-	secure bool // the pages are reached over https: cookies are bound to it
-	cookie string
-	device string
-	waits  *lineWaits
+	// How often a payment's link and a customer may come. Neither is a limit that a person meets, nor counts anybody by an address.
+	links, customers *edge.Rates
+	waits            *lineWaits
+	origin           string
+	secure           bool // the pages are reached over https: cookies are bound to it
+	cookie           string
+	device           string
 }
 
 // New makes the pages, or says what of the configuration cannot be.
@@ -120,6 +123,7 @@ func New(c Config) (*Pages, error) {
 	if p.waits, err = newLineWaits(c.Registerer); err != nil {
 		return nil, fmt.Errorf("customer: register the metrics of the line: %w", err)
 	}
+	p.pace()
 	p.soon = map[web.Locale]string{}
 	for _, l := range []web.Locale{web.English, web.Chinese} {
 		p.soon[l] = site.Text(l, "ending-idle", "Minutes", minutes(EndingNotice))
@@ -219,9 +223,10 @@ type request struct {
 	*fasthttp.RequestCtx
 	locale  web.Locale
 	payment journal.Payment
-	link    string // the MAC of the payment's link; every step carries it; empty: no payment was found
-	stale   bool   // payment is as last seen
-	blind   bool   // whether there is the payment cannot be known at the moment
+	link    string        // the MAC of the payment's link; every step carries it; empty: no payment was found
+	stale   bool          // payment is as last seen
+	hasty   time.Duration // the link comes too often; after this time it may again
+	blind   bool          // whether there is the payment cannot be known at the moment
 	session *session.Session
 	ends    time.Time // when the session ends without activity; zero: the page does not watch over it
 	ahead   int       // people before the customer in the waiting line, where that was asked for
@@ -259,6 +264,9 @@ func (c *Pages) locate(q *request, id string) bool {
 	if err != nil || !c.Sessions.CheckLink(payment, s) {
 		return false
 	}
+	if q.hasty = c.links.Take(payment[:]); q.hasty > 0 {
+		return false
+	}
 	found, ok, err := c.Bank.Payment(payment)
 	if ok {
 		q.payment, q.link = found, string(s)
@@ -280,8 +288,12 @@ func (c *Pages) find(q *request) bool {
 	if c.locate(q, id) {
 		return true
 	}
+	if q.hasty > 0 {
+		c.hold(q, q.hasty, c.sameLink(q, id))
+		return false
+	}
 	if q.blind {
-		c.unseen(q, "unseen", "/pay/"+url.PathEscape(id)+"?s="+url.QueryEscape(string(q.QueryArgs().Peek("s"))))
+		c.unseen(q, "unseen", c.sameLink(q, id))
 		return false
 	}
 	c.tell(q, fasthttp.StatusNotFound, telling{tone: "bad", page: "not-found"})
@@ -301,6 +313,10 @@ func (c *Pages) signedIn(q *request) bool {
 		return false
 	default:
 		c.lead(q, "", "session")
+		return false
+	}
+	if wait := c.customers.Take(binary.BigEndian.AppendUint64(nil, uint64(s.Customer))); wait > 0 {
+		c.hold(q, wait, q.here())
 		return false
 	}
 	q.session, q.ends = s, s.LastSeen.Add(session.IdleLimit)

@@ -82,7 +82,7 @@ func (c *Pages) entrance(q *request) {
 	if !c.admitted(q, false) {
 		return
 	}
-	alert := c.alert(q, "wrong", "malformed", "away", "cookies")
+	alert := c.alert(q, "wrong", "malformed", "address", "away", "cookies")
 	if string(q.QueryArgs().Peek("why")) == "session" && lostSession(err) != "" {
 		alert = c.site.Text(q.locale, "alert-session-over")
 	}

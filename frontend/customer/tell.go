@@ -109,7 +109,7 @@ func (c *Pages) refuse(q *request, refusal cluster.Refusal, consent string) {
 		c.lead(q, "", "away")
 		return
 	}
-	wait := min(max(int(math.Ceil(refusal.RetryAfter.Seconds())), 1), WaitMax)
+	wait := seconds(refusal.RetryAfter)
 	address := q.step("busy") + "&reason=" + refusal.Reason.String() + "&wait=" + strconv.Itoa(wait)
 	if consent != "" {
 		address += "&c=" + consent
