@@ -101,7 +101,7 @@ func TestEverythingIsBounded_WorkersThatStayAwayAreForgotten(t *testing.T) {
 	f := func(h hearing, away time.Duration, want bool) {
 		t.Helper()
 		h.since = now.Add(-away)
-		if got := h.overdue(now); got != want {
+		if got := h.overdue(now, 0); got != want {
 			t.Errorf("%+v after %v: %v", h, away, got)
 		}
 	}

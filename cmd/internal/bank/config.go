@@ -100,8 +100,10 @@ type Lab struct {
 	AllowCheapHash bool
 	// AdmissionOff sends every confirmation to the core at once, up to gate.CeilingMax of them, to show what the gate is for.
 	AdmissionOff bool
-	Wall         func() time.Time        // a clock that may be wrong; nil: time.Now
-	Operator     map[string]http.Handler // further pages of the operator's port
+	// WorkerAway is how long any worker may be away before it is forgotten; zero: WorkerForgottenAfter, or MemoryWorkerForgottenAfter.
+	WorkerAway time.Duration
+	Wall       func() time.Time        // a clock that may be wrong; nil: time.Now
+	Operator   map[string]http.Handler // further pages of the operator's port
 }
 
 // Derive is the hidden command of the process that hashes passwords for the bank that started it.

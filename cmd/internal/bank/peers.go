@@ -39,6 +39,7 @@ type peers struct {
 	key    *kek.Key
 	logger *slog.Logger
 
+	role   peer.Role // for life
 	port   *peer.Port
 	roster atomic.Pointer[roster]
 	stored atomic.Pointer[peer.Identity] // what the next start would begin with
@@ -70,6 +71,7 @@ func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus
 	if err := p.identify(ctx); err != nil {
 		return nil, err
 	}
+	p.role = p.id.shown.Subject().Role
 	p.roster.Store(p.id.Roster)
 	p.stored.Store(p.id.shown)
 	var err error
@@ -95,7 +97,7 @@ func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus
 func (p *peers) self() journal.NodeID { return p.port.Identity().Subject().Node }
 
 // worker says whether this node keeps no journal.
-func (p *peers) worker() bool { return p.id.shown.Subject().Role == peer.Worker }
+func (p *peers) worker() bool { return p.role == peer.Worker }
 
 // told takes up where the coordinators are, and says whether that was news. Only a worker has to be told: the others have the journal.
 func (p *peers) told(coordinators []peer.Member) bool {

@@ -90,10 +90,13 @@ func (s *seen) remember(all map[journal.NodeID]about) {
 	}
 }
 
-// overdue says whether a worker has been away for so long that it is not waited for any more.
-func (h hearing) overdue(now time.Time) bool {
+// overdue says whether a worker has been away for so long that it is not waited for any more. most is Lab.WorkerAway.
+func (h hearing) overdue(now time.Time, most time.Duration) bool {
 	limit := WorkerForgottenAfter
-	if h.memory {
+	switch {
+	case most > 0:
+		limit = most
+	case h.memory:
 		limit = MemoryWorkerForgottenAfter
 	}
 	return !h.up && now.Sub(h.since) >= limit
@@ -108,7 +111,7 @@ func (p *peers) forget(m *journal.Membership) error {
 			continue
 		}
 		h, ok := p.seen.of(n.ID)
-		if !ok || !h.overdue(time.Now()) {
+		if !ok || !h.overdue(time.Now(), p.config.Lab.WorkerAway) {
 			continue
 		}
 		remove := &command.RemoveNode{Node: uint32(n.ID)}
