@@ -104,10 +104,16 @@ type labBank struct {
 	Admission    string `help:"on, or off: every confirmation goes to the core at once, however many are inside." enum:"on,off" default:"on"`
 	DemoFile     string `help:"Whose codes the demo phone shows." type:"path"`
 	ClockFile    string `help:"A file that holds how far the bank's clock is to be off, such as 8s; read again all the time." type:"path"`
+	WhileLocked  string `help:"A file that is locked as long as the demo cluster runs; then this node ends." type:"path"`
 	Verbose      bool   `help:"Log more."`
 }
 
 func (b *labBank) Run() error {
+	if b.WhileLocked != "" {
+		if err := lab.WhileLocked(b.WhileLocked, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) }); err != nil {
+			return err
+		}
+	}
 	if b.ClockFile != "" {
 		b.Lab.Wall = lab.WrongClock(b.ClockFile)
 	}
@@ -124,7 +130,7 @@ func (b *labBank) Run() error {
 		b.Lab.Operator["/demo-phone"] = phone
 	}
 	again := []string{"bank", "--password-hash=" + b.PasswordHash, "--admission=" + b.Admission, fmt.Sprintf("--verbose=%v", b.Verbose)}
-	for flag, file := range map[string]string{"--demo-file": b.DemoFile, "--clock-file": b.ClockFile} {
+	for flag, file := range map[string]string{"--demo-file": b.DemoFile, "--clock-file": b.ClockFile, "--while-locked": b.WhileLocked} {
 		if file != "" {
 			again = append(again, flag+"="+file)
 		}

@@ -138,6 +138,9 @@ func (w *wishing) workers(t *terminal, wait time.Duration, target func(now int) 
 		return err
 	}
 	f := follower{t: t, to: to, need: to - before.Provider.Running, began: began, silent: asJSON, known: make(map[uint32]bool), told: make(map[string]bool)}
+	for _, i := range before.Provider.Instances {
+		f.told["started: "+i.Name] = true
+	}
 	for _, n := range before.Nodes {
 		if n.State == ops.NodeUp {
 			f.known[n.Node] = true

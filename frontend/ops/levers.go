@@ -394,7 +394,11 @@ func (p *port) previewWish(m *Members, lever journal.Lever, in *WishRequest) ([]
 	}
 	if in.ForSeconds > 0 {
 		end := time.Now().Add(time.Duration(in.ForSeconds) * time.Second)
-		effect = append(effect, fmt.Sprintf("It goes back to %d by itself at %s.", now.Base, stamp(end)))
+		back := fmt.Sprint(now.Base)
+		if lever == journal.LeverLevel {
+			back = levelNames[min(now.Base, journal.LevelEmergency)]
+		}
+		effect = append(effect, fmt.Sprintf("It goes back to %s by itself at %s.", back, stamp(end)))
 	} else {
 		effect = append(effect, "It stays until somebody wishes otherwise.")
 	}

@@ -42,6 +42,7 @@ type about struct {
 	Authority string   `json:"authority,omitempty"`
 	Trusts    []string `json:"trusts,omitempty"`
 	Memory    bool     `json:"memory,omitempty"` // its identity ends with its process
+	Ending    bool     `json:"ending,omitempty"` // it is being stopped in order
 	// Serving says that it has answered a request at its door for customers.
 	Serving bool `json:"serving,omitempty"`
 	// Customers and Partners are where its doors are, host:port, for balancers; empty: it listens on all addresses, and does not know its own.
@@ -141,7 +142,7 @@ func (p *peers) compose() {
 	shown, stored := p.port.Identity(), p.stored.Load()
 	a := about{
 		Version: p.config.Version, Operator: p.config.operatorURL(), Core: ops.CoreStatusOf(status.Core), CertificateEnd: shown.NotAfter().UTC(),
-		Authority: stored.Authority().String(), Memory: p.config.DataDir == "",
+		Authority: stored.Authority().String(), Memory: p.config.DataDir == "", Ending: p.ending.Load(),
 		Serving: p.serving.Load(), Customers: doorOf(p.config.CustomerAddr), Partners: doorOf(p.config.PartnerAddr),
 	}
 	for _, f := range stored.Fingerprints() {

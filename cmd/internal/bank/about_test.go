@@ -110,6 +110,9 @@ func TestEverythingIsBounded_WorkersThatStayAwayAreForgotten(t *testing.T) {
 	f(hearing{}, WorkerForgottenAfter, true)
 	f(hearing{memory: true}, MemoryWorkerForgottenAfter-time.Second, false)
 	f(hearing{memory: true}, MemoryWorkerForgottenAfter, true)
+	f(hearing{memory: true, ended: true}, HeardWithin-time.Millisecond, false)
+	f(hearing{memory: true, ended: true}, HeardWithin, true) // of one that was stopped in order nothing is left
+	f(hearing{ended: true}, time.Hour, false)
 	// A new leader has not heard of anybody yet: it counts from its own beginning.
 	var s seen
 	s.from, s.nodes = now, make(map[journal.NodeID]hearing)

@@ -91,7 +91,7 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 	if err := b.openJournal(ctx); err != nil {
 		return err
 	}
-	if err := b.openOperator(); err != nil {
+	if err := b.openOperator(ctx); err != nil {
 		return err
 	}
 	if err := b.becomeReady(ctx); err != nil {
@@ -421,7 +421,7 @@ func (b *Bank) why(reference string) (ops.Explained, bool, error) {
 }
 
 // openOperator lets the operator's port answer in full.
-func (b *Bank) openOperator() error {
+func (b *Bank) openOperator(ctx context.Context) error {
 	c := &b.config
 	token, err := tokenOf(c.OperatorTokenFile)
 	if err != nil {
@@ -444,7 +444,7 @@ func (b *Bank) openOperator() error {
 	if b.peers != nil {
 		members = operated{b.peers}
 	}
-	levers, err := b.openLevers()
+	levers, err := b.openLevers(ctx)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func TestOperatorPortAnswersWithoutALeader(t *testing.T) {
 		key: key, node: node, port: ops.Serve(l, nil, logger),
 	}
 	defer b.close()
-	if err := b.openOperator(); err != nil {
+	if err := b.openOperator(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	token, err := ReadToken(b.config.OperatorTokenFile)

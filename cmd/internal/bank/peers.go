@@ -51,6 +51,7 @@ type peers struct {
 	removed atomic.Bool
 
 	serving atomic.Bool // a customer has been answered here
+	ending  atomic.Bool // this node is being stopped
 
 	writing sync.Mutex // guards id
 	id      *identity

@@ -66,6 +66,7 @@ func (b *Bank) handingOver(ctx context.Context) (doors context.Context, release 
 	doors, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		b.leaving.stop()
+		b.peers.ending.Store(true)
 		b.peers.handOver()
 		cancel()
 	})

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"netbank/cluster"
@@ -26,6 +28,17 @@ const (
 	WorkerPorts = 10
 	// WorkerTokenLifetime is how long the token is good for with which they join, at once.
 	WorkerTokenLifetime = 5 * time.Minute
+)
+
+// How the leader finds out that balancers send customers to new workers.
+const (
+	// KnockEvery is the time between two rounds in which it comes as a customer would, as long as a worker that is ready has answered nobody.
+	KnockEvery = 100 * time.Millisecond
+	// KnocksMax is how many times it comes in one round: balancers give a new node a small share at first.
+	KnocksMax = 8
+	// KnockFor is how long it goes on for the same workers. A worker that no balancer knows is answered for by nobody.
+	KnockFor     = 30 * time.Second
+	knockTimeout = time.Second
 )
 
 // The words of --scale.
@@ -173,8 +186,8 @@ type levers struct {
 
 var _ ops.Levers = levers{}
 
-// openLevers makes them. nil: this node keeps no journal.
-func (b *Bank) openLevers() (ops.Levers, error) {
+// openLevers makes them, and has workers looked after until ctx is done. nil: this node keeps no journal.
+func (b *Bank) openLevers(ctx context.Context) (ops.Levers, error) {
 	if b.node.Worker() {
 		return nil, nil
 	}
@@ -190,7 +203,8 @@ func (b *Bank) openLevers() (ops.Levers, error) {
 		return l, err
 	}
 	l.reconciler = scaling.NewReconciler(leads{b.node}, provider, b.logger)
-	b.keeping.Go(func() { l.reconciler.Run(b.kept) })
+	b.keeping.Go(func() { l.reconciler.Run(ctx) }) // not until the very end: a node that is being stopped starts nobody
+	b.keeping.Go(func() { b.peers.knock(ctx) })
 	return l, nil
 }
 
@@ -224,4 +238,63 @@ func (l levers) Move(c *journal.Command) (journal.Verdict, error) {
 		result.Verdict = journal.Done
 	}
 	return result.Verdict, err
+}
+
+// knock comes as a customer, by the address that customers use, while this node leads and a worker is ready that has answered nobody yet: so
+// operators see within moments whether the balancers know it, also at night.
+func (p *peers) knock(ctx context.Context) {
+	client := &http.Client{
+		Timeout: knockTimeout, Transport: &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	ticker := time.NewTicker(KnockEvery)
+	defer ticker.Stop()
+	var waiting string
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		n := p.node.Load()
+		if n == nil || !n.Leading() {
+			continue
+		}
+		now := p.unanswering(n)
+		if now != waiting {
+			waiting, since = now, time.Now()
+		}
+		if waiting == "" || time.Since(since) > KnockFor {
+			continue
+		}
+		var all sync.WaitGroup
+		for range KnocksMax {
+			all.Go(func() {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.config.CustomerURL+"/", nil)
+				if err != nil {
+					return
+				}
+				if resp, err := client.Do(req); err == nil {
+					resp.Body.Close()
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
+// unanswering names the workers that are ready and have answered nobody yet.
+func (p *peers) unanswering(n *cluster.Node) (names string) {
+	m := n.Membership()
+	told := p.everybody()
+	for i := range m.Nodes {
+		w := &m.Nodes[i]
+		if a := told[w.ID]; w.Member() && w.Role == journal.RoleWorker && a.Ready && !a.Serving {
+			if h, ok := p.seen.of(w.ID); !ok || h.up {
+				names += peer.Name(w.ID) + " "
+			}
+		}
+	}
+	return names
 }

@@ -30,6 +30,7 @@ type hearing struct {
 	up     bool
 	since  time.Time
 	memory bool // its identity ends with its process
+	ended  bool // it has said that it is being stopped
 }
 
 // look takes up who answers: coordinators to Raft, and workers by their streams.
@@ -64,7 +65,7 @@ func (s *seen) note(node journal.NodeID, now time.Time, up bool, contact time.Ti
 	if !up && now.Sub(s.from) < HeardWithin || known && old.up == up {
 		return // in the first case it has not had the time to answer to this leader
 	}
-	next := hearing{up: up, since: now, memory: old.memory}
+	next := hearing{up: up, since: now, memory: old.memory, ended: old.ended && !up}
 	if !up && !contact.IsZero() {
 		next.since = contact
 	}
@@ -84,7 +85,7 @@ func (s *seen) remember(all map[journal.NodeID]about) {
 	defer s.Unlock()
 	for node, a := range all {
 		if h, ok := s.nodes[node]; ok {
-			h.memory = a.Memory
+			h.memory, h.ended = a.Memory, a.Ending
 			s.nodes[node] = h
 		}
 	}
@@ -94,6 +95,8 @@ func (s *seen) remember(all map[journal.NodeID]about) {
 func (h hearing) overdue(now time.Time, most time.Duration) bool {
 	limit := WorkerForgottenAfter
 	switch {
+	case h.memory && h.ended:
+		limit = HeardWithin // nothing is left of it
 	case most > 0:
 		limit = most
 	case h.memory:

@@ -240,7 +240,9 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 	}
 	nodes.stop()
 	stopBank()
+	nodes.endScaled()
 	bankDone.Wait()
+	nodes.endScaled() // one that a leader had just started again
 	nodes.close()
 	stopCore()
 	coreDone.Wait()

@@ -139,7 +139,8 @@ func (d *Dev) memberArgs(m member) []string {
 			founders = append(founders, other.peer)
 		}
 	}
-	return append(d.nodeArgs(m), "--peer-addr", m.peer, "--bootstrap-expect", strconv.Itoa(d.Nodes), "--join", strings.Join(founders, ","))
+	args := append(d.nodeArgs(m), "--peer-addr", m.peer, "--bootstrap-expect", strconv.Itoa(d.Nodes), "--join", strings.Join(founders, ","))
+	return append(args, d.scaleArgs()...)
 }
 
 // nodeArgs is what the command lines of all nodes begin with.
@@ -153,7 +154,7 @@ func (d *Dev) joinArgs(m member) []string {
 	if m.worker {
 		return args
 	}
-	return append(args, "--peer-addr", m.peer)
+	return append(append(args, "--peer-addr", m.peer), d.scaleArgs()...)
 }
 
 func (m member) role() string {
@@ -193,5 +194,9 @@ func (d *Dev) aboutNodes() string {
     kill -9 <process id>
     netbank-lab node start <name> --data-dir %s
 
-`, d.DataDir, d.DataDir)
+  More workers, and fewer again by themselves:
+
+    netbank scale out 3 --reason "to see it" --for 10m --operator http://%s --operator-token-file %s
+
+`, d.DataDir, d.DataDir, d.OperatorAddr, d.path("operator.token"))
 }

@@ -51,6 +51,8 @@ type nodes struct {
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 
+	scaled *scaled
+
 	lock sync.Mutex
 	file *demo.Demo
 }
@@ -65,6 +67,14 @@ func (d *Dev) openNodes(ctx context.Context, note func(string, ...any)) (_ *node
 		return nil, err
 	}
 	n := &nodes{dev: d, token: token, note: note, client: &http.Client{Timeout: watchTimeout, Transport: &http.Transport{}}, look: make(chan struct{}, 1), file: d.demoFile()}
+	if n.scaled, err = d.openScaled(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			n.scaled.lives.Close()
+		}
+	}()
 	n.file.Balancer = &demo.Balancer{URL: "http://" + d.ControlAddr}
 	n.balancer, err = balancer.Listen(balancer.Config{
 		Fronts: []balancer.Front{
@@ -77,18 +87,13 @@ func (d *Dev) openNodes(ctx context.Context, note func(string, ...any)) (_ *node
 	if err != nil {
 		return nil, &bank.Error{Code: bank.ExitAddress, Err: err}
 	}
-	var backends []balancer.Backend
 	for _, m := range d.members() {
 		n.file.Nodes = append(n.file.Nodes, m.entry())
 		n.children = append(n.children, &child{
 			name: m.name, args: d.memberArgs(m), dir: d.DataDir, note: note, kept: d.Restart, again: make(chan struct{}), changed: n.wake,
 		})
-		backends = append(backends, balancer.Backend{
-			Name: m.name, Ready: "http://" + m.operator + "/readyz",
-			Doors: map[string]string{customerDoor: m.customer, partnerDoor: m.partner, operatorDoor: m.operator},
-		})
 	}
-	if err := n.balancer.Set(backends); err != nil {
+	if err := n.route(nil); err != nil {
 		n.balancer.Close()
 		return nil, err
 	}
@@ -242,6 +247,28 @@ func (n *nodes) ask(ctx context.Context, path string, request []byte) (made ops.
 	return made, json.Unmarshal(answer, &made)
 }
 
+// route tells the balancer of all nodes.
+func (n *nodes) route(scaled []member) error {
+	var backends []balancer.Backend
+	for _, m := range append(n.dev.members(), scaled...) {
+		backends = append(backends, balancer.Backend{
+			Name: m.name, Ready: "http://" + m.operator + "/readyz",
+			Doors: map[string]string{customerDoor: m.customer, partnerDoor: m.partner, operatorDoor: m.operator},
+		})
+	}
+	return n.balancer.Set(backends)
+}
+
+// endScaled ends the workers that `netbank scale` has started.
+func (n *nodes) endScaled() {
+	if n == nil {
+		return
+	}
+	if err := n.scaled.end(); err != nil {
+		n.note("%v", err)
+	}
+}
+
 // stop lets no new connections in. It does nothing for a bank of one node, which has no nodes.
 func (n *nodes) stop() {
 	if n != nil {
@@ -259,6 +286,7 @@ func (n *nodes) close() {
 	n.cancel()
 	n.tasks.Wait()
 	n.see(context.Background()) // nobody runs any more
+	n.scaled.lives.Close()
 	n.client.CloseIdleConnections()
 }
 
@@ -288,6 +316,12 @@ func (n *nodes) watch(ctx context.Context) {
 // see asks every node that runs who it is, and tells what has changed.
 func (n *nodes) see(ctx context.Context) {
 	heard := make([]*ops.Status, len(n.children))
+	scaled, processes := n.scaled.now(ctx)
+	if n.scaled.changed(scaled) {
+		if err := n.route(scaled); err != nil {
+			n.note("%v", err)
+		}
+	}
 	var asking sync.WaitGroup
 	for i, m := range n.dev.members() {
 		if n.children[i].process.Load() != 0 {
@@ -306,8 +340,8 @@ func (n *nodes) see(ctx context.Context) {
 	}
 	n.lock.Lock()
 	before := slices.Clone(n.file.Nodes)
-	for i := range n.file.Nodes {
-		node, c := &n.file.Nodes[i], n.children[i]
+	for i, c := range n.children {
+		node := &n.file.Nodes[i]
 		node.PID = int(c.process.Load())
 		if heard[i] != nil {
 			node.Number = heard[i].Node
@@ -315,7 +349,11 @@ func (n *nodes) see(ctx context.Context) {
 		// Who led and says nothing now may lead still; who is gone does not.
 		node.Leader = node.PID != 0 && (node.Name == leader || leader == "" && node.Leader && heard[i] == nil)
 	}
-	now := slices.Clone(n.file.Nodes)
+	now := slices.Clone(n.file.Nodes[:len(n.children)])
+	for i, m := range scaled {
+		now = append(now, m.scaledEntry(processes[i]))
+	}
+	n.file.Nodes = slices.Clone(now)
 	n.lock.Unlock()
 	i := slices.IndexFunc(now, func(node demo.Node) bool { return node.Leader })
 	if i < 0 {
