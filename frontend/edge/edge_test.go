@@ -242,3 +242,20 @@ func TestServeEndsWhenItIsAskedToBeforeItHasBegun(t *testing.T) {
 		}
 	}
 }
+
+// A node that comes to a cluster behind a balancer of connections would otherwise never serve those who came before it.
+func TestAConnectionIsNotKeptForEver(t *testing.T) {
+	limits := Limits{ConnectionAge: 20 * time.Millisecond}
+	url, _ := serve(t, NewServer("test", func(*fasthttp.RequestCtx) {}, nil, limits, quiet()), limits)
+	c := dial(t, url)
+	for !c.ask() {
+	}
+	c.ended()
+	url, _ = serve(t, NewServer("test", func(*fasthttp.RequestCtx) {}, nil, Limits{}, quiet()), Limits{})
+	c = dial(t, url)
+	for range 100 {
+		if c.ask() {
+			t.Fatal("a young connection is closed")
+		}
+	}
+}
