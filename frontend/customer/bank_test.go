@@ -51,6 +51,7 @@ type bank struct {
 	answers  func(cluster.Confirmation) (cluster.Confirmed, error, bool)   // may answer in the gate's place
 	blind    error                                                         // of every lookup of a payment
 	lies     func(journal.Payment) journal.Payment                         // what Payment shows instead
+	news     func(above uint32)                                            // what Await waits for comes
 	balance  func(account string) (journal.Money, *cluster.Refusal, error) // nil: a thousand
 	refuse   func(gate.Class)                                              // called when a refusal is asked for
 	refusals [gate.Classes]cluster.Refusal
@@ -204,7 +205,10 @@ func (b *bank) PaymentsOf(customer journal.CustomerID, before journal.PaymentID)
 }
 
 // Await never waits: a test says what comes in between.
-func (b *bank) Await(id journal.PaymentID, _ uint32, _ time.Time) (journal.Payment, bool, error) {
+func (b *bank) Await(id journal.PaymentID, above uint32, _ time.Time) (journal.Payment, bool, error) {
+	if b.news != nil {
+		b.news(above)
+	}
 	return b.Payment(id)
 }
 

@@ -131,6 +131,29 @@ func TestDoubleClickOnPay_TheHalfThatComesLateFindsTheOutcomeNotAWrongCode(t *te
 	v.follow(late).want(t, 200, h.says("settled-title"))
 }
 
+// Behind a balancer the next request may reach a node that has not heard yet. Without what was seen in the address it led back to the
+// beginning, which led to the result, eight times and more.
+func TestResult_WhatAnotherNodeHasSeenIsWaitedFor(t *testing.T) {
+	h := newHouse(t)
+	id, link := h.pay()
+	v := h.visitor()
+	v.follow(v.submit(v.toCode(link), "code", "code", h.code(0)))
+	p := v.get(link)
+	if !strings.Contains(p.location, "/result?") {
+		t.Fatalf("%d %s", p.status, p.location)
+	}
+	settled, _, _ := h.bank.Payment(id)
+	heard := false
+	h.bank.news = func(above uint32) { heard = heard || above == settled.Version-1 }
+	h.bank.lies = func(p journal.Payment) journal.Payment {
+		if !heard {
+			p.State, p.Version = journal.StateReceived, 1
+		}
+		return p
+	}
+	v.get(p.location).want(t, 200, h.says("settled-title"))
+}
+
 func TestSessionGoneWhileTheCodeIsSent_LeadsToASignInThatSaysWhy(t *testing.T) {
 	h := newHouse(t)
 	_, link := h.pay()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -344,9 +345,13 @@ func (q *request) step(name string) string {
 	return address + "?s=" + url.QueryEscape(q.link)
 }
 
-// lead answers a form, or a page that is not due, with the way to the step that is. why names an alert that the step shows.
+// lead answers a form, or a page that is not due, with the way to the step that is. why names an alert that the step shows. The way to the result
+// says what was seen here: another node, which is asked next and has not heard of it yet, would lead back, and the two of them round and round.
 func (c *Pages) lead(q *request, step, why string) {
 	address := q.step(step)
+	if step == "result" {
+		address = with(address, "seen", strconv.FormatUint(uint64(q.payment.Version), 10))
+	}
 	if why != "" {
 		address = with(address, "why", why)
 	}

@@ -19,6 +19,9 @@ func (c *Pages) result(q *request) {
 	if s, err := c.Sessions.Open(q.Request.Header.Cookie(c.cookie)); err == nil {
 		q.session = s
 	}
+	if seen, err := strconv.ParseUint(string(q.QueryArgs().Peek("seen")), 10, 32); err == nil && uint32(seen) > q.payment.Version {
+		q.look(c.Bank.Await(q.payment.ID, uint32(seen)-1, time.Now().Add(ResultWait)))
+	}
 	sent, offered := c.sent(q)
 	if waits := q.payment.State == journal.StateReceived; !q.payment.State.Final() && (!waits || offered) {
 		q.look(c.Bank.Await(q.payment.ID, q.payment.Version, time.Now().Add(ResultWait)))
