@@ -34,6 +34,7 @@ const (
 type Options struct {
 	Conns   int
 	Timeout time.Duration
+	Idle    time.Duration // that a connection is kept without a call
 }
 
 func (o Options) client(address string, config *tls.Config) *fasthttp.HostClient {
@@ -43,10 +44,13 @@ func (o Options) client(address string, config *tls.Config) *fasthttp.HostClient
 	if o.Timeout == 0 {
 		o.Timeout = TimeoutDefault
 	}
+	if o.Idle == 0 {
+		o.Idle = idleMax
+	}
 	dialer := &net.Dialer{Timeout: o.Timeout}
 	return &fasthttp.HostClient{
 		Addr: address, IsTLS: config != nil, TLSConfig: config, MaxConns: o.Conns, MaxConnWaitTimeout: o.Timeout,
-		ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, MaxIdleConnDuration: idleMax, MaxResponseBodySize: BodyMax,
+		ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, MaxIdleConnDuration: o.Idle, MaxResponseBodySize: BodyMax,
 		Dial:                     func(addr string) (net.Conn, error) { return dialer.Dial("tcp", addr) },
 		NoDefaultUserAgentHeader: true, DisablePathNormalizing: true,
 	}

@@ -38,6 +38,7 @@ type trio struct {
 	doors atomic.Pointer[[]*coordinator] // who alone has open doors for customers and partners; nil: all
 	lock  sync.Mutex                     // guards changes of nodes, and reads by other goroutines than the test's
 	front atomic.Pointer[[]*coordinator] // who gets connections, the leader first
+	idle  time.Duration                  // how long clients keep a connection that they do not use; 0: the default
 	token string
 }
 
@@ -57,6 +58,15 @@ func newTrio(t *testing.T, customers int) *trio {
 // prepareTrio opens the doors in front of a cluster, and starts nothing.
 func prepareTrio(t *testing.T, customers int) *trio {
 	t.Helper()
+	c := prepareNodes(t, customers)
+	c.forward(c.dev.CustomerAddr, func(n *coordinator) string { return n.customers })
+	c.forward(c.dev.PartnerAddr, func(n *coordinator) string { return n.partners })
+	return c
+}
+
+// prepareNodes opens the operator's door in front of a cluster, and starts nothing.
+func prepareNodes(t *testing.T, customers int) *trio {
+	t.Helper()
 	c := &trio{rig: prepare(t, customers, "fixed:15ms")}
 	c.told.newest = make(map[string]uint32)
 	token, err := bank.ReadToken(filepath.Join(c.dev.DataDir, c.demo.Operator.TokenFile))
@@ -65,8 +75,6 @@ func prepareTrio(t *testing.T, customers int) *trio {
 	}
 	c.token = token
 	c.front.Store(&[]*coordinator{})
-	c.forward(c.dev.CustomerAddr, func(n *coordinator) string { return n.customers })
-	c.forward(c.dev.PartnerAddr, func(n *coordinator) string { return n.partners })
 	c.forward(c.dev.OperatorAddr, func(n *coordinator) string { return n.operator })
 	return c
 }
@@ -117,7 +125,7 @@ func (c *trio) use() {
 	if err = c.dev.Seed(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	options := flow.Options{Timeout: 20 * time.Second}
+	options := flow.Options{Timeout: 20 * time.Second, Idle: c.idle}
 	if c.partner, err = flow.NewPartner(c.demo, options); err != nil {
 		t.Fatal(err)
 	}

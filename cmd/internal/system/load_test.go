@@ -60,6 +60,7 @@ type load struct {
 
 	settled, refused, doubtful, failed, left atomic.Int64 // by what the customer was told at last
 	repeated                                 atomic.Int64 // calls that brought no answer
+	turned                                   atomic.Int64 // pages that said "not now"
 
 	lock sync.Mutex
 	why  map[string]int // of those who failed
@@ -109,8 +110,8 @@ func (l *load) end() {
 func (l *load) finish() {
 	l.rig.t.Helper()
 	l.end()
-	l.rig.t.Logf("load: %d orders; told last: %d settled, %d refused or not charged, %d in doubt, %d left, %d without an answer: %v",
-		l.orders.Load(), l.settled.Load(), l.refused.Load(), l.doubtful.Load(), l.left.Load(), l.failed.Load(), l.why)
+	l.rig.t.Logf("load: %d orders; told last: %d settled, %d refused or not charged, %d in doubt, %d left, %d without an answer: %v; %d calls repeated, %d pages said \"not now\"",
+		l.orders.Load(), l.settled.Load(), l.refused.Load(), l.doubtful.Load(), l.left.Load(), l.failed.Load(), l.why, l.repeated.Load(), l.turned.Load())
 }
 
 // patience bounds the tries of one step, each of which waits until the bank is up.
@@ -185,6 +186,7 @@ func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
 		switch {
 		case err == nil && told == flow.ToldRefused && try < 2:
 			last = told
+			l.turned.Add(1)
 			l.up()
 			continue
 		case err == nil:
