@@ -105,6 +105,7 @@ type Pages struct {
 	secure           bool // the pages are reached over https: cookies are bound to it
 	cookie           string
 	device           string
+	spoken           string // the cookie of the language
 }
 
 // New makes the pages, or says what of the configuration cannot be.
@@ -120,7 +121,7 @@ func New(c Config) (*Pages, error) {
 	if c.Location == nil {
 		c.Location = time.UTC
 	}
-	p := &Pages{Config: c, site: site, traces: newTraces(TracesMax), origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device"}
+	p := &Pages{Config: c, site: site, traces: newTraces(TracesMax), origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device", spoken: "netbank-lang"}
 	if p.waits, err = newLineWaits(c.Registerer); err != nil {
 		return nil, fmt.Errorf("customer: register the metrics of the line: %w", err)
 	}
@@ -130,7 +131,7 @@ func New(c Config) (*Pages, error) {
 		p.soon[l] = site.Text(l, "ending-idle", "Minutes", minutes(EndingNotice))
 	}
 	if p.secure {
-		p.cookie, p.device = "__Host-netbank", "__Host-netbank-device"
+		p.cookie, p.device, p.spoken = "__Host-netbank", "__Host-netbank-device", "__Host-netbank-lang"
 	}
 	return p, nil
 }
@@ -252,10 +253,10 @@ func (c *Pages) speak(q *request) {
 	chosen := q.QueryArgs().Peek("lang")
 	if c.site.Known(chosen) {
 		q.locale = c.site.Match(chosen, nil)
-		c.setCookie(q.RequestCtx, "netbank-lang", string(q.locale), 365*24*time.Hour)
+		c.setCookie(q.RequestCtx, c.spoken, string(q.locale), 365*24*time.Hour)
 		return
 	}
-	q.locale = c.site.Match(q.Request.Header.Cookie("netbank-lang"), q.Request.Header.Peek("Accept-Language"))
+	q.locale = c.site.Match(q.Request.Header.Cookie(c.spoken), q.Request.Header.Peek("Accept-Language"))
 }
 
 // locate looks up the payment of a link. A link that this bank has not handed out is refused before anything is looked up.

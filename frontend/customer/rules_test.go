@@ -483,6 +483,9 @@ func TestCookies_AreForThisSiteOnly(t *testing.T) {
 		if err := k.Parse(set); err != nil {
 			t.Fatal(err)
 		}
+		if v.cookies[prefix+"netbank-lang"] != "en" {
+			t.Fatalf("%s: the language is kept under another name: %v", public, v.cookies)
+		}
 		if !k.HTTPOnly() || k.SameSite() != fasthttp.CookieSameSiteLaxMode || k.Secure() != secure || string(k.Path()) != "/" || len(k.Domain()) != 0 || k.MaxAge() != 0 {
 			t.Fatalf("%s: %s", public, set)
 		}
