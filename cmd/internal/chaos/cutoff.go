@@ -56,11 +56,15 @@ func (l *load) beforeCut(s Step) *cutOff {
 	l.cuts.lock.Unlock()
 	e := l.newErrand(context.Background(), key)
 	order := l.order()
-	c.life = c.node.lives()
-	if e.submit(&order, c.door) {
-		if at, err := e.readAt(c.door); err == nil && at.Status == received && !at.Stale {
-			c.errand = e
+	for range patience { // there may be no leader just now
+		c.life = c.node.lives()
+		if e.submit(&order, c.door) {
+			if at, err := e.readAt(c.door); err == nil && at.Status == received && !at.Stale {
+				c.errand = e
+				break
+			}
 		}
+		pause(e.ctx, retryPause)
 	}
 	return c
 }

@@ -31,9 +31,11 @@
 //
 // Each coordinator's data directory is a small file system in a file, mounted for the run: it can be filled, and frozen, so that
 // writes wait as on a disk that does not answer. That needs the superuser; without, these faults are left out, and the run
-// says so. The clock is the lab bank's own. The bytes between nodes pass through links of this process (links.go), which stops and
-// delays each direction between two nodes on its own; it needs no rights and no network namespaces, so the machine of a run matters less. Between
-// clients and nodes, and between nodes and the core, bytes go straight: what may happen there the core's own faults do.
+// says so. The clock is the lab bank's own. Between nodes there are links of this process on the loopback (links.go),
+// which stop and delay each direction on its own and lose nothing; or, by --network namespaces, namespaces of the kernel with an address for each node
+// (namespaces_linux.go), in which packets are lost for real and connections are left hanging. The first need no rights. The second need the
+// superuser and iproute2, and can delay only where the kernel's tc has netem. Between clients and nodes, and between nodes and the core, bytes
+// go straight: what may happen there the core's own faults do.
 //
 // Workers are killed, stood still and cut off as coordinators are, and replaced: removed from the cluster while they are down, with another one in
 // their place that has to join. A worker that is cut off is looked at meanwhile (cutoff.go): it must show what it has shown, marked as last

@@ -119,10 +119,10 @@ func (r *rig) do(s Step) (undo func() error, err error) {
 	case CutLeader:
 		return r.cutLeader(n)
 	case OneWay:
-		return each([]func(){r.links.stop(s.Node, s.To)}), nil
+		return each([]func(){r.net.stop(s.Node, s.To)}), nil
 	case Delay:
-		r.links.slow(n.number, s.By)
-		return each([]func(){func() { r.links.slow(n.number, 0) }}), nil
+		r.net.slow(n.number, s.By)
+		return each([]func(){func() { r.net.slow(n.number, 0) }}), nil
 	case HandOver:
 		return fine, r.handOver()
 	case Replace:
@@ -136,7 +136,7 @@ func (r *rig) cut(n *node, others ...int) func() error {
 	var resume []func()
 	for _, other := range others {
 		if other != n.number {
-			resume = append(resume, r.links.stop(n.number, other), r.links.stop(other, n.number))
+			resume = append(resume, r.net.stop(n.number, other), r.net.stop(other, n.number))
 		}
 	}
 	return each(resume)
@@ -203,8 +203,8 @@ func (r *rig) heal() {
 		n.hold(false)
 	}
 	r.core.hold(false)
-	if r.links != nil {
-		r.links.heal()
+	if r.net != nil {
+		r.net.heal()
 	}
 	_ = r.coreFaults("{}")
 }

@@ -10,7 +10,7 @@ import (
 
 // Bounds of the links.
 const (
-	linksMax    = 1024 // connections at once
+	linksMax    = 4096 // connections at once
 	chunkBytes  = 64 << 10
 	chunksAhead = 64 // read and not yet passed on, for each direction of a connection
 	dialTimeout = 2 * time.Second
@@ -45,6 +45,12 @@ func (l *links) open(addr string, to int, target string) error {
 	if err != nil {
 		return fmt.Errorf("chaos: %w", err)
 	}
+	l.pass(port, to, func() (net.Conn, error) { return net.DialTimeout("tcp", target, dialTimeout) })
+	return nil
+}
+
+// pass passes what comes at a port on to where dial leads.
+func (l *links) pass(port net.Listener, to int, dial func() (net.Conn, error)) {
 	l.lock.Lock()
 	l.ports = append(l.ports, port)
 	l.lock.Unlock()
@@ -55,11 +61,10 @@ func (l *links) open(addr string, to int, target string) error {
 				return
 			}
 			if err == nil && l.hold(in) {
-				l.going.Go(func() { l.carry(in, l.who(in.RemoteAddr(), in.LocalAddr()), to, target) })
+				l.going.Go(func() { l.carry(in, l.who(in.RemoteAddr(), in.LocalAddr()), to, dial) })
 			}
 		}
 	})
-	return nil
 }
 
 // hold counts a connection, and closes it if there are too many.
@@ -81,12 +86,12 @@ func (l *links) drop(c net.Conn) {
 	l.lock.Unlock()
 }
 
-func (l *links) carry(in net.Conn, from, to int, target string) {
+func (l *links) carry(in net.Conn, from, to int, dial func() (net.Conn, error)) {
 	defer l.drop(in)
-	if !l.pass(from, to) {
+	if !l.may(from, to) {
 		return
 	}
-	out, err := net.DialTimeout("tcp", target, dialTimeout)
+	out, err := dial()
 	if err != nil || !l.hold(out) {
 		return
 	}
@@ -123,14 +128,14 @@ func (l *links) pump(dst, src net.Conn, from, to int) {
 		if wait := l.delay(from, to); wait > 0 {
 			time.Sleep(time.Until(c.at.Add(wait)))
 		}
-		if !l.pass(from, to) {
+		if !l.may(from, to) {
 			break
 		}
 		if _, err := dst.Write(c.bytes); err != nil {
 			break
 		}
 	}
-	l.pass(from, to) // the end waits as well
+	l.may(from, to) // the end waits as well
 	if half, ok := dst.(*net.TCPConn); ok {
 		_ = half.CloseWrite()
 	}
@@ -142,8 +147,8 @@ func (l *links) pump(dst, src net.Conn, from, to int) {
 	}
 }
 
-// pass waits until bytes may go from one node to another. It is false when the run is over.
-func (l *links) pass(from, to int) bool {
+// may waits until bytes may go from one node to another. It is false when the run is over.
+func (l *links) may(from, to int) bool {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	for l.stopped[[2]int{from, to}] > 0 && !l.over {

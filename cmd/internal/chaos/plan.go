@@ -65,6 +65,7 @@ type Shape struct {
 	Coordinators int
 	Workers      int // numbered behind the coordinators
 	Disks        bool
+	Delays       bool
 	Only         []Fault // nil: all that the shape has
 }
 
@@ -76,7 +77,7 @@ func (s Shape) has(f Fault) bool {
 			return false
 		}
 	case Cut, CutLeader, OneWay, Delay:
-		if s.Coordinators+s.Workers < 2 {
+		if s.Coordinators+s.Workers < 2 || f == Delay && !s.Delays {
 			return false
 		}
 	case HandOver:

@@ -7,7 +7,7 @@ import (
 )
 
 func TestASeedGivesThePlanAgain(t *testing.T) {
-	shape := Shape{Coordinators: 3, Workers: 2, Disks: true}
+	shape := Shape{Coordinators: 3, Workers: 2, Disks: true, Delays: true}
 	a, b := Plan(7, 2*time.Minute, shape), Plan(7, 2*time.Minute, shape)
 	if !slices.Equal(a, b) {
 		t.Error("two plans of one seed differ")
@@ -48,9 +48,10 @@ func TestAPlanKeepsToItsShape(t *testing.T) {
 			}
 		}
 	}
-	f(Shape{Coordinators: 3, Workers: 2, Disks: true}, Faults()...)
+	f(Shape{Coordinators: 3, Workers: 2, Disks: true, Delays: true}, Faults()...)
 	noWorker := slices.DeleteFunc(Faults(), func(f Fault) bool { return f == Replace })
-	f(Shape{Coordinators: 3, Disks: true}, noWorker...)
+	f(Shape{Coordinators: 3, Disks: true, Delays: true}, noWorker...)
+	f(Shape{Coordinators: 3, Only: []Fault{Cut, Delay}}, Cut)
 	f(Shape{Coordinators: 1, Workers: 1, Only: []Fault{Cut, HandOver, Replace}}, Cut, Replace)
 	f(Shape{Coordinators: 1}, Kill, Pause, KillCore, CoreLoses, CoreTwice, CoreSlow, CoreFrozen, CoreAway, ClockStep)
 	f(Shape{Coordinators: 1, Disks: true, Only: []Fault{DiskFull, Cut}}, DiskFull)

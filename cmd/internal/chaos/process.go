@@ -20,7 +20,8 @@ type process struct {
 	err  error // of Wait; read after done
 }
 
-func start(log, program string, args ...string) (*process, error) {
+// start starts a child. enter, unless it is nil, brings the calling thread to where the child is to be.
+func start(enter func() error, log, program string, args ...string) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("chaos: %w", err)
@@ -31,10 +32,17 @@ func start(log, program string, args ...string) (*process, error) {
 	go func() {
 		// The kernel sends Pdeathsig when the thread that started the child ends, so this goroutine keeps its thread.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		defer out.Close()
+		var err error
+		if enter == nil {
+			defer runtime.UnlockOSThread()
+		} else {
+			err = enter() // such a thread ends with its goroutine
+		}
 		p.cmd.SysProcAttr = attributes()
-		err := p.cmd.Start()
+		if err == nil {
+			err = p.cmd.Start()
+		}
 		started <- err
 		if err == nil {
 			p.err = p.cmd.Wait()

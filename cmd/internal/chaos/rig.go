@@ -39,10 +39,12 @@ type rig struct {
 	program string // netbank-lab, or a copy with a planted bug
 	dev     lab.Dev
 	core    *node
-	nodes   []*node   // the coordinators, and behind them the workers
-	devs    []lab.Dev // of the nodes
-	links   *links    // nil: one node
-	token   string    // of the operator
+	nodes   []*node     // the coordinators, and behind them the workers
+	devs    []lab.Dev   // of the nodes
+	net     network     // between them; nil: there is one
+	spaces  *namespaces // the net, if it is made of them
+	delays  bool        // the net can make bytes late
+	token   string      // of the operator
 	client  *http.Client
 	// coordinators is how many of the nodes keep a journal.
 	coordinators int
@@ -61,10 +63,11 @@ type node struct {
 	name   string
 	number int // 0: the core
 	args   []string
-	demo   *demo.Demo // how clients reach this node
-	ready  string     // URL that answers 200 when it can be used
-	clock  string     // file of its wrong clock
-	disk   *disk      // nil: it shares the machine's
+	demo   *demo.Demo   // how clients reach this node
+	ready  string       // URL that answers 200 when it can be used
+	clock  string       // file of its wrong clock
+	disk   *disk        // nil: it shares the machine's
+	enter  func() error // brings a thread into the node's namespace; nil: it has none
 
 	lock sync.Mutex
 	now  *process // nil: none
@@ -75,13 +78,18 @@ type node struct {
 }
 
 // newRig prepares a bank and starts nothing.
-func newRig(c *Command, say func(string, ...any)) (*rig, error) {
+func newRig(c *Command, say func(string, ...any)) (_ *rig, err error) {
 	dir, coordinators := c.DataDir, c.Nodes
 	addr, err := freePorts(4 + 5*coordinators + 3*c.Workers)
 	if err != nil {
 		return nil, err
 	}
 	r := &rig{dir: dir, program: c.Program, say: say, client: &http.Client{Timeout: askTimeout}, coordinators: coordinators}
+	defer func() {
+		if err != nil && r.net != nil {
+			r.net.close()
+		}
+	}()
 	take := func() string {
 		next := addr[0]
 		addr = addr[1:]
@@ -93,20 +101,9 @@ func newRig(c *Command, say func(string, ...any)) (*rig, error) {
 	}
 	r.core = r.newNode("core", 0, r.dev.CoreArgs())
 	r.core.ready = "http://" + r.dev.CoreAdmin + "/status"
-	peers, founders := make([]string, coordinators), make([]string, coordinators)
-	for i := range coordinators {
-		peers[i] = take()
-	}
-	for i := range coordinators {
-		founders[i] = take() // in rising order, and so are the nodes' numbers
-	}
-	if coordinators+c.Workers > 1 {
-		r.links = newLinks(r.opener)
-		for i := range coordinators {
-			if err := r.links.open(founders[i], i+1, peers[i]); err != nil {
-				return nil, err
-			}
-		}
+	peers, founders, err := r.lay(c, take)
+	if err != nil {
+		return nil, err
 	}
 	if err := r.dev.Prepare(); err != nil {
 		return nil, err
@@ -127,11 +124,14 @@ func newRig(c *Command, say func(string, ...any)) (*rig, error) {
 		switch {
 		case i >= coordinators:
 			n.args = append(n.args, "--role", ops.RoleWorker, "--join-token-file", n.token())
-		case r.links != nil:
+		case r.net != nil:
 			n.args = append(n.args, "--peer-addr", peers[i], "--peer-advertise", founders[i],
 				"--bootstrap-expect", strconv.Itoa(coordinators), "--join", strings.Join(founders, ","))
 		}
 		r.nodes, r.devs = append(r.nodes, n), append(r.devs, d)
+		if err := r.connect(n, &d); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -338,8 +338,8 @@ func (r *rig) finish() {
 		n.end()
 	}
 	r.core.end()
-	if r.links != nil {
-		r.links.close()
+	if r.net != nil {
+		r.net.close()
 	}
 	for _, n := range r.nodes {
 		if n.disk != nil {
@@ -363,7 +363,7 @@ func (n *node) keep() {
 			<-n.wake
 			continue
 		}
-		p, err := start(n.log(), n.rig.program, n.args...)
+		p, err := start(n.enter, n.log(), n.rig.program, n.args...)
 		if err != nil {
 			n.rig.ended(n, err.Error(), true)
 			return

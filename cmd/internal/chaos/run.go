@@ -25,6 +25,7 @@ type Command struct {
 	Nodes     int     `help:"Coordinators: 1, 3 or 5." default:"3"`
 	Workers   int     `help:"Nodes without a journal beside them, up to 8." default:"2"`
 	Rate      float64 `help:"Errands that begin a second." default:"25"`
+	Network   string  `help:"Between nodes: links, of this process on the loopback; or namespaces, of the kernel, with packets that are really lost (Linux, the superuser, iproute2; delays need netem)." enum:"links,namespaces" default:"links"`
 	CoreModel string  `help:"How the core behaves under load: ps, servers:K or fixed:LATENCY." default:"fixed:10ms"`
 	Faults    string  `help:"Only these, with commas between them; empty: all that the machine allows."`
 	DataDir   string  `help:"Where everything is kept; it must be new or empty. Empty: a folder that is removed when nothing was found." type:"path"`
@@ -72,7 +73,7 @@ func (c *Command) Run() error {
 			return fmt.Errorf("chaos: %w", err)
 		}
 	}
-	shape := Shape{Coordinators: c.Nodes, Workers: c.Workers, Disks: os.Geteuid() == 0, Only: only}
+	shape := Shape{Coordinators: c.Nodes, Workers: c.Workers, Disks: os.Geteuid() == 0, Delays: c.Network == byLinks, Only: only}
 	if c.Plan {
 		for _, s := range Plan(c.Seed, c.length(), shape) {
 			fmt.Println(s)
@@ -89,7 +90,7 @@ func (c *Command) Run() error {
 	} else if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return &bank.Error{Code: bank.ExitDirectory, Err: err}
 	}
-	say("seed %d: `make chaos SEED=%d SECONDS=%d CHAOSFLAGS='--nodes=%d --workers=%d'` makes the same plan again", c.Seed, c.Seed, c.Seconds, c.Nodes, c.Workers)
+	say("seed %d: `make chaos SEED=%d SECONDS=%d CHAOSFLAGS='--nodes=%d --workers=%d --network=%s'` makes the same plan again", c.Seed, c.Seed, c.Seconds, c.Nodes, c.Workers, c.Network)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err = c.run(ctx, shape)
@@ -132,6 +133,9 @@ func (c *Command) run(ctx context.Context, shape Shape) error {
 		return err
 	}
 	defer r.close()
+	if shape.Delays = r.delays; !r.delays {
+		say("faults of delay are left out: this kernel's tc has no netem")
+	}
 	if shape.Disks {
 		if err := r.mountDisks(); err != nil {
 			say("faults of disks are left out: %v", err)
