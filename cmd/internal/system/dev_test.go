@@ -29,7 +29,7 @@ func newDemoCluster(t *testing.T, customers int) *rig {
 	t.Helper()
 	r := prepare(t, customers, "fixed:15ms")
 	r.told.newest = make(map[string]uint32)
-	r.bank = start(t, labProgram, r.log("dev"), append(r.devArgs(40), "--workers=1")...)
+	r.bank = start(t, labProgram, r.log("dev"), append(r.devArgs(150), "--workers=1")...)
 	r.await("the demo cluster", func() bool {
 		text, err := os.ReadFile(r.log("dev"))
 		return err == nil && bytes.Contains(text, []byte("as a cluster of 4 nodes"))
