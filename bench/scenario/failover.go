@@ -23,7 +23,7 @@ func failover() *Scenario {
 		Name:     "failover",
 		Help:     "the leader is killed again and again: what do those notice who are confirming?",
 		Defaults: Options{Seconds: 8, Kills: 20, Nodes: 3, Workers: 2, Rate: 60, Down: .2, Customers: 20_000, Pace: .1, CoreModel: "fixed:15ms", CoreSeats: 64},
-		Short:    Options{Kills: 3},
+		Short:    Options{Kills: 2, Seconds: 6, Customers: 5000},
 		cluster:  true,
 		run:      func(ctx context.Context, b *bench) error { return b.failover(ctx) },
 	}

@@ -19,7 +19,7 @@ func replicated() *Scenario {
 		Name:     "replicated",
 		Help:     "payments a second with three coordinators, beside one node and beside bare Raft",
 		Defaults: Options{Seconds: 5, Nodes: 3, Customers: 60_000, Connections: 256, CoreSeats: 256, CoreFixed: true},
-		Short:    Options{Seconds: 2, Customers: 20_000},
+		Short:    Options{Seconds: 1, Customers: 10_000},
 		cluster:  true,
 		run:      func(ctx context.Context, b *bench) error { return b.replicated(ctx) },
 	}

@@ -17,7 +17,7 @@ func rolling() *Scenario {
 		Name:     "rolling",
 		Help:     "every node is restarted, one after the other, and one whose disk is gone is replaced: does anybody notice?",
 		Defaults: Options{Seconds: 8, Nodes: 3, Workers: 2, Rate: 60, Customers: 20_000, Pace: .1, CoreModel: "fixed:15ms", CoreSeats: 64},
-		Short:    Options{Seconds: 5},
+		Short:    Options{Seconds: 5, Customers: 5000},
 		cluster:  true,
 		run:      func(ctx context.Context, b *bench) error { return b.rolling(ctx) },
 	}

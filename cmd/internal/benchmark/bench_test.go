@@ -184,6 +184,22 @@ func TestFailoverAndRollingMeasureARealCluster(t *testing.T) {
 	f(6, "rolling", "--seconds", "8")
 }
 
+// The same confirmations at one node and at three, and bare Raft with the entries that the three wrote.
+func TestReplicatedMeasuresThreeBanks(t *testing.T) {
+	r := measured(t, "replicated", "--seconds", "0.5", "--customers", "1500", "--connections", "32")
+	for _, name := range []string{"confirm-one-node", "confirm-3-coordinators"} {
+		if p := r.Phase(name); p == nil || p.Completed == 0 || p.Failed > 0 {
+			t.Errorf("phase %s: %+v", name, p)
+		}
+	}
+	if len(r.Headlines) != 2 || r.Headlines[1].Baseline <= 0 {
+		t.Errorf("headlines %+v", r.Headlines)
+	}
+	if len(r.Audits) != 2 || len(r.Profiles) == 0 {
+		t.Errorf("%d audits, %d profiles", len(r.Audits), len(r.Profiles))
+	}
+}
+
 func TestTheGeneratorMeasuresItself(t *testing.T) {
 	r := measured(t, "generator", "--seconds", "0.3")
 	if p := r.Phase("generator-16-1"); p == nil || p.Completed == 0 || p.Failed > 0 {
