@@ -52,6 +52,7 @@ type backend struct {
 	taken    uint64    // connections that it took
 	missed   uint64    // connections that it did not take
 	why      string    // what was wrong at last
+	doubted  time.Time // when it ended a connection of its own accord; zero: it has said since that it is ready
 
 	look chan struct{} // asks it at once
 	end  context.CancelFunc
@@ -101,6 +102,8 @@ func (b *Balancer) rank(f *front, k *backend) int {
 	case k.leaving || k.Doors[f.Name] == "":
 		return 0
 	case f.Policy == ToLeader && k.Name == b.leader && k.state != Down:
+		return 4
+	case k.state == Ready && k.doubted.IsZero():
 		return 3
 	case k.state == Ready:
 		return 2
@@ -136,6 +139,18 @@ func (b *Balancer) failed(k *backend, err error) {
 	}
 }
 
+// doubt notes that a backend has ended a connection of its own accord, and has it asked how it is. As long as it has not answered, others are preferred: a
+// process that dies goes on taking connections until its listener is closed, and whoever has just lost one would come to it again.
+func (b *Balancer) doubt(k *backend) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	k.doubted = time.Now()
+	select {
+	case k.look <- struct{}{}:
+	default:
+	}
+}
+
 // enter changes a backend's state. The lock is held.
 func (b *Balancer) enter(k *backend, s State, why string) {
 	k.why = why
@@ -155,11 +170,17 @@ func (b *Balancer) watch(ctx context.Context, k *backend) {
 	tick := time.NewTicker(b.config.CheckEvery)
 	defer tick.Stop()
 	for {
+		asked := time.Now()
 		state, why, err := ask(ctx, client, k.Ready)
 		if ctx.Err() != nil {
 			return
 		}
-		b.heard(k, state, why, err)
+		b.heard(k, asked, state, why, err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(lookPause, b.config.CheckEvery)):
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -169,11 +190,14 @@ func (b *Balancer) watch(ctx context.Context, k *backend) {
 	}
 }
 
-// heard takes a backend's answer, or its silence.
-func (b *Balancer) heard(k *backend, state State, why string, err error) {
+// heard takes a backend's answer to a question, or its silence.
+func (b *Balancer) heard(k *backend, asked time.Time, state State, why string, err error) {
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	if err == nil {
+		if asked.After(k.doubted) {
+			k.doubted = time.Time{}
+		}
 		k.silences, k.heard = 0, time.Now()
 		b.enter(k, state, why)
 		return

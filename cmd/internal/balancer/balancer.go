@@ -218,7 +218,7 @@ func (b *Balancer) serve(f *front, client *net.TCPConn) {
 		b.refuse(f, client, "no backend took the connection")
 		return
 	}
-	l := &link{front: f, backend: k, client: client, server: server}
+	l := &link{front: f, backend: k, client: client, server: server, lost: func() { b.doubt(k) }}
 	if !b.join(l, leader) {
 		l.reset()
 		b.release(k)

@@ -158,6 +158,47 @@ func TestTheDeathOfABackendIsNoticedByNobodyWhoComesAfterwards(t *testing.T) {
 	b.await(t, "b down", func(s Status) bool { return s.state("b") == Down })
 }
 
+// A process that is killed ends its connections one after the other, and its listener at some moment between: until then new ones are taken, and end too. Who
+// has lost his connection must not come to it again.
+func TestWhoHasLostHisConnectionIsNotSentToTheSameBackendAgain(t *testing.T) {
+	dies, lives := newNode(t, "dies"), newNode(t, "lives")
+	b := start(t, nil, dies, lives)
+	var held []*client
+	for range 8 {
+		c := dial(t, b.Addr("door"))
+		if c.line(t) == "dies" {
+			held = append(held, c)
+		}
+	}
+	silent := make(chan struct{})
+	defer close(silent)
+	dies.pause(silent) // it answers no question any more, but takes connections
+	dies.cut()
+	for _, c := range held {
+		c.wantReset(t)
+	}
+	for range 20 {
+		if got := dial(t, b.Addr("door")).line(t); got != "lives" {
+			t.Fatalf("who came again was sent to %s", got)
+		}
+	}
+}
+
+// One that ends a connection because nothing came over it is as good as before, once it has said so.
+func TestABackendThatEndsAConnectionAndAnswersIsUsedAgain(t *testing.T) {
+	a, c := newNode(t, "a"), newNode(t, "c")
+	b := start(t, nil, a, c)
+	first := dial(t, b.Addr("door"))
+	name := first.line(t)
+	for _, n := range []*node{a, c} {
+		if n.name == name {
+			n.cut()
+		}
+	}
+	first.wantReset(t)
+	b.await(t, "both used again", func(Status) bool { return dial(t, b.Addr("door")).line(t) == name })
+}
+
 func TestABackendThatIsNotReadyKeepsItsConnectionsAndGetsNoMore(t *testing.T) {
 	a, c := newNode(t, "a"), newNode(t, "c")
 	b := start(t, nil, a)

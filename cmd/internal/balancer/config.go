@@ -23,6 +23,8 @@ const (
 	// it down: a machine that is busy is not dead.
 	checkTimeout = 500 * time.Millisecond
 	silencesMax  = 3
+	// lookPause is how long a backend is left alone after a question, however many connections end meanwhile.
+	lookPause = 5 * time.Millisecond
 	// silentLimit is how long a backend may say nothing before the connections that it has are reset. A process that is frozen keeps its
 	// sockets open, and its clients would wait for ever.
 	silentLimit = 3 * time.Second

@@ -19,5 +19,8 @@
 //	starting   answers that it is starting                   no new connections; its doors are open, but nobody serves behind them yet
 //	down       does not answer, or refused a connection      no new connections; after three seconds of silence those that it has are reset
 //
+// One that ends a connection of its own accord is asked at once how it is, and others are preferred until it has answered: a process that dies takes
+// connections for some milliseconds more.
+//
 // It never restarts anything, never repeats a request, and holds no connection that no backend took for longer than five seconds.
 package balancer

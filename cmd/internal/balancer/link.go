@@ -18,6 +18,8 @@ type link struct {
 	backend *backend
 	client  *net.TCPConn
 	server  *net.TCPConn
+	lost    func()       // called when the backend ends the connection before the client does, and before the client can know
+	broken  atomic.Bool  // by reset
 	ended   atomic.Int32 // directions whose end was passed on
 }
 
@@ -28,6 +30,7 @@ func (u *undelivered) Unwrap() error { return u.error }
 
 // reset breaks both connections so that both ends see it.
 func (l *link) reset() {
+	l.broken.Store(true)
 	abort(l.client)
 	abort(l.server)
 }
@@ -51,6 +54,9 @@ func (l *link) carry() {
 // direction carries what src sends to dst, until that half of the connection has ended.
 func (l *link) direction(dst, src *net.TCPConn, count *atomic.Uint64) {
 	err := forward(dst, src, count)
+	if src == l.server && l.ended.Load() == 0 && !l.broken.Load() && !errors.As(err, new(*undelivered)) {
+		l.lost()
+	}
 	if err == nil {
 		if failed := dst.CloseWrite(); failed != nil {
 			err = &undelivered{failed}

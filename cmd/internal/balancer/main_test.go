@@ -31,9 +31,10 @@ type node struct {
 	name   string
 	door   *net.TCPListener
 	page   *httptest.Server
-	answer atomic.Int32 // of the page
-	words  atomic.Value // of the page
-	came   atomic.Int64 // connections
+	answer atomic.Int32                  // of the page
+	words  atomic.Value                  // of the page
+	frozen atomic.Pointer[chan struct{}] // until it is closed the page does not answer; nil: it does
+	came   atomic.Int64                  // connections
 	tasks  sync.WaitGroup
 
 	lock  sync.Mutex
@@ -64,6 +65,9 @@ func newNodeServing(t testing.TB, name string, serve func(c *net.TCPConn)) *node
 	n.answer.Store(http.StatusOK)
 	n.words.Store("")
 	n.page = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if until := n.frozen.Load(); until != nil {
+			<-*until
+		}
 		w.WriteHeader(int(n.answer.Load()))
 		io.WriteString(w, n.words.Load().(string))
 	}))
@@ -95,6 +99,9 @@ func (n *node) kill() {
 	n.cut()
 	n.tasks.Wait()
 }
+
+// pause lets the page answer nobody until a channel is closed.
+func (n *node) pause(until chan struct{}) { n.frozen.Store(&until) }
 
 // cut resets every connection of the door.
 func (n *node) cut() {
