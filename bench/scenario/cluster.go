@@ -57,6 +57,7 @@ func (b *bench) disturbed(ctx context.Context, p report.Phase, during time.Durat
 	done := make(chan error, 1)
 	b.onStart = func() {
 		end := time.Now().Add(warmUp + during)
+		b.loadEnd = end
 		go func() {
 			err := pause(ctx, warmUp)
 			if err == nil {
@@ -138,14 +139,8 @@ func (b *bench) leader(ctx context.Context) (string, error) {
 
 // stallsOf measures what confirmations met of disturbances: the longest wait from the moment at which one was meant to be sent until the definite word; and the
 // longest time until the next disturbance in which nobody was told that he has paid. A confirmation counts for the first disturbance that came while it
-// waited, or else for the last one before it was sent. The last disturbance counts until nobody comes any more.
-func stallsOf(all []people.Confirmation, events []report.Disturbance, began time.Time) {
-	end := began
-	for _, c := range all {
-		if c.Sent.After(end) {
-			end = c.Sent
-		}
-	}
+// waited, or else for the last one before it was sent. The last disturbance counts until end, when nobody comes any more.
+func stallsOf(all []people.Confirmation, events []report.Disturbance, began, end time.Time) {
 	at := func(i int) time.Time {
 		if i == len(events) {
 			return end

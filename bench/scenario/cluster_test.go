@@ -24,7 +24,7 @@ func TestAStallIsTheLongestWaitOfThoseWhoMetIt(t *testing.T) {
 		confirmed(21, .25, "ACSC"),
 		confirmed(24, .5, "ACSC"),
 		confirmed(26, 0, "ACSC"),
-	}, events, began)
+	}, events, began, at(26))
 	f := func(got report.Disturbance, confirmations int, longest, gap float64, late, unanswered int) {
 		t.Helper()
 		if got.Confirmations != confirmations || got.LongestMs != longest || got.GapMs != gap || got.Late != late || got.Unanswered != unanswered {

@@ -75,7 +75,7 @@ func (b *bench) failover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stallsOf(o.Confirmations, events, b.result.Started)
+	stallsOf(o.Confirmations, events, b.result.Started, b.loadEnd)
 	b.result.Disturbances = events
 	b.answers(o.Confirmations)
 	var waits, gaps []float64

@@ -26,9 +26,10 @@ type bench struct {
 	result  *report.Result
 	target  *Target
 	auditor *audit.Bank
-	jobs    int    // carried out until now
-	doors   *doors // of scenario single
-	onStart func() // called once, when the next load begins
+	jobs    int       // carried out until now
+	doors   *doors    // of scenario single
+	onStart func()    // called once, when the next load begins
+	loadEnd time.Time // when the last customer of a disturbed load is due
 	// Of the bank that is raised:
 	told     []audit.Told
 	number   int64 // of the next create of scenario single

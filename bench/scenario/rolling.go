@@ -41,7 +41,7 @@ func (b *bench) rolling(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stallsOf(o.Confirmations, events, b.result.Started)
+	stallsOf(o.Confirmations, events, b.result.Started, b.loadEnd)
 	b.result.Disturbances = events
 	b.answers(o.Confirmations)
 	failed := o.Load.Offered - o.Load.Completed - o.Load.Reasons[people.ReasonRejected]
