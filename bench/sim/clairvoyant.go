@@ -28,8 +28,9 @@ const (
 //
 // It errs upward: work may be split and served in pieces, the knee is held at once in every weather, a wait between tries costs nothing, and time is
 // rounded up to half seconds. So 100 % cannot quite be reached.
-func (s *Scenario) clairvoyant(arrivals *[streams][]time.Duration) float64 {
+func (s *Scenario) clairvoyant(arrivals *[streams][]time.Duration, line bool) float64 {
 	m := newMarket(s, arrivals)
+	m.line = line
 	best := math.Inf(1)
 	for _, flat := range []float64{0, 50, 90, 100, 110, 125, 140, 160, 172, 180, 200, 220, 250, 267, 300} {
 		for i := range m.trial {
@@ -46,6 +47,7 @@ func (s *Scenario) clairvoyant(arrivals *[streams][]time.Duration) float64 {
 // market is the core's work for sale.
 type market struct {
 	s        *Scenario
+	line     bool // flows may wait outside before their time begins
 	bins     int
 	capacity []float64 // seconds of work that a bin can do
 	flows    []float64 // customers that come in a bin
@@ -175,8 +177,11 @@ func (m *market) bound(price []float64) float64 {
 	for b := range m.view {
 		m.view[b], m.viewAt[b] = m.best(b, windows[1], price, View, m.thought)
 	}
-	for b := range m.signIn {
+	for b := m.bins - 1; b >= 0; b-- {
 		m.signIn[b], m.signInAt[b] = m.best(b, windows[0], price, SignIn, m.view)
+		if m.line && b+1 < m.bins && m.signIn[b+1] > m.signIn[b] { // waiting in the line costs nothing, and nobody loses patience there
+			m.signIn[b], m.signInAt[b] = m.signIn[b+1], m.signInAt[b+1]
+		}
 		sum += m.flows[b] * m.signIn[b]
 	}
 	m.follow()

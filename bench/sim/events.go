@@ -23,6 +23,8 @@ const (
 	leaderGone
 	leaderCame
 	sampleDue
+	lineDue // the room looks at the gate
+	comesIn // customer at32, who was called from the line
 )
 
 type event struct {

@@ -10,7 +10,7 @@ import (
 
 // Fixed is the gate with a limit that somebody has configured.
 func Fixed(limit int) Policy {
-	return Policy{fmt.Sprintf("fixed-%d", limit), func(int, uint64) Admission { return gate.New(gate.Config{Limit: limit}) }}
+	return Policy{Name: fmt.Sprintf("fixed-%d", limit), New: func(int, uint64) Admission { return gate.New(gate.Config{Limit: limit}) }}
 }
 
 // Seek is the gate that finds its limit by itself, from start on; 0 is the gate's own start.
@@ -19,7 +19,7 @@ func Seek(start int) Policy {
 	if start > 0 {
 		name = fmt.Sprintf("seek-%d", start)
 	}
-	return Policy{name, func(last int, seed uint64) Admission {
+	return Policy{Name: name, New: func(last int, seed uint64) Admission {
 		c := gate.Config{Seek: true, SeekSeed: seed, Limit: start}
 		if last > 0 {
 			c.Limit = last
@@ -28,9 +28,15 @@ func Seek(start int) Policy {
 	}}
 }
 
+// Lined is a policy with a waiting line before it.
+func Lined(p Policy) Policy {
+	p.Name, p.Line = p.Name+"-line", true
+	return p
+}
+
 // Off lets everybody in at once.
 func Off() Policy {
-	return Policy{"off", func(int, uint64) Admission { return &open{} }}
+	return Policy{Name: "off", New: func(int, uint64) Admission { return &open{} }}
 }
 
 // open admits whatever comes.

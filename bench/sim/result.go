@@ -24,7 +24,9 @@ type Result struct {
 	Signed         uint64
 	SignedOutcomes [Outcomes]uint64
 	Samples        []Sample
-	Events         uint64 // of the simulation
+	// Waits in the line that ended, of these those for which a range was shown at first, and of these those that lay inside it.
+	Waits, WaitsKnown, WaitsInside uint64
+	Events                         uint64 // of the simulation
 	// Violations counts what must not be: a decision about a call that waits for none, a call started beyond the limit.
 	Violations uint64
 
@@ -117,9 +119,10 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		LimitMean                                                 float64
 		LimitLeast, LimitMost                                     int
 		Events, Violations                                        uint64
+		Waits, WaitsKnown, WaitsInside                            uint64
 	}{
 		"netbank-sim-1", r.Scenario, r.Policy, r.Seed, r.Value, r.Clairvoyant, r.Percent(), r.Wasted(), r.Finished(), r.Offered,
-		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations,
+		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations, r.Waits, r.WaitsKnown, r.WaitsInside,
 	})
 }
 

@@ -25,6 +25,7 @@ type Admission interface {
 type Policy struct {
 	Name string
 	New  func(last int, seed uint64) Admission
+	Line bool // new flows wait in a line
 }
 
 type call struct {
@@ -60,6 +61,7 @@ type customer struct {
 	late    bool
 	signed  bool
 	calling int32
+	came    time.Duration // when his flow began
 }
 
 const none = -1
@@ -69,6 +71,7 @@ type run struct {
 	seed    uint64
 	policy  Policy
 	adm     Admission
+	line    *line
 	station *congestion.Station
 	now     time.Duration
 	events  events
@@ -99,17 +102,21 @@ type run struct {
 func Play(scenario Scenario, seed uint64, policies ...Policy) ([]Result, error) {
 	var (
 		results []Result
-		bound   float64 // the same customers come to all
+		bound   [2]float64 // the same customers come to all; without and with a line
 	)
-	for i, p := range policies {
+	for _, p := range policies {
 		r, err := prepare(scenario, p, seed)
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 {
-			bound = r.s.clairvoyant(&r.arrivals)
+		with := 0
+		if p.Line {
+			with = 1
 		}
-		r.result.Clairvoyant = bound
+		if bound[with] == 0 {
+			bound[with] = r.s.clairvoyant(&r.arrivals, p.Line)
+		}
+		r.result.Clairvoyant = bound[with]
 		r.loop()
 		r.close()
 		results = append(results, r.result)
@@ -142,6 +149,7 @@ func prepare(scenario Scenario, policy Policy, seed uint64) (*run, error) {
 		r.events.add(c.At+c.For, leaderCame, int32(i), 0)
 	}
 	r.events.add(sampleEvery, sampleDue, 0, 0)
+	r.openLine()
 	return r, nil
 }
 
@@ -220,6 +228,12 @@ func (r *run) happen(e event) {
 		r.succeed()
 	case sampleDue:
 		r.sample()
+	case lineDue:
+		r.move()
+	case comesIn:
+		r.customers[e.at32].came = r.now
+		r.line.room.Entered(1)
+		r.ask(e.at32)
 	}
 }
 
@@ -243,12 +257,19 @@ func (r *run) comes(stream int) {
 	}
 	r.customers[slot] = customer{id: number*streams + uint64(stream), stream: uint8(stream), op: op, calling: none}
 	r.result.Offered++
+	if op == SignIn {
+		r.customers[slot].came = r.now
+		if r.waits(slot) {
+			return
+		}
+	}
 	r.ask(slot)
 }
 
 // ask sends a customer's next try to his node.
 func (r *run) ask(slot int32) {
 	c := &r.customers[slot]
+	r.confirming(c)
 	var i int32
 	if n := len(r.freeCalls); n > 0 {
 		i, r.freeCalls = r.freeCalls[n-1], r.freeCalls[:n-1]
@@ -476,6 +497,7 @@ func (r *run) succeed() {
 	r.leaderless = false
 	gap := r.now - r.since
 	r.adm = r.policy.New(max(1, int(math.Round(limitKept*float64(r.lastLimit)))), r.seed)
+	defer r.openLine()
 	for i := range r.calls {
 		c := &r.calls[i]
 		switch c.state {

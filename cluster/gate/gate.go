@@ -38,6 +38,7 @@ type Gate struct {
 	breakerSince Time
 
 	counts [Classes][Reasons]uint64
+	done   work // answered
 	tally  Tally
 	seek   seek
 }
@@ -160,6 +161,7 @@ func (g *Gate) Answer(now Time, t Ticket, elapsed time.Duration, late bool, out 
 		if elapsed > 0 {
 			e := &g.entries[slot]
 			g.estimate.observe(min(elapsed, CoreLimitMax), e.cost)
+			g.done += e.cost
 			if g.seek.enabled {
 				g.seek.answer(g.now, e.cost, elapsed, e.budget)
 			}

@@ -8,12 +8,16 @@ import (
 // Constants of the waiting room, tuned in simulation (bench/sim).
 const (
 	roomSmooth     = 1500 * time.Millisecond // capacity is smoothed over this, so that the trials of seek do not modulate who comes in
-	roomUse        = 0.95                    // part of the capacity that is handed out
-	roomBurst      = 0.1                     // seconds of its rate that a quiet room saves up
+	fullWindow     = 2 * time.Second
+	fullPart       = 0.8 // of a window in which seats must have been wanted
+	fullGain       = 0.5
+	roomUse        = 0.95 // part of the capacity that is handed out
+	roomBurst      = 0.1  // seconds of its rate that a quiet room saves up
 	roomBurstMin   = 2.0
 	roomSlack      = time.Second // of its rate that may have come in on credit before the room closes
 	roomSlackMin   = 4.0
-	roomCalm       = time.Second // without anybody waiting before it opens again
+	arriveSmooth   = 5 * time.Second
+	roomCalm       = time.Second // in which all who wait can be called at once, before it opens again
 	roomFeedback   = 3.0         // how sharply flows are held back when more is still to come of those inside than was planned
 	callWindow     = 30          // seconds in which who was called has to come; see settle
 	noShowGain     = 0.1
@@ -42,6 +46,8 @@ type Load struct {
 	Seats      int           // the limit
 	SeatTime   time.Duration // for which a call of weight 1 holds its seat
 	OtherSeats int           // taken by what is no flow's: express debits, and the resolver
+	Done       float64       // work that the core has answered so far, in debits
+	Wanted     bool          // every seat is taken, or somebody waits for one
 	Halted     bool          // the core has stopped answering, or cannot be reached
 }
 
@@ -49,7 +55,7 @@ type Load struct {
 func (g *Gate) Load() Load {
 	return Load{
 		Seats: g.limit.seats(), SeatTime: time.Duration(g.seatTime()), OtherSeats: g.takenOf[Express] + g.takenOf[Resolve],
-		Halted: g.stalled || g.breaker,
+		Done: float64(g.done) / float64(workUnit), Wanted: g.wanted(), Halted: g.stalled || g.breaker,
 	}
 }
 
@@ -69,10 +75,13 @@ type Room struct {
 	calm   Time // since when nobody waits
 
 	capacity float64 // work a second that the core can do, smoothed
+	full     fullness
 	others   float64 // seats of others, smoothed
 	rate     float64 // flows a second that can be carried
 	usual    float64 // the same, smoothed
 	tokens   float64
+	arriving float64 // flows that come in a second, smoothed
+	arrived  float64 // since the last event
 
 	called   [callWindow]float64 // in each of the last seconds
 	came     [callWindow]float64 // of these
@@ -106,10 +115,15 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	dt := (max(now, r.now) - r.now).Seconds()
 	r.now = max(now, r.now)
 	r.turn()
+	r.full.see(r.now, dt, load)
 	if !load.Halted { // losing capacity for a moment says nothing of what there will be
 		gain := 1 - math.Exp(-dt/roomSmooth.Seconds())
-		r.capacity += gain * (capacityOf(load) - r.capacity)
+		r.capacity += gain * (r.full.bound(capacityOf(load)) - r.capacity)
 		r.others += gain * (float64(load.OtherSeats) - r.others)
+	}
+	if dt > 0 {
+		r.arriving += (1 - math.Exp(-dt/arriveSmooth.Seconds())) * (r.arrived/dt - r.arriving)
+		r.arrived = 0
 	}
 	r.rate = r.carried(load, signIns)
 	r.usual += (1 - math.Exp(-dt/rateSmooth.Seconds())) * (r.rate - r.usual)
@@ -118,6 +132,40 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	}
 	r.measure(waiting)
 	r.judge(waiting)
+}
+
+// fullness measures what a core does that has more to do than it can. Seats over the time that a call holds one say what can be done, and know it soon when
+// there is little to do; but after a change the time of a call is known only when many calls have ended, and a slow core ends few.
+type fullness struct {
+	begun  Time
+	done   float64 // when the window began
+	wanted float64 // seconds of it
+	rate   float64 // work a second in the last windows that were full; 0: the last one was not
+}
+
+func (f *fullness) see(now Time, dt float64, l Load) {
+	if l.Wanted {
+		f.wanted += dt
+	}
+	length := (now - f.begun).Seconds()
+	if length < fullWindow.Seconds() {
+		return
+	}
+	if full := f.wanted > fullPart*length; !full || l.Halted {
+		f.rate = 0
+	} else if rate := (l.Done - f.done) / length; f.rate == 0 {
+		f.rate = rate
+	} else {
+		f.rate += fullGain * (rate - f.rate)
+	}
+	f.begun, f.done, f.wanted = now, l.Done, 0
+}
+
+func (f *fullness) bound(capacity float64) float64 {
+	if f.rate == 0 {
+		return capacity
+	}
+	return min(capacity, f.rate)
 }
 
 func capacityOf(l Load) float64 {
@@ -145,10 +193,11 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 
 // ready is how many of those inside will still confirm, as far as can be expected.
 func (r *Room) ready() (n float64) {
-	for i := range r.flows {
-		n += max(r.goOn*r.flows[i]-r.confirms[i], 0)
+	for age := range int64(cohortRipe) { // the balance of all seconds: what one has too few of, another has too many
+		i := int(((r.second-age)%cohorts + cohorts) % cohorts)
+		n += r.goOn*r.flows[i] - r.confirms[i]
 	}
-	return n
+	return max(n, 0)
 }
 
 // turn moves the rings on to the present second.
@@ -201,7 +250,7 @@ func (r *Room) measure(waiting int) {
 	}
 	r.windows++
 	of := func(smooth time.Duration) float64 {
-		return max(1-math.Exp(-dt.Seconds()/smooth.Seconds()), 1/float64(r.windows+1))
+		return max(1-math.Exp(-dt.Seconds()/smooth.Seconds()), 1/float64(r.windows))
 	}
 	off := rate - r.calls
 	r.calls += of(rateSmooth) * off
@@ -210,11 +259,12 @@ func (r *Room) measure(waiting int) {
 
 // judge opens and closes the room.
 func (r *Room) judge(waiting int) {
-	if waiting > 0 || r.tokens < 0 {
+	if waiting > int(max(r.tokens, 0)) || r.tokens < 0 { // more than can be called at once
 		r.calm = r.now
 	}
 	switch {
-	case !r.closed && r.tokens < -max(roomSlackMin, r.usual*roomSlack.Seconds()):
+	// What has come in beyond the rate is a second's worth: of what can be carried, or, where the core has stopped, of those who come.
+	case !r.closed && r.tokens < -max(roomSlackMin, min(r.usual, r.arriving)*roomSlack.Seconds()):
 		r.Close()
 	case r.closed && r.now-r.calm >= roomCalm:
 		r.closed = false
@@ -224,7 +274,7 @@ func (r *Room) judge(waiting int) {
 // Close lets nobody in any more who has not been called. A new leader that finds the line closed goes on from there.
 func (r *Room) Close() {
 	r.closed, r.calm = true, r.now
-	r.calls, r.variance, r.windows = r.usual, 0, 0
+	r.calls, r.variance, r.windows = min(r.usual, r.rate), 0, 0
 	r.window, r.windowAt = 0, r.now
 }
 
@@ -249,8 +299,9 @@ func (r *Room) Called(n int) {
 // Entered says that so many came in: who was called, as far as any are expected, and others on credit.
 func (r *Room) Entered(n int) {
 	left := float64(n)
+	r.arrived += left
 	r.flows[int(r.second%cohorts)] += left
-	for age := int64(callWindow - 1); age >= 0 && left > 0; age-- {
+	for age := int64(0); age < callWindow && left > 0; age++ { // as a rule they were called a moment ago
 		i := int(((r.second-age)%callWindow + callWindow) % callWindow)
 		came := min(left, max(r.called[i]-r.came[i], 0))
 		r.came[i] += came

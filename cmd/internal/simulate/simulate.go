@@ -106,6 +106,10 @@ func (c *Command) row(out io.Writer, s sim.Scenario) error {
 }
 
 func policy(name string, s *sim.Scenario) (sim.Policy, error) {
+	if bare, ok := strings.CutSuffix(name, "-line"); ok {
+		p, err := policy(bare, s)
+		return sim.Lined(p), err
+	}
 	knee := s.Knee()
 	named := func(p sim.Policy) (sim.Policy, error) {
 		p.Name = name
@@ -133,5 +137,5 @@ func policy(name string, s *sim.Scenario) (sim.Policy, error) {
 			return sim.Seek(limit), nil
 		}
 	}
-	return sim.Policy{}, fmt.Errorf("there is no policy %q; there are knee, knee/4, knee*4, fixed-N, seek, seek-N and off", name)
+	return sim.Policy{}, fmt.Errorf("there is no policy %q; there are knee, knee/4, knee*4, fixed-N, seek, seek-N and off, each also with -line behind it for a waiting line", name)
 }

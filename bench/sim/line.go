@@ -1,0 +1,120 @@
+package sim
+
+import (
+	"time"
+
+	"netbank/cluster/gate"
+)
+
+// How customers stand in the line. Orders live for 15 minutes, so nobody in a run loses patience there; who is called notices at his next look.
+const (
+	linePatience = 15 * time.Minute
+	lineTick     = 10 * time.Millisecond
+	lineNotices  = 3 * time.Second // within which a customer who was called notices
+)
+
+// line is the waiting line of a run: the room is the real one, and what the journal knows is a queue here.
+type line struct {
+	room    *gate.Room
+	waiting []waiter // first come, first served
+	next    int
+}
+
+type waiter struct {
+	slot     int32
+	came     time.Duration
+	from, to time.Duration // shown when he came
+	known    bool
+}
+
+// loader is an admission that a room can look at.
+type loader interface{ Load() gate.Load }
+
+// flowCost is what the gate is told of a flow's parts.
+func (s *Scenario) flowCost() gate.FlowCost {
+	of := func(o Operation) float64 { return o.weight() * s.Misweighed[o] }
+	return gate.FlowCost{SignIn: of(SignIn), View: of(View), Confirm: of(Confirm)}
+}
+
+// openLine puts a room before the admission, if the policy has one.
+func (r *run) openLine() {
+	if !r.policy.Line {
+		return
+	}
+	closed := r.line != nil && r.line.room.Closed()
+	if r.line == nil {
+		r.line = &line{}
+		r.events.add(lineTick, lineDue, 0, 0)
+	}
+	r.line.room = gate.NewRoom(r.s.flowCost())
+	if load, ok := r.adm.(loader); ok {
+		r.line.room.Pass(r.now, load.Load(), r.line.length(), 0)
+	}
+	if closed {
+		r.line.room.Close()
+	}
+}
+
+func (l *line) length() int { return len(l.waiting) - l.next }
+
+// waits reports whether a new flow has to wait, and has it do so.
+func (r *run) waits(slot int32) bool {
+	if r.line == nil {
+		return false
+	}
+	l := r.line
+	if !l.room.Closed() {
+		l.room.Entered(1)
+		return false
+	}
+	w := waiter{slot: slot, came: r.now}
+	w.from, w.to, w.known = l.room.Pace().Wait(l.length())
+	l.waiting = append(l.waiting, w)
+	return true
+}
+
+// move lets the room look, and calls who is due.
+func (r *run) move() {
+	r.events.add(r.now+lineTick, lineDue, 0, 0)
+	load, ok := r.adm.(loader)
+	if r.leaderless || !ok {
+		return
+	}
+	l := r.line
+	l.room.Pass(r.now, load.Load(), l.length(), 0)
+	due := min(l.room.Due(), l.length())
+	if due == 0 {
+		return
+	}
+	l.room.Called(due)
+	for range due {
+		w := l.waiting[l.next]
+		l.next++
+		r.shown(w)
+		r.dice.roll(r.seed, r.customers[w.slot].id, 1<<18)
+		r.events.add(r.now+time.Duration(r.dice.uniform()*float64(lineNotices)), comesIn, w.slot, 0)
+	}
+	if l.next > len(l.waiting)/2 {
+		l.waiting = append(l.waiting[:0], l.waiting[l.next:]...)
+		l.next = 0
+	}
+}
+
+// shown holds a wait against what was shown.
+func (r *run) shown(w waiter) {
+	waited := r.now - w.came
+	r.result.Waits++
+	if w.known {
+		r.result.WaitsKnown++
+		if waited >= w.from && waited <= w.to {
+			r.result.WaitsInside++
+		}
+	}
+}
+
+// confirming tells the room of a customer who goes on.
+func (r *run) confirming(c *customer) {
+	if r.line != nil && c.op == Confirm && c.tries == 0 {
+		r.line.room.Confirmed(r.now - c.came)
+	}
+}

@@ -1,0 +1,181 @@
+package gate
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// visitors plays people before a room: so many come a second, and those called come in unless they stay away.
+type visitors struct {
+	room    *Room
+	now     Time
+	load    Load
+	waiting int
+	inside  int // all who came in
+	parts   map[string]float64
+}
+
+func newVisitors(perSecond float64) *visitors {
+	seats := 10
+	return &visitors{
+		room: NewRoom(FlowCost{Confirm: 1}), parts: map[string]float64{},
+		load: Load{Seats: seats, SeatTime: time.Duration(float64(seats) / perSecond * float64(time.Second))},
+	}
+}
+
+// of gives how many of something that happens so often a second happen in a tick.
+func (v *visitors) of(what string, rate float64) int {
+	v.parts[what] += rate * 0.01
+	n := math.Floor(v.parts[what])
+	v.parts[what] -= n
+	return int(n)
+}
+
+func (v *visitors) pass(seconds, come, show float64) {
+	for range int(seconds * 100) {
+		v.now += 10 * time.Millisecond
+		n := v.of("come", come)
+		if v.room.Closed() {
+			v.waiting += n
+		} else {
+			v.enter(n)
+		}
+		v.room.Pass(v.now, v.load, v.waiting, 0)
+		if due := min(v.room.Due(), v.waiting); due > 0 {
+			v.room.Called(due)
+			v.waiting -= due
+			v.enter(v.of("show", 100*show*float64(due)))
+		}
+	}
+}
+
+// enter lets people in; nine of ten confirm eleven seconds later, which the room hears of with hindsight here.
+func (v *visitors) enter(n int) {
+	if n > 0 {
+		v.room.Entered(n)
+		v.inside += n
+	}
+	for range v.of("confirm", 90*float64(n)) {
+		v.room.Confirmed(0)
+	}
+}
+
+func TestRoom_IsOpenAndEmptyWhileAllCanBeCarried(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(120, 15, 1)
+	if v.room.Closed() || v.waiting > 0 {
+		t.Errorf("closed: %v, %d wait", v.room.Closed(), v.waiting)
+	}
+}
+
+func TestRoom_LetsInAsManyAsCanBeCarried(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(30, 100, 1)
+	if !v.room.Closed() {
+		t.Fatal("it is open")
+	}
+	before := v.inside
+	v.pass(60, 100, 1)
+	if rate, want := float64(v.inside-before)/60, 0.95*20/0.9; math.Abs(rate-want) > 0.1*want {
+		t.Errorf("%.1f come in a second, want about %.1f", rate, want)
+	}
+	if p := v.room.Pace(); math.Abs(p.PerSecond-21) > 3 || p.Spread > 0.3 {
+		t.Errorf("the pace is %+v", p)
+	}
+}
+
+func TestRoom_CallsOthersForThoseWhoDoNotCome(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(200, 100, 0.6)
+	before := v.inside
+	v.pass(100, 100, 0.6)
+	if rate, want := float64(v.inside-before)/100, 0.95*20/0.9; math.Abs(rate-want) > 0.15*want {
+		t.Errorf("%.1f come in a second, want about %.1f; %.2f do not come", rate, want, v.room.Snapshot().NoShows)
+	}
+}
+
+func TestRoom_OpensAgainWhenNobodyWaits(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(20, 100, 1)
+	v.pass(120, 5, 1)
+	if v.room.Closed() || v.waiting > 0 {
+		t.Errorf("closed: %v, %d wait", v.room.Closed(), v.waiting)
+	}
+}
+
+func TestRoom_LetsNobodyInWhileTheCoreIsSilent(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(20, 10, 1)
+	v.load.Halted = true
+	v.pass(10, 10, 1)
+	before := v.inside
+	v.pass(30, 10, 1)
+	if v.inside > before || !v.room.Closed() {
+		t.Errorf("%d came in, closed: %v", v.inside-before, v.room.Closed())
+	}
+	v.load.Halted = false
+	v.pass(60, 10, 1)
+	if v.waiting > 0 {
+		t.Errorf("%d still wait", v.waiting)
+	}
+}
+
+func TestRoom_IsLimitedBySignIns(t *testing.T) {
+	r := NewRoom(FlowCost{Confirm: 1})
+	load := Load{Seats: 1000, SeatTime: 10 * time.Millisecond}
+	for i := range 1000 {
+		r.Pass(Time(i)*10*time.Millisecond, load, 0, 40)
+	}
+	if got := r.Snapshot().Rate; got != 38 {
+		t.Errorf("%v flows a second, want 38", got)
+	}
+}
+
+func TestEverythingIsBounded_ARoomInRandomHistories(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := NewRoom(FlowCost{SignIn: rapid.Float64Range(0, 2).Draw(t, "sign-in"), View: rapid.Float64Range(0, 2).Draw(t, "view"), Confirm: rapid.Float64Range(0, 2).Draw(t, "confirm")})
+		now := Time(0)
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
+			switch rapid.IntRange(0, 6).Draw(t, "what") {
+			case 0:
+				r.Entered(rapid.IntRange(0, 1000).Draw(t, "entered"))
+			case 1:
+				r.Called(rapid.IntRange(0, 1000).Draw(t, "called"))
+			case 2:
+				r.Confirmed(time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Hour)).Draw(t, "think")))
+			case 3:
+				now += time.Duration(rapid.Int64Range(0, int64(10*time.Minute)).Draw(t, "long"))
+			default:
+				now += time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "short"))
+			}
+			load := Load{
+				Seats: rapid.IntRange(1, CeilingMax).Draw(t, "seats"), SeatTime: time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "seat time")),
+				OtherSeats: rapid.IntRange(0, 5000).Draw(t, "others"), Halted: rapid.Bool().Draw(t, "halted"), Wanted: rapid.Bool().Draw(t, "wanted"),
+			}
+			r.Pass(now, load, rapid.IntRange(0, 10).Draw(t, "waiting"), rapid.Float64Range(0, 1000).Draw(t, "sign-ins"))
+			s := r.Snapshot()
+			sound := func(x float64) bool { return x >= 0 && !math.IsNaN(x) && !math.IsInf(x, 0) }
+			if !sound(s.Rate) || !sound(s.GoOn) || !sound(s.NoShows) || s.NoShows > noShowMax || !sound(s.Pace.PerSecond) || !sound(s.Pace.Spread) || math.IsNaN(s.Tokens) || r.Due() < 0 {
+				t.Fatalf("%+v", s)
+			}
+			if from, to, known := s.Pace.Wait(rapid.IntRange(0, 1<<20).Draw(t, "ahead")); known && (from < 0 || to < from || to-from > max(rangeWide, time.Duration(rangePart*float64(from+to)/2)+time.Second)) {
+				t.Fatalf("a range of %v to %v", from, to)
+			}
+		}
+	})
+}
+
+func BenchmarkRoom(b *testing.B) {
+	r := NewRoom(FlowCost{Confirm: 1})
+	load := Load{Seats: 64, SeatTime: 50 * time.Millisecond}
+	b.ReportAllocs()
+	now := Time(0)
+	for b.Loop() {
+		now += 10 * time.Millisecond
+		r.Entered(1)
+		r.Pass(now, load, 0, 100)
+	}
+}
