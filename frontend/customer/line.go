@@ -128,6 +128,8 @@ func (c *Pages) turn(q *request, ticket session.Pass, has bool) bool {
 	}
 	result, err := c.Bank.Submit(cmd, time.Now().Add(lineBudget))
 	switch {
+	case err != nil && q.link == "":
+		return true // without a leader nobody can sign in either: the page that says so is the one that was asked for
 	case err != nil:
 		c.refuse(q, refusalOf(err), "")
 		return false

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"pgregory.net/rapid"
 
+	"netbank/cluster"
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
@@ -167,6 +168,27 @@ func TestLine_WithoutAPaymentATicketKeepsThePlace(t *testing.T) {
 	if l := h.bank.machine.Line(); l.Entered != 1 {
 		t.Errorf("%d turns were taken, want 1", l.Entered)
 	}
+}
+
+func TestLine_NobodyIsSentInCirclesWithoutALeader(t *testing.T) {
+	h := newLine(t)
+	v := h.visitor()
+	v.open("/sign-in").want(t, 200, h.says("line-title"))
+	_, link := h.pay()
+	v.open(link).want(t, 200, h.says("line-title"))
+	h.call(1000)
+	h.bank.before = func(*journal.Command) error { return cluster.ErrNoLeader }
+	v.open(link).want(t, 503, h.says("unavailable-title"))
+	_, second := h.pay()
+	v.open(second).want(t, 503, h.says("unavailable-title"))
+	w := h.visitor()
+	w.open("/sign-in").want(t, 200, h.says("line-title"))
+	h.wait(time.Second)
+	h.bank.before = nil
+	h.call(1000)
+	h.bank.must(t, &journal.Command{Body: &command.Command_MoveLine{MoveLine: &command.MoveLine{Closed: true, WatermarkMs: int64(h.bank.Now())}}})
+	h.bank.before = func(*journal.Command) error { return cluster.ErrNoLeader }
+	w.open("/sign-in").want(t, 200, h.says("enter-title"))
 }
 
 func TestLine_ATurnThatWouldComeTooLateIsToldAtOnce(t *testing.T) {
