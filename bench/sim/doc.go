@@ -22,7 +22,10 @@
 //
 // A sign-in in time is worth 2, a confirmation 10, an express debit 8, an inquiry 1; a view, and whatever comes late, nothing.
 // In time means within 3, 2, 5 and 1 seconds of the start of the try that was answered (and a view within 2). A sign-in's
-// time begins when the line has released it; there is no line here yet, so release is arrival.
+// time begins when the line has released it; without one that is when he comes.
+//
+// A policy with a line has the real room before its gate. Orders live longer than runs, so nobody loses patience in the line, and the clairvoyant may
+// have a flow wait there for as long as he likes.
 //
 // The sum over the whole run, its first seconds included, is set against what a clairvoyant could have had at most: see Clairvoyant.
 //

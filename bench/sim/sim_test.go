@@ -27,7 +27,7 @@ func TestEveryScenario(t *testing.T) {
 			t.Error(full.check())
 		}
 		s = short(s)
-		rs, err := Play(s, 7, Fixed(64), Fixed(8), Off())
+		rs, err := Play(s, 7, Fixed(64), Fixed(8), Off(), Lined(Fixed(64)))
 		if err != nil {
 			t.Fatalf("%s: %v", s.Name, err)
 		}
