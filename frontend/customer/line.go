@@ -339,7 +339,10 @@ func (c *Pages) showPlace(q *request) {
 			t.primary = &web.Link{Href: back, Text: c.site.Text(q.locale, "back-to-merchant")}
 		}
 	}
-	t.follow, t.refresh = "line-follow", strconv.Itoa(int(again/time.Second))+"; url="+q.step("wait")
+	if !q.QueryArgs().Has("stay") {
+		t.follow, t.refresh = "line-follow", strconv.Itoa(int(again/time.Second))+"; url="+q.step("wait")
+		t.stay = with(q.step("wait"), "stay", "1")
+	}
 	q.Response.Header.Set("Retry-After", strconv.Itoa(int(again/time.Second)))
 	c.tell(q, fasthttp.StatusOK, t)
 }

@@ -201,7 +201,14 @@ func TestLine_ATurnThatWouldComeTooLateIsToldAtOnce(t *testing.T) {
 	h.bank.pace.PerSecond = 0.003
 	v.open(link).want(t, 200, h.says("line-late-title"), `class="go" href="https://shop.example/sorry`)
 	h.bank.pace.PerSecond = 0
-	v.open(link).want(t, 200, h.says("line-title"), "Nobody is being called")
+	p := v.open(link)
+	p.want(t, 200, h.says("line-title"), "Nobody is being called", h.says("stay"))
+	if refresh := string(p.header.Peek("Refresh")); !strings.Contains(refresh, "; url=/pay/") {
+		t.Errorf("the page looks again by %q", refresh)
+	}
+	if p = v.open(p.address + "&stay=1"); p.header.Peek("Refresh") != nil {
+		t.Error("it was asked to stay")
+	}
 }
 
 // asked gives what a program is told at an address.
