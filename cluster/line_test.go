@@ -92,7 +92,7 @@ func TestFairLine_AcrossLeaderChangesLostNodesAndWorkers(t *testing.T) {
 		r.flows(10)
 		time.Sleep(2 * time.Second)
 		r.stands(true)
-		const people = 60
+		const people = 90
 		var waiting []journal.PaymentID
 		places := map[journal.PaymentID]journal.Millis{}
 		for range people {
@@ -114,10 +114,14 @@ func TestFairLine_AcrossLeaderChangesLostNodesAndWorkers(t *testing.T) {
 		highest := make([]journal.Millis, len(r.nodes))
 		for turn := 0; len(waiting) > 0 && time.Since(began) < 5*time.Minute; turn++ {
 			switch turn {
-			case 30:
+			case 10:
 				r.kill(0)
 				r.lead(1)
-			case 60:
+				time.Sleep(500 * time.Millisecond)
+				if l := r.nodes[1].Line(); !l.Closed || l.Waiting == 0 {
+					t.Errorf("the next leader's line is %+v, and people wait", l)
+				}
+			case 20:
 				r.kill(4)
 			}
 			time.Sleep(200 * time.Millisecond)

@@ -97,6 +97,23 @@ func TestRoom_CallsOthersForThoseWhoDoNotCome(t *testing.T) {
 	}
 }
 
+func TestRoom_WhatNobodyUsedIsFreeAfterHalfAMinute(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(1, 0, 1)
+	v.load.Halted = true // nothing else is handed out meanwhile
+	v.pass(1, 0, 1)
+	v.room.Close()
+	v.room.Called(40)
+	v.pass(callWindow-2, 0, 1)
+	if due := v.room.Due(); due > 0 {
+		t.Errorf("%d are due, and those called can still come", due)
+	}
+	v.pass(4, 0, 1)
+	if v.room.Closed() && v.room.Due() == 0 {
+		t.Error("nobody is due, and none of those called came")
+	}
+}
+
 func TestRoom_OpensAgainWhenNobodyWaits(t *testing.T) {
 	v := newVisitors(20)
 	v.pass(20, 100, 1)
