@@ -81,11 +81,9 @@ func (h *HAProxy) Steer(ctx context.Context, routes []scaling.Route) error {
 		if door.backend == "" {
 			continue
 		}
+		// One worker that cannot be told of does not keep the others away.
 		wanted, err := wantedOf(routes, door.addr)
-		if err == nil {
-			err = h.steer(ctx, door.backend, wanted)
-		}
-		errs = append(errs, err)
+		errs = append(errs, err, h.steer(ctx, door.backend, wanted))
 	}
 	return errors.Join(errs...)
 }
@@ -98,8 +96,8 @@ type wanted struct {
 }
 
 // wantedOf reads the addresses. They become words of commands, so that nothing but an address with a port may be one.
-func wantedOf(routes []scaling.Route, door func(*scaling.Route) string) ([]wanted, error) {
-	var all []wanted
+func wantedOf(routes []scaling.Route, door func(*scaling.Route) string) (all []wanted, err error) {
+	var errs []error
 	for i := range routes {
 		r := &routes[i]
 		text := door(r)
@@ -107,18 +105,17 @@ func wantedOf(routes []scaling.Route, door func(*scaling.Route) string) ([]wante
 			continue // it has no such door
 		}
 		addr, err := addrPort(text)
-		if err != nil {
-			return nil, fmt.Errorf("%w: node %d: %w", ErrHAProxy, r.Node, err)
-		}
 		w := wanted{addr: addr, draining: r.Draining}
-		if r.Operator != "" {
-			if w.check, err = addrPort(r.Operator); err != nil {
-				return nil, fmt.Errorf("%w: node %d: %w", ErrHAProxy, r.Node, err)
-			}
+		if err == nil && r.Operator != "" {
+			w.check, err = addrPort(r.Operator)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%w: node %d: %w", ErrHAProxy, r.Node, err))
+			continue
 		}
 		all = append(all, w)
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
 
 func addrPort(text string) (netip.AddrPort, error) {

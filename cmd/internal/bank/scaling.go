@@ -50,15 +50,16 @@ const (
 
 // Scaling is how a node that leads gets workers.
 type Scaling struct {
-	Scale           string `name:"scale" help:"Who runs workers when operators wish for them: local (processes of this machine), exec (a command), kubernetes. Left out: nobody. The same on all coordinators."`
-	ScaleDir        string `help:"Of local: where the workers' files are, the same for all nodes of this machine. Left out: workers, beside --data-dir." type:"path"`
-	ScalePort       int    `help:"Of local: the first port of its workers; each has ten." default:"7210"`
-	ScaleExec       string `help:"Of exec: the command, words without a shell, with {verb} (scale or status), {workers} and {fence}. For status it prints {\"wanted\": 5, \"running\": 4}."`
-	ScaleKubernetes string `help:"Of kubernetes: what is scaled, deployments/NAME or statefulsets/NAME."`
-	ScaleNamespace  string `help:"Of kubernetes: its namespace. Left out: the service account's."`
-	ScaleServer     string `help:"Of kubernetes: the API server, https://HOST:PORT. Left out: the pod's own."`
-	ScaleAccount    string `help:"Of kubernetes: the directory of the service account. Left out: the pod's own." type:"path"`
-	ScaleApproval   bool   `help:"Each wish for workers or seats waits until a second operator has agreed. Operators are told apart by their certificates."`
+	Scale           string   `name:"scale" help:"Who runs workers when operators wish for them: local (processes of this machine), exec (a command), kubernetes. Left out: nobody. The same on all coordinators."`
+	ScaleDir        string   `help:"Of local: where the workers' files are, the same for all nodes of this machine. Left out: workers, beside --data-dir." type:"path"`
+	ScalePort       int      `help:"Of local: the first port of its workers; each has ten." default:"7210"`
+	ScaleExec       string   `help:"Of exec: the command, words without a shell, with {verb} (scale or status), {workers} and {fence}. For status it prints {\"wanted\": 5, \"running\": 4}."`
+	ScaleKubernetes string   `help:"Of kubernetes: what is scaled, deployments/NAME or statefulsets/NAME."`
+	ScaleNamespace  string   `help:"Of kubernetes: its namespace. Left out: the service account's."`
+	ScaleServer     string   `help:"Of kubernetes: the API server, https://HOST:PORT. Left out: the pod's own."`
+	ScaleAccount    string   `help:"Of kubernetes: the directory of the service account. Left out: the pod's own." type:"path"`
+	Traffic         []string `name:"traffic" sep:"none" help:"A balancer that is told which workers there are, haproxy=unix:/run/haproxy/admin.sock, or a program that is handed the list, hook=/usr/local/bin/steer; repeat it for more. Left out: balancers find them by themselves. The same on all coordinators."`
+	ScaleApproval   bool     `help:"Each wish for workers or seats waits until a second operator has agreed. Operators are told apart by their certificates."`
 }
 
 // provider makes who runs workers. nil: nobody.
@@ -197,6 +198,13 @@ func (b *Bank) openLevers(ctx context.Context) (ops.Levers, error) {
 	}
 	if b.peers == nil {
 		return l, nil
+	}
+	balancers, err := parseTraffic(b.config.Traffic)
+	if err != nil {
+		return nil, err
+	}
+	if len(balancers) > 0 {
+		b.keeping.Go(func() { b.peers.steer(b.kept, balancers) })
 	}
 	provider, err := b.peers.provider()
 	if err != nil || provider == nil {
