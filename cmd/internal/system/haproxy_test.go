@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"netbank/cluster/scaling"
-	"netbank/cluster/scaling/traffic"
 	"netbank/frontend/ops"
 )
 
@@ -25,23 +22,13 @@ import (
 type proxied struct {
 	*trio
 	haproxy *process
-	runtime *traffic.HAProxy
 	ports   []string // of customers, partners, operators and other nodes
 }
 
 // newProxied founds a cluster of three behind HAProxy and seeds it.
 func newProxied(t *testing.T, customers int) *proxied {
 	t.Helper()
-	program, err := exec.LookPath("haproxy")
-	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/haproxy")
-	}
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("haproxy is not installed, and in CI payments must pass through a real one; install Debian's haproxy")
-		}
-		t.Skip("haproxy is not installed; with it payments pass through a real one (Debian: apt-get install haproxy)")
-	}
+	program := tool(t, "haproxy")
 	p := &proxied{trio: prepareNodes(t, customers)}
 	p.idle = time.Second / 2 // shorter than that of a door that is drained
 	for _, addr := range ports(t, p.random, 4) {
@@ -52,9 +39,6 @@ func newProxied(t *testing.T, customers int) *proxied {
 	for i := range 3 {
 		founders = append(founders, net.JoinHostPort(p.host(i), p.ports[3]))
 	}
-	for i := range 3 {
-		p.add(fmt.Sprintf("founder%d", i+1), p.addresses(i), "--proxy-from=127.0.0.0/8", "--bootstrap-expect=3", "--join="+strings.Join(founders, ","))
-	}
 	// The path of a unix socket has at most 107 characters, and a test's own directory may be deep.
 	dir, err := os.MkdirTemp("", "haproxy")
 	if err != nil {
@@ -62,21 +46,17 @@ func newProxied(t *testing.T, customers int) *proxied {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "admin")
-	deployed, err := filepath.Abs(filepath.Join("..", "..", "..", "deploy", "haproxy"))
-	if err != nil {
-		t.Fatal(err)
+	for i := range 3 {
+		p.add(fmt.Sprintf("founder%d", i+1), p.addresses(i), "--proxy-from=127.0.0.0/8", "--traffic=haproxy=unix:"+socket, "--bootstrap-expect=3", "--join="+strings.Join(founders, ","))
 	}
 	for name, value := range map[string]string{
-		"CUSTOMERS": p.dev.CustomerAddr, "PARTNERS": p.dev.PartnerAddr, "SOCKET": socket, "503": filepath.Join(deployed, "503.http"),
+		"CUSTOMERS": p.dev.CustomerAddr, "PARTNERS": p.dev.PartnerAddr, "SOCKET": socket, "503": deployed(t, "haproxy", "503.http"),
 		"COORDINATOR_1": p.host(0), "COORDINATOR_2": p.host(1), "COORDINATOR_3": p.host(2),
 		"CUSTOMER_PORT": p.ports[0], "PARTNER_PORT": p.ports[1], "OPERATOR_PORT": p.ports[2],
 	} {
 		t.Setenv("NETBANK_"+name, value)
 	}
-	p.haproxy = start(t, program, p.log("haproxy"), "-db", "-f", filepath.Join(deployed, "haproxy.cfg"))
-	if p.runtime, err = traffic.ParseHAProxy("unix:" + socket); err != nil {
-		t.Fatal(err)
-	}
+	p.haproxy = start(t, program, p.log("haproxy"), "-db", "-f", deployed(t, "haproxy", "haproxy.cfg"))
 	p.open(p.nodes...)
 	for _, addr := range []string{p.dev.CustomerAddr, p.dev.PartnerAddr} {
 		p.await("HAProxy", func() bool {
@@ -100,29 +80,14 @@ func (p *proxied) addresses(i int) (all []string) {
 	return all
 }
 
-// worker starts a new worker, and has HAProxy told of it.
+// worker starts a new worker. The leader tells HAProxy of it.
 func (p *proxied) worker(name string) *coordinator {
 	p.t.Helper()
 	addr := p.addresses(len(p.nodes))
 	n := p.add(name, append(addr[:3:3], ""), "--proxy-from=127.0.0.0/8", "--role=worker", "--join-token-file", p.invite(name, ops.RoleWorker, 1))
 	p.launch(n)
 	p.awaitReady(n)
-	p.steer()
 	return n
-}
-
-// steer tells HAProxy which workers run.
-func (p *proxied) steer() {
-	p.t.Helper()
-	var routes []scaling.Route
-	for _, n := range p.nodes {
-		if n.peer == "" && !n.ended() {
-			routes = append(routes, scaling.Route{Customer: n.customers, Partner: n.partners, Operator: n.operator})
-		}
-	}
-	if err := p.runtime.Steer(p.t.Context(), routes); err != nil {
-		p.t.Fatal(err)
-	}
 }
 
 var answeredLine = regexp.MustCompile(`(?m)^netbank_http_requests_total\{.*listener="(\w+)",outcome="answered".*\} (\d+)`)
@@ -208,7 +173,6 @@ func TestNoRequestFails_NodesComeAndGoBehindHAProxy(t *testing.T) {
 	if code := first.stop(t); code != 0 {
 		t.Errorf("%s ended with %d\n%s", first.name, code, first.tail())
 	}
-	p.steer()
 	p.progress(l, 10)
 	for _, n := range p.nodes[:3] {
 		if code := n.stop(t); code != 0 {
