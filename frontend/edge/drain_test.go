@@ -100,8 +100,7 @@ func TestDrain_EveryAnswerClosesItsConnection(t *testing.T) {
 	}
 }
 
-// Setting no deadline in hasten left the connection open for the idle time-out, 15 s, and failed this at the limit of 5 s that the
-// connection has.
+// Setting no deadline in hasten left the connection open for its idle time-out, and failed this.
 func TestDrain_ConnectionsWithoutRequestAreClosed(t *testing.T) {
 	url, ln := serve(t, NewServer("test", func(*fasthttp.RequestCtx) {}, nil, Limits{IdleTimeout: time.Hour}, quiet()), Limits{IdleTimeout: time.Hour})
 	c := dial(t, url)

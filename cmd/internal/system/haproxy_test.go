@@ -144,8 +144,6 @@ func (p *proxied) other(n *coordinator) *coordinator {
 
 // Behind a real HAProxy, with partners' certificates through it: workers come and go, the leader is drained and comes back, every coordinator is
 // stopped and started again. Nobody has to try anything twice.
-//
-// Closing the doors as soon as a node is stopped failed this, and so did a node that is drained and keeps the leadership.
 func TestNoRequestFails_NodesComeAndGoBehindHAProxy(t *testing.T) {
 	p := newProxied(t, 3000)
 	l := p.startLoad(shoppers)
