@@ -38,7 +38,7 @@ unit: go-version ## unit and property tests, with the race detector
 	$(GO) test ./cluster -run 'Invariants_HoldInRandomHistories$$' -rapid.checks=2000
 
 system: go-version build ## browsers and crashes, with the real programs
-	$(GO) test -p 1 -count=1 $(SYSTEM)
+	$(GO) test -p 1 -count=1 -timeout 20m $(SYSTEM)
 
 screenshots: go-version needs ## pictures of every page customers see, in both languages, light and dark, into results/screenshots
 	@mkdir -p results/screenshots
