@@ -268,3 +268,32 @@ func TestHelpBeginsWithExamples(t *testing.T) {
 		}
 	}
 }
+
+// What is asked for is a number that everybody sees, never a difference: who repeats the command repeats its fence.
+func TestScaleAsksForANumberUnderTheFenceThatWasSeen(t *testing.T) {
+	now := ops.Scale{Node: 1, Leader: 1, Leading: true, Workers: ops.Lever{Fence: 7, Wished: true, Value: 4, Base: 2}, Level: ops.Lever{Fence: 3}}
+	f := func(code int, body string, args ...string) {
+		t.Helper()
+		n := newNode(t, 200, now)
+		got, _, said := n.try(t, "", false, append(append([]string{"scale"}, args...), "--yes", "--reason=r")...)
+		last := ""
+		if len(n.bodies) > 0 {
+			last = n.bodies[len(n.bodies)-1]
+		}
+		if got != code || last != body {
+			t.Errorf("%q: %d, %q, want %d, %q: %s", args, got, last, code, body, said)
+		}
+	}
+	f(0, `{"fence":7,"value":7,"forSeconds":7200,"reason":"r"}`, "out", "3", "--for=2h", "--wait=0s")
+	f(0, `{"fence":7,"value":5,"forSeconds":0,"reason":"r"}`, "out", "--to=5", "--wait=0s")
+	f(0, `{"fence":7,"value":2,"forSeconds":0,"reason":"r"}`, "in", "--wait=0s")
+	f(0, `{"fence":7,"value":3,"forSeconds":0,"reason":"r"}`, "in", "1", "--wait=0s")
+	f(0, `{"fence":3,"value":1,"forSeconds":60,"reason":"r"}`, "level", "reserve", "--for=1m")
+	f(64, "", "out")
+	f(64, "", "out", "3", "--to=5")
+	f(64, "", "out", "--to=3")
+	f(64, "", "in", "5")
+	f(64, "", "in", "2", "--to=1")
+	f(64, "", "out", "3", "--for=1500ms")
+	f(64, "", "level", "wide")
+}
