@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -135,11 +134,6 @@ func (p *proxied) readiness(n *coordinator) string {
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
 	return string(text)
-}
-
-// other gives a node that is not n and keeps the journal.
-func (p *proxied) other(n *coordinator) *coordinator {
-	return p.nodes[slices.IndexFunc(p.nodes[:3], func(o *coordinator) bool { return o != n })]
 }
 
 // Behind a real HAProxy, with partners' certificates through it: workers come and go, the leader is drained and comes back, every coordinator is
