@@ -395,8 +395,6 @@ func TestWorker_HearsNewPartnersAndKeys(t *testing.T) {
 	})
 }
 
-// A worker serves in less than a second after its process has started, and so does one that takes over from a dead one.
-// Removing DrainNode from the commands that renew the settings failed this.
 func TestWorker_HearsThatItIsDrained(t *testing.T) {
 	inFive(t, func(t *testing.T, r *trio) {
 		put := func(c *command.Command) {
@@ -426,6 +424,7 @@ func TestWorker_HearsThatItIsDrained(t *testing.T) {
 	})
 }
 
+// A worker serves in less than a second after its process has started, and so does one that takes over from a dead one.
 func TestWorker_IsReadyInLessThanASecond(t *testing.T) {
 	inFive(t, func(t *testing.T, r *trio) {
 		r.kill(firstWorker)
