@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,15 @@ type nodes struct {
 
 func (n nodes) Name() string                      { return "bank-of-demonstration" }
 func (n nodes) Nodes() ([]ops.ClusterNode, error) { return n.list, nil }
+
+func (n nodes) Authority() ops.ClusterAuthority {
+	return ops.ClusterAuthority{
+		Fingerprint: strings.Repeat("0123456789abcdef", 4), End: time.Date(2020, 11, 11, 0, 0, 0, 0, time.UTC),
+		Rotation: ops.RotationRenew, Waiting: []journal.NodeID{2}, Known: true,
+	}
+}
+
+func (n nodes) Leader() (journal.NodeID, string) { return 1, n.list[0].Operator }
 
 func coordinators(change func([]ops.ClusterNode)) nodes {
 	since := time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC)
