@@ -29,7 +29,7 @@ func newProxied(t *testing.T, customers int) *proxied {
 	t.Helper()
 	program := tool(t, "haproxy")
 	p := &proxied{trio: prepareNodes(t, customers)}
-	p.idle = time.Second / 2 // shorter than that of a door that is drained
+	p.idle = time.Second / 5 // the client looks about that often, so it is twice as much; well below that of a door that is drained
 	for _, addr := range ports(t, p.random, 4) {
 		_, port, _ := net.SplitHostPort(addr)
 		p.ports = append(p.ports, port)

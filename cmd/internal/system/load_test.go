@@ -140,9 +140,9 @@ func (l *load) up() {
 // shop is one customer's errand.
 func (l *load) shop(c *flow.Customer, random *rand.Rand) {
 	n := l.orders.Add(1)
-	created, ok := l.create(n)
-	if !ok {
-		l.fail("no payment was created")
+	created, err := l.tryToCreate(n)
+	if err != nil {
+		l.fail("no payment was created: " + err.Error())
 		return
 	}
 	if random.IntN(4) == 0 {
@@ -160,23 +160,31 @@ func (l *load) shop(c *flow.Customer, random *rand.Rand) {
 }
 
 func (l *load) create(n int64) (flow.Created, bool) {
+	created, err := l.tryToCreate(n)
+	return created, err == nil
+}
+
+func (l *load) tryToCreate(n int64) (created flow.Created, err error) {
 	order := flow.Order{
 		EndToEndID: fmt.Sprintf("order-%d", n), Amount: fmt.Sprintf("%d.%02d", 1+n%90, n%100), Currency: "CNY",
 		CreditorAccount: "6228480000000000017", CreditorName: "System Shop", State: fmt.Sprint(n),
 	}
 	key := fmt.Sprintf("%s-%d", l.name, n)
 	for range patience {
-		created, err := l.rig.partner.Create(&order, key)
-		if err == nil && created.Link != "" {
+		created, err = l.rig.partner.Create(&order, key)
+		if err == nil && created.Link == "" {
+			err = fmt.Errorf("status %s, no link", created.Status.Status)
+		}
+		if err == nil {
 			l.rig.told.add(audit.Told{Payment: created.PaymentID, Source: audit.ByAPI, Status: created.Status.Status, Version: created.Version})
-			return created, true
+			return created, nil
 		}
 		if l.ctx.Err() != nil {
 			break
 		}
 		l.again()
 	}
-	return flow.Created{}, false
+	return created, err
 }
 
 func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
