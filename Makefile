@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 GO ?= go
 TOOL = $(GO) tool -modfile=.ci/tools.mod
-# Packages whose tests run the real programs, browsers among them: one after the other, with the machine to themselves.
+# Packages whose tests run the real programs, browsers among them. They wait more than they work, so two of them run at once.
 SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system netbank/cmd/internal/benchmark
 BASE ?= HEAD~1
 
@@ -38,7 +38,7 @@ unit: go-version ## unit and property tests, with the race detector
 	$(GO) test ./cluster -run 'Invariants_HoldInRandomHistories$$' -rapid.checks=2000
 
 system: go-version build ## browsers and crashes, with the real programs
-	$(GO) test -p 1 -count=1 -timeout 20m $(SYSTEM)
+	$(GO) test -p 2 -count=1 -timeout 20m $(SYSTEM)
 
 screenshots: go-version needs ## pictures of every page customers see, in both languages, light and dark, into results/screenshots
 	@mkdir -p results/screenshots

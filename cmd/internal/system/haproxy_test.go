@@ -136,8 +136,8 @@ func (p *proxied) readiness(n *coordinator) string {
 	return string(text)
 }
 
-// Behind a real HAProxy, with partners' certificates through it: workers come and go, the leader is drained and comes back, every coordinator is
-// stopped and started again. Nobody has to try anything twice.
+// Behind a real HAProxy, with partners' certificates through it: workers come and go, the leader is drained and comes back, a coordinator is
+// stopped and started again; set NETBANK_RESTARTS=3 for all of them. Nobody has to try anything twice.
 func TestNoRequestFails_NodesComeAndGoBehindHAProxy(t *testing.T) {
 	p := newProxied(t, 3000)
 	l := p.startLoad(shoppers)
@@ -166,7 +166,7 @@ func TestNoRequestFails_NodesComeAndGoBehindHAProxy(t *testing.T) {
 		t.Errorf("%s ended with %d\n%s", first.name, code, first.tail())
 	}
 	p.progress(l, 10)
-	for _, n := range p.nodes[:3] {
+	for _, n := range p.nodes[:min(times(t, "NETBANK_RESTARTS", 1), 3)] {
 		if code := n.stop(t); code != 0 {
 			t.Errorf("%s ended with %d\n%s", n.name, code, n.tail())
 		}
