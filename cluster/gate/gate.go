@@ -228,6 +228,11 @@ func (g *Gate) Next(now Time) (Time, bool) {
 	}
 	if g.queue.length > 0 {
 		earliest(g.lateAt(&g.entries[g.queue.byDeadline.nodes[0].slot]))
+		if g.seek.enabled { // whose next arm may have a seat for one who waits
+			if at, any := g.seek.next(g.stalled); any {
+				earliest(at)
+			}
+		}
 	}
 	return max(next, g.now, now), any
 }

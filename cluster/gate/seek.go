@@ -141,12 +141,31 @@ func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) boo
 	if wanted {
 		s.now.wanted += dt
 	}
-	enough := max(float64(measureMin), 1.5*float64(s.from-s.opened))
-	if s.now.length < enough || s.now.answers < measureAnswers && s.now.length < float64(measureMax) {
+	if s.now.length < s.enough() {
 		return false
 	}
 	s.end(now, ceiling)
 	return true
+}
+
+// enough gives how long the present arm has to be measured, in ns, with the answers it has heard.
+func (s *seek) enough() float64 {
+	enough := max(float64(measureMin), 1.5*float64(s.from-s.opened))
+	if s.now.answers < measureAnswers {
+		enough = max(enough, float64(measureMax))
+	}
+	return enough
+}
+
+// next names when time alone may move the limit: where nothing is answered before, the present arm ends then. False: not by time.
+func (s *seek) next(stalled bool) (Time, bool) {
+	switch {
+	case stalled != s.held:
+		return s.last, true
+	case stalled:
+		return 0, false
+	}
+	return max(s.last, s.from) + Time(math.Ceil(s.enough()-s.now.length)), true
 }
 
 // remember keeps the most calls that were inside lately.
