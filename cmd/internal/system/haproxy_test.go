@@ -57,17 +57,26 @@ func newProxied(t *testing.T, customers int) *proxied {
 	}
 	p.haproxy = start(t, program, p.log("haproxy"), "-db", "-f", deployed(t, "haproxy", "haproxy.cfg"))
 	p.open(p.nodes...)
-	for _, addr := range []string{p.dev.CustomerAddr, p.dev.PartnerAddr} {
-		p.await("HAProxy", func() bool {
-			c, err := net.Dial("tcp", addr)
-			if err == nil {
-				c.Close()
-			}
-			return err == nil
-		}, p.haproxy)
-	}
+	// It begins by taking every node for one that serves, finds that none does, and looks again a quarter of a second later.
+	p.await("HAProxy to see three nodes behind both doors", func() bool { return p.seen(socket) == 6 }, p.haproxy)
 	return p
 }
+
+// seen is how many of the coordinators' doors have answered HAProxy's looks.
+func (p *proxied) seen(socket string) int {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		return 0
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "show stat\n"); err != nil {
+		return 0
+	}
+	text, _ := io.ReadAll(c)
+	return len(servingLine.FindAll(text, -1))
+}
+
+var servingLine = regexp.MustCompile(`(?m)^(customers|partners),coordinator\d,.*,UP,.*,L7OK,`)
 
 // host is the address of the node that was made as number i, from 0.
 func (p *proxied) host(i int) string { return fmt.Sprintf("127.0.1.%d", i+1) }

@@ -64,17 +64,22 @@ type load struct {
 
 	lock sync.Mutex
 	why  map[string]int // of those who failed
+	hung map[string]int // of the calls that were repeated
 }
 
 // fail counts a customer who got no answer, by the last page or error.
 func (l *load) fail(why string) {
 	l.failed.Add(1)
+	l.count(&l.why, why)
+}
+
+func (l *load) count(in *map[string]int, why string) {
 	l.lock.Lock()
 	defer l.lock.Unlock()
-	if l.why == nil {
-		l.why = make(map[string]int)
+	if *in == nil {
+		*in = make(map[string]int)
 	}
-	l.why[identifiers.ReplaceAllString(why, "…")]++
+	(*in)[identifiers.ReplaceAllString(why, "…")]++
 }
 
 // identifiers differ between payments that fail in the same way.
@@ -110,16 +115,17 @@ func (l *load) end() {
 func (l *load) finish() {
 	l.rig.t.Helper()
 	l.end()
-	l.rig.t.Logf("load: %d orders; told last: %d settled, %d refused or not charged, %d in doubt, %d left, %d without an answer: %v; %d calls repeated, %d pages said \"not now\"",
-		l.orders.Load(), l.settled.Load(), l.refused.Load(), l.doubtful.Load(), l.left.Load(), l.failed.Load(), l.why, l.repeated.Load(), l.turned.Load())
+	l.rig.t.Logf("load: %d orders; told last: %d settled, %d refused or not charged, %d in doubt, %d left, %d without an answer: %v; %d calls repeated: %v; %d pages said \"not now\"",
+		l.orders.Load(), l.settled.Load(), l.refused.Load(), l.doubtful.Load(), l.left.Load(), l.failed.Load(), l.why, l.repeated.Load(), l.hung, l.turned.Load())
 }
 
 // patience bounds the tries of one step, each of which waits until the bank is up.
 const patience = 6
 
 // again counts a call that brought no answer, and waits until the bank is up.
-func (l *load) again() {
+func (l *load) again(why error) {
 	l.repeated.Add(1)
+	l.count(&l.hung, fmt.Sprint(why))
 	l.up()
 }
 
@@ -182,7 +188,7 @@ func (l *load) tryToCreate(n int64) (created flow.Created, err error) {
 		if l.ctx.Err() != nil {
 			break
 		}
-		l.again()
+		l.again(err)
 	}
 	return created, err
 }
@@ -204,7 +210,7 @@ func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
 		default:
 			last, why = flow.ToldOther, err.Error()
 			c.Forget()
-			l.again()
+			l.again(err)
 			continue
 		}
 		break
@@ -236,14 +242,15 @@ func (l *load) pay(c *flow.Customer, created *flow.Created, twice bool) {
 func (l *load) cancel(id string) {
 	l.refused.Add(1)
 	for range patience {
-		if certain, err := l.rig.partner.Cancel(id); err == nil && certain {
+		certain, err := l.rig.partner.Cancel(id)
+		if err == nil && certain {
 			l.rig.told.add(audit.Told{Payment: id, Source: audit.ByPage, Status: "CANC"})
 			break
 		}
 		if l.ctx.Err() != nil {
 			break
 		}
-		l.again()
+		l.again(err)
 	}
 	l.poll(id)
 }
