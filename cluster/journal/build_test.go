@@ -64,6 +64,8 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_Unlock{Unlock: b}
 	case *command.FactorPassed:
 		c.Body = &command.Command_FactorPassed{FactorPassed: b}
+	case *command.ChangePassword:
+		c.Body = &command.Command_ChangePassword{ChangePassword: b}
 	case *command.OutboxDone:
 		c.Body = &command.Command_OutboxDone{OutboxDone: b}
 	case *command.Prune:
@@ -140,6 +142,11 @@ func customer(id uint64, name string) *command.PutCustomer {
 		Id: id, Username: name, PasswordSealed: []byte("sealed"), TotpSealed: []byte("sealed"), Name: name, Locale: "en",
 		Accounts: []*command.Account{{Number: account(id), Currency: "CNY", Label: "Wages"}, {Number: account(id), Currency: "USD"}},
 	}
+}
+
+func changePassword(who, session uint64, from, to string) *command.ChangePassword {
+	sum := sha256.Sum256([]byte(from))
+	return &command.ChangePassword{Customer: who, SessionEpoch: session, Replaces: sum[:], PasswordSealed: []byte(to)}
 }
 
 func account(customer uint64) string { return "622200000000000" + string(rune('0'+customer)) }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 
@@ -68,14 +69,19 @@ func (m *Machine) signIn(c *command.SignIn, out *Result) {
 	if r == nil {
 		return
 	}
+	r.begin(m.now, c.GetKnownDevice())
+	out.Access = r.access()
+}
+
+// begin puts a new session in force. The password that it took is no failed attempt.
+func (r *accessRecord) begin(now Millis, knownDevice bool) {
 	r.epoch++
-	r.signedIn, r.ended = m.now, false
-	if c.GetKnownDevice() {
+	r.signedIn, r.ended = now, false
+	if knownDevice {
 		r.clear(LaneKnownDevice)
 	} else {
 		r.clear(LaneUnknownDevice)
 	}
-	out.Access = r.access()
 }
 
 // endSession ends that session and no later one.
@@ -118,7 +124,8 @@ func (m *Machine) factorPassed(c *command.FactorPassed, out *Result) {
 	out.Access = r.access()
 }
 
-// putCustomer adds or replaces a record. The session in force, locks and used codes stay.
+// putCustomer adds or replaces a record. The session in force, locks and used codes stay, and so does a password that the customer has
+// chosen.
 func (m *Machine) putCustomer(c *command.PutCustomer, out *Result) {
 	if !m.validCustomer(c) {
 		out.Verdict = BadCommand
@@ -134,27 +141,64 @@ func (m *Machine) putCustomer(c *command.PutCustomer, out *Result) {
 		out.Verdict = TooMany
 		return
 	}
+	record := customerOf(c)
 	if known {
-		if m.key = appendCustomerKey(m.key[:0], id); m.get(m.key) {
-			old, ok := readCustomer(m.value)
-			if !ok {
-				m.fail(errCustomer)
-				return
-			}
-			if old.Username != c.Username {
-				m.delete(appendUsernameKey(nil, old.Username))
-			}
+		old, ok := m.stored(id)
+		if !ok {
+			return
 		}
+		if old.Username != c.Username {
+			m.delete(appendUsernameKey(nil, old.Username))
+		}
+		m.choosePassword(&record, &old, c.ResetPassword, slot)
 		out.Access = m.access.cells.at(slot).access()
 	} else {
 		m.access.add(&accessRecord{id: id})
 	}
-	m.key = appendCustomerKey(m.key[:0], id)
-	m.value = appendCustomer(m.value[:0], c)
-	m.set(m.key, m.value)
+	m.putRecord(&record)
 	m.key = appendUsernameKey(m.key[:0], c.Username)
 	m.value = binary.BigEndian.AppendUint64(m.value[:0], c.Id)
 	m.set(m.key, m.value)
+}
+
+// choosePassword keeps the password that a customer has chosen when his record is replaced, which is done every night somewhere, unless
+// it is to be reset.
+func (m *Machine) choosePassword(record, old *Customer, reset bool, slot uint32) {
+	switch {
+	case reset:
+		m.access.cells.edit(slot).ended = true
+	case old.PasswordChanged != 0:
+		record.PasswordSealed, record.PasswordChanged = old.PasswordSealed, old.PasswordChanged
+	}
+}
+
+// changePassword puts a customer's own choice in the place of the password that was checked, if that one still stands there: of two
+// changes at once one counts. Like a sign-in it begins a session and ends the one before: whoever has a copy of its cookie is out.
+func (m *Machine) changePassword(c *command.ChangePassword, out *Result) {
+	if n := len(c.GetPasswordSealed()); n == 0 || n > m.limits.SealedBytes || len(c.GetReplaces()) != sha256.Size {
+		out.Verdict = BadCommand
+		return
+	}
+	r := m.signing(c.GetCustomer(), out)
+	if r == nil {
+		return
+	}
+	if !r.access().InForce(Epoch(c.GetSessionEpoch()), m.now) {
+		out.Verdict, out.Access = NoSession, r.access()
+		return
+	}
+	record, ok := m.stored(r.id)
+	if !ok {
+		return
+	}
+	if sha256.Sum256(record.PasswordSealed) != [sha256.Size]byte(c.Replaces) {
+		out.Verdict, out.Access = NotAllowed, r.access()
+		return
+	}
+	record.PasswordSealed, record.PasswordChanged = c.PasswordSealed, m.now
+	m.putRecord(&record)
+	r.begin(m.now, c.GetKnownDevice())
+	out.Access = r.access()
 }
 
 func (m *Machine) usernameHolder(name string) (CustomerID, bool) {
@@ -199,21 +243,43 @@ func appendUsernameKey(to []byte, name string) []byte {
 
 var errCustomer = errors.New("a customer's record is damaged")
 
-// customerFormat stands first in every stored customer.
-const customerFormat = 1
+// These stand first in every stored customer.
+const (
+	customerFormat       = 1
+	customerFormatChosen = 2 // the same, and at the end when the customer has chosen the password
+)
+
+func customerOf(c *command.PutCustomer) Customer {
+	record := Customer{
+		ID: CustomerID(c.Id), Username: c.Username, PasswordSealed: c.PasswordSealed, TOTPSealed: c.TotpSealed,
+		Name: c.Name, ReservedMessage: c.ReservedMessage, Tier: c.Tier, Locale: c.Locale, Accounts: make([]Account, len(c.Accounts)),
+	}
+	for i, a := range c.Accounts {
+		record.Accounts[i] = Account{Number: a.Number, Currency: a.Currency, Label: a.Label}
+	}
+	return record
+}
 
 // appendCustomer encodes a customer. The accounts stand first, since each grant looks at them and at nothing else.
-func appendCustomer(to []byte, c *command.PutCustomer) []byte {
-	to = append(to, customerFormat)
+func appendCustomer(to []byte, c *Customer) []byte {
+	format := byte(customerFormat)
+	if c.PasswordChanged != 0 {
+		format = customerFormatChosen
+	}
+	to = append(to, format)
 	to = binary.AppendUvarint(to, uint64(len(c.Accounts)))
 	for _, a := range c.Accounts {
 		to = appendText(appendText(appendText(to, a.Number), a.Currency), a.Label)
 	}
-	to = binary.AppendUvarint(to, c.Id)
-	to = appendText(appendText(appendText(to, c.Username), c.PasswordSealed), c.TotpSealed)
+	to = binary.AppendUvarint(to, uint64(c.ID))
+	to = appendText(appendText(appendText(to, c.Username), c.PasswordSealed), c.TOTPSealed)
 	to = appendText(appendText(to, c.Name), c.ReservedMessage)
 	to = binary.AppendUvarint(to, uint64(c.Tier))
-	return appendText(to, c.Locale)
+	to = appendText(to, c.Locale)
+	if c.PasswordChanged != 0 {
+		to = binary.AppendUvarint(to, uint64(c.PasswordChanged))
+	}
+	return to
 }
 
 // storedTextMax is far above every limit on a customer's texts: a stored record was checked when it came in.
@@ -221,7 +287,8 @@ const storedTextMax = 1 << 16
 
 func readCustomer(b []byte) (c Customer, ok bool) {
 	p := parser{rest: b}
-	if p.byte() != customerFormat {
+	format := p.byte()
+	if format != customerFormat && format != customerFormatChosen {
 		return c, false
 	}
 	str := func() string { return string(p.text(storedTextMax)) }
@@ -235,7 +302,29 @@ func readCustomer(b []byte) (c Customer, ok bool) {
 	c.Name, c.ReservedMessage = str(), str()
 	c.Tier = uint32(p.uint())
 	c.Locale = str()
+	if format == customerFormatChosen {
+		c.PasswordChanged = p.millis()
+	}
 	return c, !p.bad && len(p.rest) == 0
+}
+
+// stored reads the record of a customer who is there, within Apply.
+func (m *Machine) stored(id CustomerID) (Customer, bool) {
+	if m.key = appendCustomerKey(m.key[:0], id); !m.get(m.key) {
+		m.fail(errCustomer)
+		return Customer{}, false
+	}
+	c, ok := readCustomer(m.value)
+	if !ok {
+		m.fail(errCustomer)
+	}
+	return c, ok
+}
+
+func (m *Machine) putRecord(c *Customer) {
+	m.key = appendCustomerKey(m.key[:0], c.ID)
+	m.value = appendCustomer(m.value[:0], c)
+	m.set(m.key, m.value)
 }
 
 // hasAccount tells whether the customer has an account of that number and currency.

@@ -226,6 +226,8 @@ func (m *Machine) command(termHolds bool, c *Command, out *Result) {
 		m.unlock(body.Unlock, out)
 	case *command.Command_FactorPassed:
 		m.factorPassed(body.FactorPassed, out)
+	case *command.Command_ChangePassword:
+		m.changePassword(body.ChangePassword, out)
 	case *command.Command_OutboxDone:
 		m.outboxDone(body.OutboxDone, out)
 	case *command.Command_Prune:
@@ -309,6 +311,8 @@ func (m *Machine) subject(c *Command, out *Result) {
 		customer = body.Unlock.GetCustomer()
 	case *command.Command_FactorPassed:
 		customer = body.FactorPassed.GetCustomer()
+	case *command.Command_ChangePassword:
+		customer = body.ChangePassword.GetCustomer()
 	}
 	if m.find(payment, out) {
 		out.Payment = m.found.payment()

@@ -124,10 +124,16 @@ func (c *crowd) record() any {
 		}
 		return &command.PutKey{Id: uint32(c.number(1, 9, "key")), Sealed: []byte("sealed")}
 	case 2:
-		return customer(uint64(c.number(1, 4, "customer")), rapid.SampledFrom([]string{"alice", "bob", "carol"}).Draw(c.t, "name"))
+		put := customer(uint64(c.number(1, 4, "customer")), rapid.SampledFrom([]string{"alice", "bob", "carol"}).Draw(c.t, "name"))
+		put.ResetPassword = c.number(0, 3, "reset") == 0
+		return put
 	}
 	if c.number(0, 1, "clear") == 0 {
 		return &command.FactorPassed{Customer: uint64(c.number(1, 4, "customer")), SessionEpoch: uint64(c.number(0, 5, "session"))}
+	}
+	if c.number(0, 1, "change") == 0 {
+		who := uint64(c.number(1, 4, "customer"))
+		return changePassword(who, c.session(who), rapid.SampledFrom([]string{"sealed", "other"}).Draw(c.t, "from"), rapid.SampledFrom([]string{"sealed", "other"}).Draw(c.t, "to"))
 	}
 	return &command.Unlock{Customer: 1}
 }
@@ -389,6 +395,10 @@ func TestOutMeansOut_NoGrantToAnEndedSession(t *testing.T) {
 			switch {
 			case s.cmd.GetSignIn() != nil && s.result.Verdict == Done:
 				who := s.cmd.GetSignIn().Customer
+				ended[session{who, newest[who]}] = true
+				newest[who] = s.result.Access.Epoch
+			case s.cmd.GetChangePassword() != nil && s.result.Verdict == Done:
+				who := s.cmd.GetChangePassword().Customer
 				ended[session{who, newest[who]}] = true
 				newest[who] = s.result.Access.Epoch
 			case s.cmd.GetEndSession() != nil && s.result.Verdict == Done:

@@ -208,6 +208,7 @@ type Customer struct {
 	Tier            uint32
 	Locale          string
 	Accounts        []Account
+	PasswordChanged Millis // when the customer has chosen the password; 0: it is the bank's
 }
 
 // Access is what the journal holds of a customer between requests: the session in force and the attempts.

@@ -12,6 +12,7 @@ func PutCustomer(c *journal.Customer) *wire.Customer {
 	w := &wire.Customer{
 		Id: uint64(c.ID), Username: c.Username, PasswordSealed: c.PasswordSealed, TotpSealed: c.TOTPSealed,
 		Name: c.Name, ReservedMessage: c.ReservedMessage, Tier: c.Tier, Locale: c.Locale, Accounts: make([]*wire.Account, len(c.Accounts)),
+		PasswordChangedMs: int64(c.PasswordChanged),
 	}
 	for i, a := range c.Accounts {
 		w.Accounts[i] = &wire.Account{Number: a.Number, Currency: a.Currency, Label: a.Label}
@@ -27,6 +28,7 @@ func TakeCustomer(w *wire.Customer) (c journal.Customer) {
 	c = journal.Customer{
 		ID: journal.CustomerID(w.Id), Username: w.Username, PasswordSealed: w.PasswordSealed, TOTPSealed: w.TotpSealed,
 		Name: w.Name, ReservedMessage: w.ReservedMessage, Tier: w.Tier, Locale: w.Locale,
+		PasswordChanged: journal.Millis(w.PasswordChangedMs),
 	}
 	for _, a := range w.Accounts {
 		c.Accounts = append(c.Accounts, journal.Account{Number: a.GetNumber(), Currency: a.GetCurrency(), Label: a.GetLabel()})

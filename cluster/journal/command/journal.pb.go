@@ -445,6 +445,7 @@ type Command struct {
 	//	*Command_Enter
 	//	*Command_MoveLine
 	//	*Command_FindLimit
+	//	*Command_ChangePassword
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -827,6 +828,15 @@ func (x *Command) GetFindLimit() *FindLimit {
 	return nil
 }
 
+func (x *Command) GetChangePassword() *ChangePassword {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ChangePassword); ok {
+			return x.ChangePassword
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -979,6 +989,10 @@ type Command_FindLimit struct {
 	FindLimit *FindLimit `protobuf:"bytes,43,opt,name=find_limit,json=findLimit,proto3,oneof"`
 }
 
+type Command_ChangePassword struct {
+	ChangePassword *ChangePassword `protobuf:"bytes,60,opt,name=change_password,json=changePassword,proto3,oneof"`
+}
+
 func (*Command_PutPartner) isCommand_Body() {}
 
 func (*Command_PutCustomer) isCommand_Body() {}
@@ -1052,6 +1066,8 @@ func (*Command_Enter) isCommand_Body() {}
 func (*Command_MoveLine) isCommand_Body() {}
 
 func (*Command_FindLimit) isCommand_Body() {}
+
+func (*Command_ChangePassword) isCommand_Body() {}
 
 // PutPartner adds a partner, or replaces the one with the same id.
 type PutPartner struct {
@@ -1163,7 +1179,8 @@ func (x *PutPartner) GetWebhooksDisabled() bool {
 	return false
 }
 
-// PutCustomer adds a customer, or replaces the record of the one with the same id; locks and sessions are kept.
+// PutCustomer adds a customer, or replaces the record of the one with the same id; locks and sessions are kept, and so is a password that
+// the customer has chosen.
 type PutCustomer struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1175,8 +1192,10 @@ type PutCustomer struct {
 	Tier            uint32                 `protobuf:"varint,7,opt,name=tier,proto3" json:"tier,omitempty"`
 	Locale          string                 `protobuf:"bytes,8,opt,name=locale,proto3" json:"locale,omitempty"`
 	Accounts        []*Account             `protobuf:"bytes,9,rep,name=accounts,proto3" json:"accounts,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The password replaces one that the customer has chosen, too, and the session in force ends.
+	ResetPassword bool `protobuf:"varint,20,opt,name=reset_password,json=resetPassword,proto3" json:"reset_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutCustomer) Reset() {
@@ -1270,6 +1289,13 @@ func (x *PutCustomer) GetAccounts() []*Account {
 		return x.Accounts
 	}
 	return nil
+}
+
+func (x *PutCustomer) GetResetPassword() bool {
+	if x != nil {
+		return x.ResetPassword
+	}
+	return false
 }
 
 type Account struct {
@@ -2237,6 +2263,83 @@ func (x *SignIn) GetKnownDevice() bool {
 	return false
 }
 
+// ChangePassword: the password that stood there was right, and the customer has chosen another. A new session is in force and the old one ends.
+type ChangePassword struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Customer       uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	SessionEpoch   uint64                 `protobuf:"varint,2,opt,name=session_epoch,json=sessionEpoch,proto3" json:"session_epoch,omitempty"`      // that asks for it; it must be in force
+	Replaces       []byte                 `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"`                                   // 32 bytes: SHA-256 of the sealed password that was checked
+	PasswordSealed []byte                 `protobuf:"bytes,4,opt,name=password_sealed,json=passwordSealed,proto3" json:"password_sealed,omitempty"` // PHC string, sealed under the key-encryption key
+	KnownDevice    bool                   `protobuf:"varint,5,opt,name=known_device,json=knownDevice,proto3" json:"known_device,omitempty"`         // whose lane the attempt was counted in
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ChangePassword) Reset() {
+	*x = ChangePassword{}
+	mi := &file_journal_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePassword) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePassword) ProtoMessage() {}
+
+func (x *ChangePassword) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePassword.ProtoReflect.Descriptor instead.
+func (*ChangePassword) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ChangePassword) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *ChangePassword) GetSessionEpoch() uint64 {
+	if x != nil {
+		return x.SessionEpoch
+	}
+	return 0
+}
+
+func (x *ChangePassword) GetReplaces() []byte {
+	if x != nil {
+		return x.Replaces
+	}
+	return nil
+}
+
+func (x *ChangePassword) GetPasswordSealed() []byte {
+	if x != nil {
+		return x.PasswordSealed
+	}
+	return nil
+}
+
+func (x *ChangePassword) GetKnownDevice() bool {
+	if x != nil {
+		return x.KnownDevice
+	}
+	return false
+}
+
 type EndSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Customer      uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
@@ -2247,7 +2350,7 @@ type EndSession struct {
 
 func (x *EndSession) Reset() {
 	*x = EndSession{}
-	mi := &file_journal_proto_msgTypes[18]
+	mi := &file_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2362,7 @@ func (x *EndSession) String() string {
 func (*EndSession) ProtoMessage() {}
 
 func (x *EndSession) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[18]
+	mi := &file_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2375,7 @@ func (x *EndSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSession.ProtoReflect.Descriptor instead.
 func (*EndSession) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{18}
+	return file_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EndSession) GetCustomer() uint64 {
@@ -2298,7 +2401,7 @@ type Unlock struct {
 
 func (x *Unlock) Reset() {
 	*x = Unlock{}
-	mi := &file_journal_proto_msgTypes[19]
+	mi := &file_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2413,7 @@ func (x *Unlock) String() string {
 func (*Unlock) ProtoMessage() {}
 
 func (x *Unlock) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[19]
+	mi := &file_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2426,7 @@ func (x *Unlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlock.ProtoReflect.Descriptor instead.
 func (*Unlock) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{19}
+	return file_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Unlock) GetCustomer() uint64 {
@@ -2344,7 +2447,7 @@ type OutboxDone struct {
 
 func (x *OutboxDone) Reset() {
 	*x = OutboxDone{}
-	mi := &file_journal_proto_msgTypes[20]
+	mi := &file_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2356,7 +2459,7 @@ func (x *OutboxDone) String() string {
 func (*OutboxDone) ProtoMessage() {}
 
 func (x *OutboxDone) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[20]
+	mi := &file_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2369,7 +2472,7 @@ func (x *OutboxDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxDone.ProtoReflect.Descriptor instead.
 func (*OutboxDone) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{20}
+	return file_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OutboxDone) GetPartner() uint32 {
@@ -2405,7 +2508,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_journal_proto_msgTypes[21]
+	mi := &file_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2520,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[21]
+	mi := &file_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2533,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{21}
+	return file_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Prune) GetFinishedBeforeMs() int64 {
@@ -2466,7 +2569,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_journal_proto_msgTypes[22]
+	mi := &file_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2581,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[22]
+	mi := &file_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2594,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{22}
+	return file_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Contradiction) GetPaymentId() []byte {
@@ -2527,7 +2630,7 @@ type BumpEpoch struct {
 
 func (x *BumpEpoch) Reset() {
 	*x = BumpEpoch{}
-	mi := &file_journal_proto_msgTypes[23]
+	mi := &file_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2642,7 @@ func (x *BumpEpoch) String() string {
 func (*BumpEpoch) ProtoMessage() {}
 
 func (x *BumpEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[23]
+	mi := &file_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2655,7 @@ func (x *BumpEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BumpEpoch.ProtoReflect.Descriptor instead.
 func (*BumpEpoch) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{23}
+	return file_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BumpEpoch) GetReferencesAbove() uint64 {
@@ -2574,7 +2677,7 @@ type PutAuthority struct {
 
 func (x *PutAuthority) Reset() {
 	*x = PutAuthority{}
-	mi := &file_journal_proto_msgTypes[24]
+	mi := &file_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2689,7 @@ func (x *PutAuthority) String() string {
 func (*PutAuthority) ProtoMessage() {}
 
 func (x *PutAuthority) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[24]
+	mi := &file_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2702,7 @@ func (x *PutAuthority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutAuthority.ProtoReflect.Descriptor instead.
 func (*PutAuthority) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{24}
+	return file_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PutAuthority) GetId() uint32 {
@@ -2633,7 +2736,7 @@ type IssueFrom struct {
 
 func (x *IssueFrom) Reset() {
 	*x = IssueFrom{}
-	mi := &file_journal_proto_msgTypes[25]
+	mi := &file_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2748,7 @@ func (x *IssueFrom) String() string {
 func (*IssueFrom) ProtoMessage() {}
 
 func (x *IssueFrom) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[25]
+	mi := &file_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +2761,7 @@ func (x *IssueFrom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueFrom.ProtoReflect.Descriptor instead.
 func (*IssueFrom) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{25}
+	return file_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *IssueFrom) GetId() uint32 {
@@ -2678,7 +2781,7 @@ type DropAuthority struct {
 
 func (x *DropAuthority) Reset() {
 	*x = DropAuthority{}
-	mi := &file_journal_proto_msgTypes[26]
+	mi := &file_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2793,7 @@ func (x *DropAuthority) String() string {
 func (*DropAuthority) ProtoMessage() {}
 
 func (x *DropAuthority) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[26]
+	mi := &file_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2806,7 @@ func (x *DropAuthority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropAuthority.ProtoReflect.Descriptor instead.
 func (*DropAuthority) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{26}
+	return file_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DropAuthority) GetId() uint32 {
@@ -2727,7 +2830,7 @@ type PutToken struct {
 
 func (x *PutToken) Reset() {
 	*x = PutToken{}
-	mi := &file_journal_proto_msgTypes[27]
+	mi := &file_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2842,7 @@ func (x *PutToken) String() string {
 func (*PutToken) ProtoMessage() {}
 
 func (x *PutToken) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[27]
+	mi := &file_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2855,7 @@ func (x *PutToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutToken.ProtoReflect.Descriptor instead.
 func (*PutToken) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{27}
+	return file_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PutToken) GetId() []byte {
@@ -2802,7 +2905,7 @@ type Enrol struct {
 
 func (x *Enrol) Reset() {
 	*x = Enrol{}
-	mi := &file_journal_proto_msgTypes[28]
+	mi := &file_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2814,7 +2917,7 @@ func (x *Enrol) String() string {
 func (*Enrol) ProtoMessage() {}
 
 func (x *Enrol) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[28]
+	mi := &file_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2827,7 +2930,7 @@ func (x *Enrol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrol.ProtoReflect.Descriptor instead.
 func (*Enrol) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{28}
+	return file_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Enrol) GetToken() []byte {
@@ -2863,7 +2966,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_journal_proto_msgTypes[29]
+	mi := &file_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +2978,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[29]
+	mi := &file_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +2991,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{29}
+	return file_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutNode) GetNode() uint32 {
@@ -2922,7 +3025,7 @@ type RemoveNode struct {
 
 func (x *RemoveNode) Reset() {
 	*x = RemoveNode{}
-	mi := &file_journal_proto_msgTypes[30]
+	mi := &file_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2934,7 +3037,7 @@ func (x *RemoveNode) String() string {
 func (*RemoveNode) ProtoMessage() {}
 
 func (x *RemoveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[30]
+	mi := &file_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2947,7 +3050,7 @@ func (x *RemoveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
 func (*RemoveNode) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{30}
+	return file_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RemoveNode) GetNode() uint32 {
@@ -2976,7 +3079,7 @@ type PutWish struct {
 
 func (x *PutWish) Reset() {
 	*x = PutWish{}
-	mi := &file_journal_proto_msgTypes[31]
+	mi := &file_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3091,7 @@ func (x *PutWish) String() string {
 func (*PutWish) ProtoMessage() {}
 
 func (x *PutWish) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[31]
+	mi := &file_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3104,7 @@ func (x *PutWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutWish.ProtoReflect.Descriptor instead.
 func (*PutWish) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{31}
+	return file_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutWish) GetLever() Lever {
@@ -3072,7 +3175,7 @@ type ApproveWish struct {
 
 func (x *ApproveWish) Reset() {
 	*x = ApproveWish{}
-	mi := &file_journal_proto_msgTypes[32]
+	mi := &file_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3187,7 @@ func (x *ApproveWish) String() string {
 func (*ApproveWish) ProtoMessage() {}
 
 func (x *ApproveWish) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[32]
+	mi := &file_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3200,7 @@ func (x *ApproveWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveWish.ProtoReflect.Descriptor instead.
 func (*ApproveWish) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{32}
+	return file_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ApproveWish) GetLever() Lever {
@@ -3130,7 +3233,7 @@ type LapseWishes struct {
 
 func (x *LapseWishes) Reset() {
 	*x = LapseWishes{}
-	mi := &file_journal_proto_msgTypes[33]
+	mi := &file_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3245,7 @@ func (x *LapseWishes) String() string {
 func (*LapseWishes) ProtoMessage() {}
 
 func (x *LapseWishes) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[33]
+	mi := &file_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3258,7 @@ func (x *LapseWishes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LapseWishes.ProtoReflect.Descriptor instead.
 func (*LapseWishes) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{33}
+	return file_journal_proto_rawDescGZIP(), []int{34}
 }
 
 // DrainNode: no customer is sent to a member any more, or again.
@@ -3171,7 +3274,7 @@ type DrainNode struct {
 
 func (x *DrainNode) Reset() {
 	*x = DrainNode{}
-	mi := &file_journal_proto_msgTypes[34]
+	mi := &file_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3286,7 @@ func (x *DrainNode) String() string {
 func (*DrainNode) ProtoMessage() {}
 
 func (x *DrainNode) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[34]
+	mi := &file_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3299,7 @@ func (x *DrainNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNode.ProtoReflect.Descriptor instead.
 func (*DrainNode) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{34}
+	return file_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DrainNode) GetNode() uint32 {
@@ -3240,7 +3343,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_journal_proto_msgTypes[35]
+	mi := &file_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3355,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[35]
+	mi := &file_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3368,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{35}
+	return file_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Note) GetVerb() string {
@@ -3306,7 +3409,7 @@ type Arrive struct {
 
 func (x *Arrive) Reset() {
 	*x = Arrive{}
-	mi := &file_journal_proto_msgTypes[36]
+	mi := &file_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3318,7 +3421,7 @@ func (x *Arrive) String() string {
 func (*Arrive) ProtoMessage() {}
 
 func (x *Arrive) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[36]
+	mi := &file_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3331,7 +3434,7 @@ func (x *Arrive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Arrive.ProtoReflect.Descriptor instead.
 func (*Arrive) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{36}
+	return file_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Arrive) GetPaymentId() []byte {
@@ -3352,7 +3455,7 @@ type Enter struct {
 
 func (x *Enter) Reset() {
 	*x = Enter{}
-	mi := &file_journal_proto_msgTypes[37]
+	mi := &file_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3364,7 +3467,7 @@ func (x *Enter) String() string {
 func (*Enter) ProtoMessage() {}
 
 func (x *Enter) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[37]
+	mi := &file_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3377,7 +3480,7 @@ func (x *Enter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enter.ProtoReflect.Descriptor instead.
 func (*Enter) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{37}
+	return file_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Enter) GetPaymentId() []byte {
@@ -3405,7 +3508,7 @@ type MoveLine struct {
 
 func (x *MoveLine) Reset() {
 	*x = MoveLine{}
-	mi := &file_journal_proto_msgTypes[38]
+	mi := &file_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3520,7 @@ func (x *MoveLine) String() string {
 func (*MoveLine) ProtoMessage() {}
 
 func (x *MoveLine) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[38]
+	mi := &file_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3533,7 @@ func (x *MoveLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveLine.ProtoReflect.Descriptor instead.
 func (*MoveLine) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{38}
+	return file_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *MoveLine) GetClosed() bool {
@@ -3458,7 +3561,7 @@ type FindLimit struct {
 
 func (x *FindLimit) Reset() {
 	*x = FindLimit{}
-	mi := &file_journal_proto_msgTypes[39]
+	mi := &file_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3573,7 @@ func (x *FindLimit) String() string {
 func (*FindLimit) ProtoMessage() {}
 
 func (x *FindLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[39]
+	mi := &file_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3586,7 @@ func (x *FindLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindLimit.ProtoReflect.Descriptor instead.
 func (*FindLimit) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{39}
+	return file_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FindLimit) GetSeats() uint32 {
@@ -3502,7 +3605,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xcf\x11\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\x9b\x12\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -3550,7 +3653,8 @@ const file_journal_proto_rawDesc = "" +
 	"\x05enter\x18) \x01(\v2\x16.netbank.journal.EnterH\x00R\x05enter\x128\n" +
 	"\tmove_line\x18* \x01(\v2\x19.netbank.journal.MoveLineH\x00R\bmoveLine\x12;\n" +
 	"\n" +
-	"find_limit\x18+ \x01(\v2\x1a.netbank.journal.FindLimitH\x00R\tfindLimitB\x06\n" +
+	"find_limit\x18+ \x01(\v2\x1a.netbank.journal.FindLimitH\x00R\tfindLimit\x12J\n" +
+	"\x0fchange_password\x18< \x01(\v2\x1f.netbank.journal.ChangePasswordH\x00R\x0echangePasswordB\x06\n" +
 	"\x04body\"\xd7\x02\n" +
 	"\n" +
 	"PutPartner\x12\x0e\n" +
@@ -3562,7 +3666,7 @@ const file_journal_proto_rawDesc = "" +
 	"\x11open_payments_max\x18\x06 \x01(\rR\x0fopenPaymentsMax\x12,\n" +
 	"\x12creates_per_second\x18\a \x01(\rR\x10createsPerSecond\x12(\n" +
 	"\x10polls_per_second\x18\b \x01(\rR\x0epollsPerSecond\x12+\n" +
-	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xa4\x02\n" +
+	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xcb\x02\n" +
 	"\vPutCustomer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12'\n" +
@@ -3573,7 +3677,8 @@ const file_journal_proto_rawDesc = "" +
 	"\x10reserved_message\x18\x06 \x01(\tR\x0freservedMessage\x12\x12\n" +
 	"\x04tier\x18\a \x01(\rR\x04tier\x12\x16\n" +
 	"\x06locale\x18\b \x01(\tR\x06locale\x124\n" +
-	"\baccounts\x18\t \x03(\v2\x18.netbank.journal.AccountR\baccounts\"S\n" +
+	"\baccounts\x18\t \x03(\v2\x18.netbank.journal.AccountR\baccounts\x12%\n" +
+	"\x0ereset_password\x18\x14 \x01(\bR\rresetPassword\"S\n" +
 	"\aAccount\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x14\n" +
@@ -3659,7 +3764,13 @@ const file_journal_proto_rawDesc = "" +
 	"\rsession_epoch\x18\x02 \x01(\x04R\fsessionEpoch\"G\n" +
 	"\x06SignIn\x12\x1a\n" +
 	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12!\n" +
-	"\fknown_device\x18\x02 \x01(\bR\vknownDevice\"M\n" +
+	"\fknown_device\x18\x02 \x01(\bR\vknownDevice\"\xb9\x01\n" +
+	"\x0eChangePassword\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12#\n" +
+	"\rsession_epoch\x18\x02 \x01(\x04R\fsessionEpoch\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\fR\breplaces\x12'\n" +
+	"\x0fpassword_sealed\x18\x04 \x01(\fR\x0epasswordSealed\x12!\n" +
+	"\fknown_device\x18\x05 \x01(\bR\vknownDevice\"M\n" +
 	"\n" +
 	"EndSession\x12\x1a\n" +
 	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12#\n" +
@@ -3784,54 +3895,55 @@ func file_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_journal_proto_goTypes = []any{
-	(Factor)(0),           // 0: netbank.journal.Factor
-	(Outcome)(0),          // 1: netbank.journal.Outcome
-	(Source)(0),           // 2: netbank.journal.Source
-	(Delivery)(0),         // 3: netbank.journal.Delivery
-	(Role)(0),             // 4: netbank.journal.Role
-	(Lever)(0),            // 5: netbank.journal.Lever
-	(*Batch)(nil),         // 6: netbank.journal.Batch
-	(*Command)(nil),       // 7: netbank.journal.Command
-	(*PutPartner)(nil),    // 8: netbank.journal.PutPartner
-	(*PutCustomer)(nil),   // 9: netbank.journal.PutCustomer
-	(*Account)(nil),       // 10: netbank.journal.Account
-	(*PutKey)(nil),        // 11: netbank.journal.PutKey
-	(*CreatePayment)(nil), // 12: netbank.journal.CreatePayment
-	(*CancelPayment)(nil), // 13: netbank.journal.CancelPayment
-	(*Authorise)(nil),     // 14: netbank.journal.Authorise
-	(*NotSent)(nil),       // 15: netbank.journal.NotSent
-	(*Settle)(nil),        // 16: netbank.journal.Settle
-	(*MarkInDoubt)(nil),   // 17: netbank.journal.MarkInDoubt
-	(*BeginReversal)(nil), // 18: netbank.journal.BeginReversal
-	(*Reversed)(nil),      // 19: netbank.journal.Reversed
-	(*Expire)(nil),        // 20: netbank.journal.Expire
-	(*Attempt)(nil),       // 21: netbank.journal.Attempt
-	(*FactorPassed)(nil),  // 22: netbank.journal.FactorPassed
-	(*SignIn)(nil),        // 23: netbank.journal.SignIn
-	(*EndSession)(nil),    // 24: netbank.journal.EndSession
-	(*Unlock)(nil),        // 25: netbank.journal.Unlock
-	(*OutboxDone)(nil),    // 26: netbank.journal.OutboxDone
-	(*Prune)(nil),         // 27: netbank.journal.Prune
-	(*Contradiction)(nil), // 28: netbank.journal.Contradiction
-	(*BumpEpoch)(nil),     // 29: netbank.journal.BumpEpoch
-	(*PutAuthority)(nil),  // 30: netbank.journal.PutAuthority
-	(*IssueFrom)(nil),     // 31: netbank.journal.IssueFrom
-	(*DropAuthority)(nil), // 32: netbank.journal.DropAuthority
-	(*PutToken)(nil),      // 33: netbank.journal.PutToken
-	(*Enrol)(nil),         // 34: netbank.journal.Enrol
-	(*PutNode)(nil),       // 35: netbank.journal.PutNode
-	(*RemoveNode)(nil),    // 36: netbank.journal.RemoveNode
-	(*PutWish)(nil),       // 37: netbank.journal.PutWish
-	(*ApproveWish)(nil),   // 38: netbank.journal.ApproveWish
-	(*LapseWishes)(nil),   // 39: netbank.journal.LapseWishes
-	(*DrainNode)(nil),     // 40: netbank.journal.DrainNode
-	(*Note)(nil),          // 41: netbank.journal.Note
-	(*Arrive)(nil),        // 42: netbank.journal.Arrive
-	(*Enter)(nil),         // 43: netbank.journal.Enter
-	(*MoveLine)(nil),      // 44: netbank.journal.MoveLine
-	(*FindLimit)(nil),     // 45: netbank.journal.FindLimit
+	(Factor)(0),            // 0: netbank.journal.Factor
+	(Outcome)(0),           // 1: netbank.journal.Outcome
+	(Source)(0),            // 2: netbank.journal.Source
+	(Delivery)(0),          // 3: netbank.journal.Delivery
+	(Role)(0),              // 4: netbank.journal.Role
+	(Lever)(0),             // 5: netbank.journal.Lever
+	(*Batch)(nil),          // 6: netbank.journal.Batch
+	(*Command)(nil),        // 7: netbank.journal.Command
+	(*PutPartner)(nil),     // 8: netbank.journal.PutPartner
+	(*PutCustomer)(nil),    // 9: netbank.journal.PutCustomer
+	(*Account)(nil),        // 10: netbank.journal.Account
+	(*PutKey)(nil),         // 11: netbank.journal.PutKey
+	(*CreatePayment)(nil),  // 12: netbank.journal.CreatePayment
+	(*CancelPayment)(nil),  // 13: netbank.journal.CancelPayment
+	(*Authorise)(nil),      // 14: netbank.journal.Authorise
+	(*NotSent)(nil),        // 15: netbank.journal.NotSent
+	(*Settle)(nil),         // 16: netbank.journal.Settle
+	(*MarkInDoubt)(nil),    // 17: netbank.journal.MarkInDoubt
+	(*BeginReversal)(nil),  // 18: netbank.journal.BeginReversal
+	(*Reversed)(nil),       // 19: netbank.journal.Reversed
+	(*Expire)(nil),         // 20: netbank.journal.Expire
+	(*Attempt)(nil),        // 21: netbank.journal.Attempt
+	(*FactorPassed)(nil),   // 22: netbank.journal.FactorPassed
+	(*SignIn)(nil),         // 23: netbank.journal.SignIn
+	(*ChangePassword)(nil), // 24: netbank.journal.ChangePassword
+	(*EndSession)(nil),     // 25: netbank.journal.EndSession
+	(*Unlock)(nil),         // 26: netbank.journal.Unlock
+	(*OutboxDone)(nil),     // 27: netbank.journal.OutboxDone
+	(*Prune)(nil),          // 28: netbank.journal.Prune
+	(*Contradiction)(nil),  // 29: netbank.journal.Contradiction
+	(*BumpEpoch)(nil),      // 30: netbank.journal.BumpEpoch
+	(*PutAuthority)(nil),   // 31: netbank.journal.PutAuthority
+	(*IssueFrom)(nil),      // 32: netbank.journal.IssueFrom
+	(*DropAuthority)(nil),  // 33: netbank.journal.DropAuthority
+	(*PutToken)(nil),       // 34: netbank.journal.PutToken
+	(*Enrol)(nil),          // 35: netbank.journal.Enrol
+	(*PutNode)(nil),        // 36: netbank.journal.PutNode
+	(*RemoveNode)(nil),     // 37: netbank.journal.RemoveNode
+	(*PutWish)(nil),        // 38: netbank.journal.PutWish
+	(*ApproveWish)(nil),    // 39: netbank.journal.ApproveWish
+	(*LapseWishes)(nil),    // 40: netbank.journal.LapseWishes
+	(*DrainNode)(nil),      // 41: netbank.journal.DrainNode
+	(*Note)(nil),           // 42: netbank.journal.Note
+	(*Arrive)(nil),         // 43: netbank.journal.Arrive
+	(*Enter)(nil),          // 44: netbank.journal.Enter
+	(*MoveLine)(nil),       // 45: netbank.journal.MoveLine
+	(*FindLimit)(nil),      // 46: netbank.journal.FindLimit
 }
 var file_journal_proto_depIdxs = []int32{
 	7,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
@@ -3849,45 +3961,46 @@ var file_journal_proto_depIdxs = []int32{
 	20, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
 	21, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
 	23, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
-	24, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
-	25, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
-	26, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
-	27, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
-	28, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
-	29, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
+	25, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
+	26, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
+	27, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
+	28, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
+	29, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
+	30, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
 	22, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
-	30, // 22: netbank.journal.Command.put_authority:type_name -> netbank.journal.PutAuthority
-	31, // 23: netbank.journal.Command.issue_from:type_name -> netbank.journal.IssueFrom
-	32, // 24: netbank.journal.Command.drop_authority:type_name -> netbank.journal.DropAuthority
-	33, // 25: netbank.journal.Command.put_token:type_name -> netbank.journal.PutToken
-	34, // 26: netbank.journal.Command.enrol:type_name -> netbank.journal.Enrol
-	35, // 27: netbank.journal.Command.put_node:type_name -> netbank.journal.PutNode
-	36, // 28: netbank.journal.Command.remove_node:type_name -> netbank.journal.RemoveNode
-	37, // 29: netbank.journal.Command.put_wish:type_name -> netbank.journal.PutWish
-	38, // 30: netbank.journal.Command.approve_wish:type_name -> netbank.journal.ApproveWish
-	39, // 31: netbank.journal.Command.lapse_wishes:type_name -> netbank.journal.LapseWishes
-	40, // 32: netbank.journal.Command.drain_node:type_name -> netbank.journal.DrainNode
-	41, // 33: netbank.journal.Command.note:type_name -> netbank.journal.Note
-	42, // 34: netbank.journal.Command.arrive:type_name -> netbank.journal.Arrive
-	43, // 35: netbank.journal.Command.enter:type_name -> netbank.journal.Enter
-	44, // 36: netbank.journal.Command.move_line:type_name -> netbank.journal.MoveLine
-	45, // 37: netbank.journal.Command.find_limit:type_name -> netbank.journal.FindLimit
-	10, // 38: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 39: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 40: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 41: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 42: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 43: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 44: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	4,  // 45: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
-	4,  // 46: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
-	5,  // 47: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
-	5,  // 48: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	31, // 22: netbank.journal.Command.put_authority:type_name -> netbank.journal.PutAuthority
+	32, // 23: netbank.journal.Command.issue_from:type_name -> netbank.journal.IssueFrom
+	33, // 24: netbank.journal.Command.drop_authority:type_name -> netbank.journal.DropAuthority
+	34, // 25: netbank.journal.Command.put_token:type_name -> netbank.journal.PutToken
+	35, // 26: netbank.journal.Command.enrol:type_name -> netbank.journal.Enrol
+	36, // 27: netbank.journal.Command.put_node:type_name -> netbank.journal.PutNode
+	37, // 28: netbank.journal.Command.remove_node:type_name -> netbank.journal.RemoveNode
+	38, // 29: netbank.journal.Command.put_wish:type_name -> netbank.journal.PutWish
+	39, // 30: netbank.journal.Command.approve_wish:type_name -> netbank.journal.ApproveWish
+	40, // 31: netbank.journal.Command.lapse_wishes:type_name -> netbank.journal.LapseWishes
+	41, // 32: netbank.journal.Command.drain_node:type_name -> netbank.journal.DrainNode
+	42, // 33: netbank.journal.Command.note:type_name -> netbank.journal.Note
+	43, // 34: netbank.journal.Command.arrive:type_name -> netbank.journal.Arrive
+	44, // 35: netbank.journal.Command.enter:type_name -> netbank.journal.Enter
+	45, // 36: netbank.journal.Command.move_line:type_name -> netbank.journal.MoveLine
+	46, // 37: netbank.journal.Command.find_limit:type_name -> netbank.journal.FindLimit
+	24, // 38: netbank.journal.Command.change_password:type_name -> netbank.journal.ChangePassword
+	10, // 39: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 40: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	1,  // 41: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 42: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 43: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 44: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 45: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 46: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 47: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	5,  // 48: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
+	5,  // 49: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -3933,6 +4046,7 @@ func file_journal_proto_init() {
 		(*Command_Enter)(nil),
 		(*Command_MoveLine)(nil),
 		(*Command_FindLimit)(nil),
+		(*Command_ChangePassword)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3940,7 +4054,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2763,18 +2763,19 @@ func (x *Partner) GetWebhooksDisabled() bool {
 }
 
 type Customer struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Id              uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Username        string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
-	PasswordSealed  []byte                 `protobuf:"bytes,3,opt,name=password_sealed,json=passwordSealed,proto3" json:"password_sealed,omitempty"`
-	TotpSealed      []byte                 `protobuf:"bytes,4,opt,name=totp_sealed,json=totpSealed,proto3" json:"totp_sealed,omitempty"`
-	Name            string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	ReservedMessage string                 `protobuf:"bytes,6,opt,name=reserved_message,json=reservedMessage,proto3" json:"reserved_message,omitempty"`
-	Tier            uint32                 `protobuf:"varint,7,opt,name=tier,proto3" json:"tier,omitempty"`
-	Locale          string                 `protobuf:"bytes,8,opt,name=locale,proto3" json:"locale,omitempty"`
-	Accounts        []*Account             `protobuf:"bytes,9,rep,name=accounts,proto3" json:"accounts,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Id                uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Username          string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	PasswordSealed    []byte                 `protobuf:"bytes,3,opt,name=password_sealed,json=passwordSealed,proto3" json:"password_sealed,omitempty"`
+	TotpSealed        []byte                 `protobuf:"bytes,4,opt,name=totp_sealed,json=totpSealed,proto3" json:"totp_sealed,omitempty"`
+	Name              string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	ReservedMessage   string                 `protobuf:"bytes,6,opt,name=reserved_message,json=reservedMessage,proto3" json:"reserved_message,omitempty"`
+	Tier              uint32                 `protobuf:"varint,7,opt,name=tier,proto3" json:"tier,omitempty"`
+	Locale            string                 `protobuf:"bytes,8,opt,name=locale,proto3" json:"locale,omitempty"`
+	Accounts          []*Account             `protobuf:"bytes,9,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	PasswordChangedMs int64                  `protobuf:"varint,20,opt,name=password_changed_ms,json=passwordChangedMs,proto3" json:"password_changed_ms,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Customer) Reset() {
@@ -2868,6 +2869,13 @@ func (x *Customer) GetAccounts() []*Account {
 		return x.Accounts
 	}
 	return nil
+}
+
+func (x *Customer) GetPasswordChangedMs() int64 {
+	if x != nil {
+		return x.PasswordChangedMs
+	}
+	return 0
 }
 
 type Account struct {
@@ -3149,7 +3157,7 @@ const file_stream_proto_rawDesc = "" +
 	"\x11open_payments_max\x18\x06 \x01(\rR\x0fopenPaymentsMax\x12,\n" +
 	"\x12creates_per_second\x18\a \x01(\rR\x10createsPerSecond\x12(\n" +
 	"\x10polls_per_second\x18\b \x01(\rR\x0epollsPerSecond\x12+\n" +
-	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xa0\x02\n" +
+	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xd0\x02\n" +
 	"\bCustomer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12'\n" +
@@ -3160,7 +3168,8 @@ const file_stream_proto_rawDesc = "" +
 	"\x10reserved_message\x18\x06 \x01(\tR\x0freservedMessage\x12\x12\n" +
 	"\x04tier\x18\a \x01(\rR\x04tier\x12\x16\n" +
 	"\x06locale\x18\b \x01(\tR\x06locale\x123\n" +
-	"\baccounts\x18\t \x03(\v2\x17.netbank.stream.AccountR\baccounts\"S\n" +
+	"\baccounts\x18\t \x03(\v2\x17.netbank.stream.AccountR\baccounts\x12.\n" +
+	"\x13password_changed_ms\x18\x14 \x01(\x03R\x11passwordChangedMs\"S\n" +
 	"\aAccount\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x14\n" +

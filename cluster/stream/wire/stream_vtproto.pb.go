@@ -2329,6 +2329,13 @@ func (m *Customer) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.PasswordChangedMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.PasswordChangedMs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if len(m.Accounts) > 0 {
 		for iNdEx := len(m.Accounts) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Accounts[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -3488,6 +3495,9 @@ func (m *Customer) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.PasswordChangedMs != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.PasswordChangedMs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -9435,6 +9445,25 @@ func (m *Customer) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PasswordChangedMs", wireType)
+			}
+			m.PasswordChangedMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.PasswordChangedMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
