@@ -253,7 +253,7 @@ func (kept) close()                                  {}
 // newStore makes a node's Store over a bank, with a given cache.
 func newStore(t testing.TB, b *bank, cache profiles) *Store {
 	t.Helper()
-	s, err := New(Config{Directory: b, Opener: b.kek, Params: Cheap, AllowCheapHash: true, Limits: Limits{HashWorkers: 2, HashQueue: 8}})
+	s, err := New(Config{Directory: b, Opener: b.kek, Sealer: b.kek, Params: Cheap, AllowCheapHash: true, Limits: Limits{HashWorkers: 2, HashQueue: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}

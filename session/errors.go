@@ -19,7 +19,7 @@ var (
 // Why a factor was not accepted.
 var (
 	// ErrMalformed: what was typed is nothing that any customer can have. Nothing was counted.
-	ErrMalformed = errors.New("session: a user name has 1 to 64 bytes and a password 8 to 128, both of valid UTF-8 without control characters; a one-time code has 6 digits")
+	ErrMalformed = errors.New("session: a user name has 1 to 64 bytes, a password 8 bytes to 128 characters, both of valid UTF-8 without control characters; a one-time code has 6 digits")
 	// ErrWrong: the user name, the password or the code is wrong, or attempts are closed; it never says which.
 	ErrWrong = errors.New("session: wrong, or too many wrong attempts; try again later or from the usual device")
 	// ErrLocked: too many wrong attempts in a row. The error is a *LockedError, which says until when.
@@ -37,6 +37,9 @@ var (
 	// customer sees is ErrWrong, which such an error wraps too.
 	ErrCredential = errors.New("session: the stored credential cannot be used; import the customer again")
 )
+
+// ErrUnfit: nobody may have the password that was chosen. No attempt was counted. The error is an *UnfitError, which says why.
+var ErrUnfit = errors.New("session: not fit to be a password; choose another")
 
 // Why a consent was not accepted.
 var (

@@ -3,6 +3,7 @@ package session
 import (
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // The parsers of what comes from outside: they refuse or accept, and never panic. What they accept is what was sealed: by this
@@ -125,7 +126,7 @@ func FuzzWhatIsTyped(f *testing.F) {
 			}
 		}
 		if p, err := normalPassword(password); err == nil {
-			if again, err := normalPassword(p); err != nil || again != p || len(p) < PasswordMin || len(p) > PasswordMax {
+			if again, err := normalPassword(p); err != nil || again != p || len(p) < PasswordMin || utf8.RuneCountInString(p) > PasswordMax {
 				t.Fatalf("%q became %q, then %q", password, p, again)
 			}
 		}

@@ -157,14 +157,20 @@ func (p *place) leave() {
 }
 
 // check waits for a worker, checks the password and leaves the place. The wait is bounded by the number of turns.
-func (p *place) check(password string, against Hash) bool {
+func (p *place) check(password string, against Hash) (ok bool) {
 	defer p.leave()
+	p.work(func() { ok = p.pool.matches(against, password) })
+	return ok
+}
+
+// work waits for a worker and computes one hash with it.
+func (p *place) work(compute func()) {
 	h := p.pool
 	came := time.Now()
 	h.free <- struct{}{}
 	h.running.Add(1)
 	began := time.Now()
-	ok := h.matches(against, password)
+	compute()
 	took := time.Since(began)
 	h.running.Add(-1)
 	<-h.free
@@ -173,5 +179,4 @@ func (p *place) check(password string, against Hash) bool {
 	// A lost update between two workers only delays the mean a little.
 	mean := h.mean.Load()
 	h.mean.Store(mean + (int64(min(took, meanOfMax))-mean)/16)
-	return ok
 }

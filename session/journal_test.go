@@ -92,6 +92,14 @@ func (l *ledger) Keys() []journal.Key {
 	return l.machine.Keys()
 }
 
+// Listed makes the ledger a list of passwords that others know, too.
+func (l *ledger) Listed(password string) (bool, error) {
+	if password == "cannot be asked" {
+		return false, errors.New("the list is away")
+	}
+	return password == "trustno1", nil
+}
+
 func (l *ledger) Now() journal.Millis { return journal.Millis(time.Now().UnixMilli()) }
 
 // onTheJournal runs a test on nodes over one journal.
@@ -100,7 +108,7 @@ func onTheJournal(t *testing.T, test func(t *testing.T, l *ledger, node func() *
 	synctest.Test(t, func(t *testing.T) {
 		l := newLedger(t)
 		test(t, l, func() *Store {
-			s, err := New(Config{Directory: l, Opener: l.kek, Params: Cheap, AllowCheapHash: true})
+			s, err := New(Config{Directory: l, Opener: l.kek, Sealer: l.kek, Breached: []Breached{l}, Bank: "Example Bank", Params: Cheap, AllowCheapHash: true})
 			if err != nil {
 				t.Fatal(err)
 			}

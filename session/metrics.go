@@ -19,6 +19,7 @@ var outcomes = [...]outcome{
 	{ErrReplaced, "replaced"},
 	{ErrEnded, "ended"},
 	{ErrMalformed, "malformed"},
+	{ErrUnfit, "unfit"},
 	{ErrBusy, "busy"},
 	{ErrAddress, "address"},
 	{ErrCredential, "credential"},
@@ -47,6 +48,8 @@ type metrics struct {
 	openOK  prometheus.Counter
 	signIns *prometheus.CounterVec
 	codes   *prometheus.CounterVec
+	changes *prometheus.CounterVec
+	unasked prometheus.Counter
 	cache   *prometheus.CounterVec
 	hits    prometheus.Counter
 	misses  prometheus.Counter
@@ -66,10 +69,14 @@ func newMetrics(s *Store) *metrics {
 		signIns: counter("netbank_signin_total", "Sign-ins by result: ok, wrong, locked, malformed, busy, address, unavailable, credential, no-key."),
 		codes:   counter("netbank_signin_codes_total", "One-time codes by result: ok, wrong, locked, used, replaced, ended, unavailable, credential."),
 	}
+	m.changes = counter("netbank_password_changes_total", "Changes of a password that customers asked for, by result: ok, wrong, locked, unfit, busy, replaced, ended, unavailable, credential, no-key.")
+	m.unasked = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "netbank_password_breached_unasked_total", Help: "Passwords that were chosen while a list of those that others know could not be asked.",
+	})
 	m.openOK = m.opens.WithLabelValues("ok")
 	m.hits, m.misses = m.cache.WithLabelValues("hit"), m.cache.WithLabelValues("miss")
 	m.all = []prometheus.Collector{
-		m.opens, m.cache, m.signIns, m.codes, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
+		m.opens, m.cache, m.signIns, m.codes, m.changes, m.unasked, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
 		gauge("netbank_session_keys", "Root keys in the ring.", func() float64 { return float64(len(*s.generations.Load())) }),
 		gauge("netbank_signin_hash_queue", "Sign-ins that hold a place in the password pool and are not being hashed.", func() float64 { return float64(s.hasher.queued()) }),
 		gauge("netbank_signin_hash_running", "Passwords being hashed now.", func() float64 { return float64(s.hasher.running.Load()) }),
@@ -101,4 +108,5 @@ func (m *metrics) opened(err error) {
 }
 
 func (m *metrics) signedIn(err error)    { m.signIns.WithLabelValues(outcomeOf(err)).Inc() }
+func (m *metrics) changed(err error)     { m.changes.WithLabelValues(outcomeOf(err)).Inc() }
 func (m *metrics) codeChecked(err error) { m.codes.WithLabelValues(outcomeOf(err)).Inc() }

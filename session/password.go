@@ -15,11 +15,11 @@ import (
 	"netbank/session/derive"
 )
 
-// Bounds of what a person types, in bytes of UTF-8 after normalisation.
+// Bounds of what a person types, after normalisation.
 const (
-	UsernameMax = 64
-	PasswordMin = 8
-	PasswordMax = 128
+	UsernameMax = 64  // bytes of a user name in UTF-8
+	PasswordMin = 8   // bytes of a password in UTF-8
+	PasswordMax = 128 // characters of a password
 )
 
 // Bounds of a stored hash. They keep an imported record from taking the memory or the time of the whole node.
@@ -176,13 +176,16 @@ func dummyHash(p Params) Hash {
 	return h
 }
 
+// passwordBytesMax bounds what is brought into its normal form, which may be shorter.
+const passwordBytesMax = 4 * utf8.UTFMax * PasswordMax
+
 // normalPassword gives the NFC form (as RFC 8265's OpaqueString has it), so that the same characters from two keyboards are the same password.
 func normalPassword(password string) (string, error) {
-	if len(password) > 4*PasswordMax || !plain(password) {
+	if len(password) > passwordBytesMax || !plain(password) {
 		return "", ErrMalformed
 	}
 	password = norm.NFC.String(password)
-	if len(password) < PasswordMin || len(password) > PasswordMax {
+	if len(password) < PasswordMin || utf8.RuneCountInString(password) > PasswordMax {
 		return "", ErrMalformed
 	}
 	return password, nil

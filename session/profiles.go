@@ -65,6 +65,7 @@ func profileOf(c *journal.Customer) Profile {
 		Tier:            uint8(min(c.Tier, 255)),
 		Locale:          c.Locale,
 		Accounts:        c.Accounts,
+		PasswordChanged: c.PasswordChanged,
 	}
 }
 

@@ -43,6 +43,7 @@ type Profile struct {
 	Tier            uint8 // 0 best
 	Locale          string
 	Accounts        []journal.Account
+	PasswordChanged journal.Millis // when the customer has chosen the password; 0: it is the bank's
 }
 
 // Expires is the earlier of the idle limit, counted from this request, and the absolute limit: what Authorise takes as

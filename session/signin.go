@@ -146,6 +146,12 @@ func (s *Store) claimed(username string) (who journal.CustomerID, against Hash, 
 		_, _ = ParseHash(s.decoyPHC)
 		return nobody, Hash{}, nil
 	}
+	against, err = s.hashOf(&customer)
+	return customer.ID, against, err
+}
+
+// hashOf opens a customer's hash, or says that it is unusable.
+func (s *Store) hashOf(customer *journal.Customer) (against Hash, err error) {
 	phc, err := s.opener.Open(PasswordPurpose(customer.ID), customer.PasswordSealed)
 	if err == nil {
 		against, err = ParseHash(string(phc))
@@ -154,9 +160,9 @@ func (s *Store) claimed(username string) (who journal.CustomerID, against Hash, 
 		err = against.check(s.cheap)
 	}
 	if err != nil {
-		return customer.ID, Hash{}, fmt.Errorf("%w: %w: customer %d: %w", ErrWrong, ErrCredential, customer.ID, err)
+		return Hash{}, fmt.Errorf("%w: %w: customer %d: %w", ErrWrong, ErrCredential, customer.ID, err)
 	}
-	return customer.ID, against, nil
+	return against, nil
 }
 
 // attempt is one try at a password after it was committed.
@@ -208,13 +214,18 @@ func (s *Store) begin(a attempt, deadline time.Time) (SignedIn, error) {
 		s.guesses.forget(a.username)
 		s.sprays.count(a.from, -1, result.Access.SignedIn)
 	}
+	return s.enter(a.customer, a.known, &result.Access)
+}
+
+// enter seals the cookie of a session that was committed.
+func (s *Store) enter(customer journal.CustomerID, knownDevice bool, access *journal.Access) (SignedIn, error) {
 	now := s.clock()
 	c := state{
-		customer:    a.customer,
-		epoch:       result.Access.Epoch,
-		signedIn:    result.Access.SignedIn,
+		customer:    customer,
+		epoch:       access.Epoch,
+		signedIn:    access.SignedIn,
 		lastSeen:    journal.Millis(now.UnixMilli()),
-		knownDevice: a.known,
+		knownDevice: knownDevice,
 	}
 	rand.Read(c.csrf[:])
 	profile, err := s.profile(c.customer, c.epoch, now)

@@ -35,6 +35,7 @@ type Deriver interface {
 type Config struct {
 	Directory Directory // required
 	Opener    Opener    // required; the key-encryption key
+	Sealer    Sealer    // the same key; nil: customers cannot change their passwords
 	// Clock gives the time that sessions are measured by; nil: the directory's, which all nodes share.
 	Clock func() time.Time
 	// CodeClock gives the time of one-time codes; nil: Clock. A bank gives the machine's: customers' devices go by that, and
@@ -47,6 +48,10 @@ type Config struct {
 	AllowCheapHash bool
 	// Registerer takes the metrics netbank_session_* and netbank_signin_*; nil: they are not exported.
 	Registerer prometheus.Registerer
+	// Breached are lists of passwords that nobody may choose, because others know them.
+	Breached []Breached
+	// Bank is what customers know the bank by: a password is not made of it.
+	Bank string
 	// Deriver computes the hashes of passwords; nil: this process, where all else waits for them. *derive.Process is one.
 	Deriver Deriver
 	Limits  Limits // zero fields take their defaults
@@ -105,6 +110,11 @@ type Store struct {
 
 	directory Directory
 	opener    Opener
+	sealer    Sealer
+	breached  []Breached
+	bank      string
+	params    Params
+	deriver   Deriver
 	clock     func() time.Time
 	wall      func() time.Time // of one-time codes
 	right     *rightCodes
@@ -153,6 +163,11 @@ func New(c Config) (*Store, error) {
 		KeyRing:   ring,
 		directory: c.Directory,
 		opener:    c.Opener,
+		sealer:    c.Sealer,
+		breached:  c.Breached,
+		bank:      c.Bank,
+		params:    c.Params,
+		deriver:   c.Deriver,
 		clock:     clock,
 		wall:      wall,
 		right:     newRightCodes(),

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -225,7 +226,7 @@ func TestImportsAreHashedElsewhereOrHereIfThatFails(t *testing.T) {
 }
 
 func TestEverythingIsBounded_WhatCanBeStoredCanBeHashedElsewhere(t *testing.T) {
-	if PasswordMax > derive.PasswordMax || saltMax > derive.SaltMax || digestMax > derive.KeyMax ||
+	if utf8.UTFMax*PasswordMax > derive.PasswordMax || saltMax > derive.SaltMax || digestMax > derive.KeyMax ||
 		MemoryMaxKiB > derive.MemoryMaxKiB || PassesMax > derive.PassesMax || LanesMax > derive.LanesMax {
 		t.Fatal("a bound of stored hashes is above that of the hashing process")
 	}
