@@ -25,6 +25,7 @@ Examples:
   netbank scale out 3 --reason "the 11th" --for 2h
   netbank node drain 2 --reason "a new kernel"
   netbank why 019ab0c4-5b7e-7c3a-9d2f-0123456789ab --operator-token-file support.token
+  netbank breached build pwned-passwords-sha1-ordered-by-hash.txt /var/lib/netbank-breached
   netbank backup --out netbank.backup --operator-token-file /etc/netbank/operator.token
   netbank restore --from netbank.backup --data-dir /var/lib/netbank-new --dry-run
 
@@ -36,18 +37,19 @@ failed or the journal cannot be applied; 73 the data directory cannot be used; 7
 or the outcome is not known yet; 77 the token or certificate was refused; 78 the data was written by a newer version.`
 
 type program struct {
-	Serve     serve       `cmd:"" help:"Run a node."`
-	Keygen    keygen      `cmd:"" help:"Make a key-encryption key."`
-	Status    status      `cmd:"" help:"Ask a running node how it is; exit 0 if it is ready."`
-	Cluster   clusterVerb `cmd:"" help:"The nodes: who they are, who joins, who leaves, who leads."`
-	Node      nodeVerb    `cmd:"" help:"One node: keep customers away from it, or let them come again."`
-	Why       why         `cmd:"" help:"Say how a customer's payment stands, why, and what to tell the customer."`
-	Scale     scaleVerb   `cmd:"" help:"More workers or fewer, in seconds; the most that may be inside the core."`
-	Partners  partners    `cmd:"" help:"Payment platforms."`
-	Customers customers   `cmd:"" help:"The bank's customers."`
-	Backup    backup      `cmd:"" help:"Fetch a backup of a running node."`
-	Restore   restore     `cmd:"" help:"Make a data directory of a backup."`
-	Version   version     `cmd:"" help:"Print the version."`
+	Serve     serve        `cmd:"" help:"Run a node."`
+	Keygen    keygen       `cmd:"" help:"Make a key-encryption key."`
+	Status    status       `cmd:"" help:"Ask a running node how it is; exit 0 if it is ready."`
+	Cluster   clusterVerb  `cmd:"" help:"The nodes: who they are, who joins, who leaves, who leads."`
+	Node      nodeVerb     `cmd:"" help:"One node: keep customers away from it, or let them come again."`
+	Why       why          `cmd:"" help:"Say how a customer's payment stands, why, and what to tell the customer."`
+	Scale     scaleVerb    `cmd:"" help:"More workers or fewer, in seconds; the most that may be inside the core."`
+	Partners  partners     `cmd:"" help:"Payment platforms."`
+	Customers customers    `cmd:"" help:"The bank's customers."`
+	Breached  breachedVerb `cmd:"" help:"Passwords that others know."`
+	Backup    backup       `cmd:"" help:"Fetch a backup of a running node."`
+	Restore   restore      `cmd:"" help:"Make a data directory of a backup."`
+	Version   version      `cmd:"" help:"Print the version."`
 
 	Derive bank.Derive `cmd:"" help:"Hash passwords for the node that started this process." hidden:""`
 }

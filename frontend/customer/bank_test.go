@@ -273,6 +273,11 @@ func (b *bank) pass(d time.Duration) {
 	b.skip += d
 }
 
+// known is a list of one password that others know.
+type known [1]string
+
+func (k known) Listed(password string) (bool, error) { return password == k[0], nil }
+
 // house is the pages over a bank.
 type house struct {
 	t        testing.TB
@@ -291,7 +296,7 @@ func newHouseAt(t testing.TB, public string) *house {
 	registry := prometheus.NewRegistry()
 	var err error
 	h.sessions, err = session.New(session.Config{
-		Directory: h.bank, Opener: h.bank.kek, Params: session.Cheap, AllowCheapHash: true, Registerer: registry, Limits: session.Limits{HashWorkers: 2, HashQueue: 8, CacheEntries: 100},
+		Directory: h.bank, Opener: h.bank.kek, Sealer: h.bank.kek, Breached: []session.Breached{known{"trustno1"}}, Bank: "Example Bank", Params: session.Cheap, AllowCheapHash: true, Registerer: registry, Limits: session.Limits{HashWorkers: 2, HashQueue: 8, CacheEntries: 100},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -492,7 +497,7 @@ func (v *visitor) follow(p page) page {
 		if p.status != fasthttp.StatusSeeOther {
 			return p
 		}
-		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/locked", "/wait"}, path) {
+		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/security", "/locked", "/wait"}, path) {
 			v.h.t.Fatalf("%s leads to %q", p.address, p.location)
 		}
 		p = v.get(p.location)

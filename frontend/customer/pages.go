@@ -168,11 +168,14 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("GET", "/locked", "read", c.locked)
 	on("GET", "/wait", "line", c.wait)
 	on("GET", "/session", "read", c.inForce)
+	on("GET", "/security", "read", c.security)
+	on("POST", "/security/password", "sign-in", c.changePassword)
 	on("GET", "/payments", "read", c.payments)
 	on("GET", "/payments/{payment}", "read", c.payment)
 	on("POST", "/sign-out", "sign-in", c.signOut)
 	on("GET", "/signed-out", "read", c.signedOut)
 	on("GET", "/sign-out", "read", c.home)
+	on("GET", "/security/password", "read", c.security)
 	// The address of a form, opened by hand or from a history, leads to the step that is due.
 	for _, form := range []string{"sign-in", "cancel", "sign-out"} {
 		on("GET", "/pay/{id}/"+form, "read", c.entry)
@@ -394,7 +397,7 @@ func (q *request) here() string {
 		switch path := string(q.Path()); {
 		case q.IsPost():
 			return "/"
-		case path == "/locked", path == "/payments", path == "/payments/"+q.payment.ID.String():
+		case path == "/locked", path == "/security", path == "/payments", path == "/payments/"+q.payment.ID.String():
 		case path == "/signed-out", path == "/sign-in", path == "/session", path == "/wait":
 			return path
 		default:
@@ -427,7 +430,7 @@ func (c *Pages) frame(q *request, title string) web.Frame {
 		f.SignOut = &web.SignOut{Name: q.session.Name, Where: q.step("session"), Action: q.step("sign-out"), CSRF: q.session.CSRFToken()}
 		f.Ending = c.ending(q)
 		if q.link == "" || q.payment.State != journal.StateReceived {
-			f.Payments = "/payments"
+			f.Payments, f.Security = "/payments", "/security"
 		}
 	}
 	return f

@@ -164,7 +164,7 @@ func (c *Pages) busy(q *request) {
 // lockFor is the journal's, as a duration.
 const lockFor = time.Duration(journal.LockFor) * time.Millisecond
 
-// lockedUntil leads to the page that says until when a factor is locked: "sign-in" or "code".
+// lockedUntil leads to the page that says until when a factor is locked: "sign-in", "code" or "password".
 func (c *Pages) lockedUntil(q *request, what string, until time.Time) {
 	edge.SetOutcome(q.RequestCtx, edge.Rejected)
 	c.redirect(q, with(with(q.step("locked"), "what", what), "until", strconv.FormatInt(until.Unix(), 10)))
@@ -182,8 +182,11 @@ func (c *Pages) locked(q *request) {
 		return
 	}
 	t := telling{tone: "bad", page: "locked", text: "locked-sign-in", order: true, cancel: true}
-	if string(q.QueryArgs().Peek("what")) == "code" {
+	switch string(q.QueryArgs().Peek("what")) {
+	case "code":
 		t.text = "locked-code"
+	case "password":
+		t.text = "locked-password"
 	}
 	minutes := int(math.Ceil(until.Sub(now).Minutes()))
 	t.said = append(t.said, c.site.Text(q.locale, "locked-until", "Minutes", minutes, "Time", until.In(c.Location).Format("15:04 MST")))

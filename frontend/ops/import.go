@@ -33,9 +33,10 @@ type Partner struct {
 type Customer struct {
 	ID              uint64    `json:"id"`
 	Username        string    `json:"username"`
-	Password        string    `json:"password,omitempty"`     // either this
-	PasswordHash    string    `json:"passwordHash,omitempty"` // or a PHC string
-	TOTP            string    `json:"totp"`                   // base32, RFC 4648
+	Password        string    `json:"password,omitempty"`      // either this
+	PasswordHash    string    `json:"passwordHash,omitempty"`  // or a PHC string
+	ResetPassword   bool      `json:"resetPassword,omitempty"` // also in the place of one that the customer has chosen
+	TOTP            string    `json:"totp"`                    // base32, RFC 4648
 	Name            string    `json:"name"`
 	ReservedMessage string    `json:"reservedMessage"`
 	Tier            uint32    `json:"tier"`
@@ -94,6 +95,7 @@ func (p *port) importCustomers(w http.ResponseWriter, r *http.Request) {
 		}
 		put := &command.PutCustomer{
 			Id: in.ID, Username: username, Name: in.Name, ReservedMessage: in.ReservedMessage, Tier: in.Tier, Locale: in.Locale,
+			ResetPassword: in.ResetPassword,
 		}
 		switch {
 		case in.Password != "" && in.PasswordHash != "", in.Password == "" && in.PasswordHash == "":

@@ -229,6 +229,19 @@ func TestImportsTakeGoodLinesAndNameBadOnes(t *testing.T) {
 	}
 }
 
+func TestImportLeavesAChosenPasswordUnlessItSaysReset(t *testing.T) {
+	b := &bank{}
+	f := func(line string, want bool) {
+		t.Helper()
+		ask(newPort(t, b), "POST", "/api/v1/customers", token, line)
+		if got := b.commands[len(b.commands)-1].GetPutCustomer(); got == nil || got.ResetPassword != want {
+			t.Errorf("the journal was given %+v", got)
+		}
+	}
+	f(customerLine, false)
+	f(strings.Replace(customerLine, "{", `{"resetPassword":true,`, 1), true)
+}
+
 func TestImportDryRunChangesNothing(t *testing.T) {
 	b := &bank{}
 	w := ask(newPort(t, b), "POST", "/api/v1/customers?dryRun=1", token, customerLine)

@@ -9,6 +9,7 @@ type Frame struct {
 	Langs     []LanguageLink
 	SignOut   *SignOut // nil: nobody is signed in
 	Payments  string   // where the customer's payments are listed; empty: nobody is signed in, or there is something to finish here first
+	Security  string   // where the customer's password is changed; empty as Payments
 	Ending    *Ending  // what the page says of its session's end; nil: it has none to say
 	Back      string   // the merchant's address; empty: the page has no payment, or its main link leads there
 }
@@ -135,6 +136,18 @@ type Payment struct {
 	Tone         string // good, bad or wait
 	State        string // charged, not charged, or not yet known
 	Number       string // the payment's id
+}
+
+// Security is where a customer changes what he signs in with.
+type Security struct {
+	Frame
+	Done     string // what was changed; empty: nothing
+	Alert    string // why it was not changed; empty: nothing was tried
+	Action   string
+	CSRF     string
+	Username string // for the browser's or the customer's own list of passwords
+	Since    string // since when there is the present one
+	Min, Max int    // characters of a new one
 }
 
 // Session tells about the session in force.

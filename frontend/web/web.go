@@ -33,7 +33,7 @@ const (
 // locales lists them with their names in their own language.
 var locales = []LanguageLink{{Tag: Chinese, Name: "中文"}, {Tag: English, Name: "English"}}
 
-var pages = []string{"sign-in", "confirm", "code", "session", "payments", "message"}
+var pages = []string{"sign-in", "confirm", "code", "session", "security", "payments", "message"}
 
 // Site renders pages. It is safe for concurrent use.
 type Site struct {

@@ -83,6 +83,7 @@ func TestPagesRenderAndEscape(t *testing.T) {
 			"sign-in":  SignIn{Frame: frame, Order: &order, Alert: hostile, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
 			"confirm":  Confirm{Frame: frame, Order: order, Reserved: hostile, Accounts: []Account{{Value: "0", Label: hostile, Masked: hostile, Balance: hostile}}},
 			"session":  Session{Frame: frame, Rows: []Row{{Term: hostile, Text: hostile}}, Payment: &Link{Href: "javascript:alert(1)", Text: hostile}},
+			"security": Security{Frame: frame, Done: hostile, Alert: hostile, Action: "/a", CSRF: hostile, Username: hostile, Since: hostile},
 			"payments": Payments{Frame: frame, Note: hostile, Intro: hostile, Rows: []Payment{{Href: "javascript:alert(1)", CreditorName: hostile, Amount: hostile, When: hostile, Tone: hostile, State: hostile, Number: hostile}}, Older: &Link{Href: "javascript:alert(1)", Text: hostile}, Newest: &Link{Text: hostile}},
 			"code":     Code{Frame: frame, Order: order, Alert: hostile},
 			"message":  Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Stay: &Link{Href: "javascript:alert(1)", Text: hostile}},

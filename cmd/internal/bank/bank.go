@@ -31,6 +31,7 @@ import (
 	"netbank/frontend/partner"
 	"netbank/frontend/partner/webhook"
 	"netbank/session"
+	"netbank/session/breached"
 	"netbank/session/derive"
 )
 
@@ -52,6 +53,7 @@ type Bank struct {
 	sessions *session.Store
 	signing  atomic.Pointer[session.Store] // the same, for the node's goroutines
 	hashing  *derive.Process               // nil: passwords are hashed in this process
+	breached *breached.File                // nil: there is no file of passwords that others know
 	api      *partner.API
 	hooks    *webhook.Dispatcher
 	signer   *signer
@@ -313,9 +315,16 @@ func (b *Bank) signIns() float64 {
 	return 0
 }
 
-func (b *Bank) openSessions() (err error) {
+func (b *Bank) openSessions() error {
 	lab := b.config.Lab
-	c := session.Config{Directory: b.node, Opener: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry}
+	lists, err := b.openBreached()
+	if err != nil {
+		return err
+	}
+	c := session.Config{
+		Directory: b.node, Opener: b.key, Sealer: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry,
+		Breached: lists, Bank: b.config.BankName,
+	}
 	if b.hashing != nil {
 		c.Deriver = b.hashing
 	}
@@ -323,6 +332,29 @@ func (b *Bank) openSessions() (err error) {
 		b.signing.Store(b.sessions)
 	}
 	return err
+}
+
+// openBreached opens the lists of passwords that others know.
+func (b *Bank) openBreached() ([]session.Breached, error) {
+	common, err := breached.Common()
+	if err != nil {
+		return nil, err
+	}
+	lists := []session.Breached{common}
+	if path := b.config.BreachedFile; path != "" {
+		if b.breached, err = breached.Open(path); err != nil {
+			return nil, usage("--breached-file: %w", err)
+		}
+		lists = append(lists, b.breached)
+	}
+	if address := b.config.BreachedRange; address != "" {
+		service, err := breached.NewRange(address)
+		if err != nil {
+			return nil, usage("--breached-range: %w", err)
+		}
+		lists = append(lists, service)
+	}
+	return lists, nil
 }
 
 func (b *Bank) close() {
@@ -338,6 +370,9 @@ func (b *Bank) close() {
 	}
 	if b.sessions != nil {
 		b.sessions.Close()
+	}
+	if b.breached != nil {
+		b.breached.Close()
 	}
 	if b.hashing != nil {
 		b.hashing.Close()

@@ -50,6 +50,9 @@ type Config struct {
 	JoinTokenFile   string   `help:"Join a cluster with the token that 'netbank cluster token' made; a file readable by its owner only. Of no effect once joined." type:"path"`
 	Role            string   `help:"What this node is to be, as a check of the token: coordinator or worker. A worker keeps no journal and needs no --peer-addr, but this flag."`
 
+	BreachedFile  string `help:"Passwords that others know, which customers then cannot choose: a file that 'netbank breached build' has made. The commonest few thousand are known without it." type:"path"`
+	BreachedRange string `help:"A service that is asked for more of them, with the interface of Have I Been Pwned's range search, such as https://api.pwnedpasswords.com/range. It learns five digits of a hash. Left out: none is asked."`
+
 	PartnerAddr string `help:"Where the partner API listens (TLS 1.3, client certificates)." default:"127.0.0.1:8443"`
 	PartnerCert string `help:"Its certificate, a PEM file." required:"" type:"path"`
 	PartnerKey  string `help:"Its private key, a PEM file." required:"" type:"path"`
