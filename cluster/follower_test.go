@@ -286,6 +286,24 @@ func TestRefusedMeansNotCharged_NoNodeSpeaksForAConfirmationThatAnotherOneRepeat
 	})
 }
 
+// A node whose copy of the journal is behind does not speak from it: it hears the leader's word first, and waits until it has what the leader had.
+func TestRefusedMeansNotCharged_ANodeThatIsBehindWaitsBeforeItSpeaks(t *testing.T) {
+	inTrio(t, func(t *testing.T, r *trio) {
+		x, other := r.order(), r.order()
+		r.members[1].lag.Store(int64(time.Hour))
+		r.confirmAt(0, x)
+		r.is(x, journal.StateSettled, 1)
+		if r.nodes[1].Unconfirmed(x.Payment, x.Customer) {
+			t.Error("it is called unconfirmed by a node that has not seen it settled")
+		}
+		r.members[1].lag.Store(0)
+		r.members[1].install()
+		if r.nodes[1].Unconfirmed(x.Payment, x.Customer) || !r.nodes[1].Unconfirmed(other.Payment, other.Customer+1) {
+			t.Error("a node that has caught up does not know which of the two was confirmed")
+		}
+	})
+}
+
 // When the leader dies with a debit of its own in the core, nobody waits for the core limit once its next life is here: the core is asked at once.
 // Before that it is only silent (rule 2).
 func TestResolver_WhatADeadLeaderSentIsAskedAboutWhenItsNextLifeComes(t *testing.T) {
