@@ -42,7 +42,7 @@ system: go-version build ## browsers and crashes, with the real programs
 
 screenshots: go-version needs ## pictures of every page customers see, in both languages, light and dark, into results/screenshots
 	@mkdir -p results/screenshots
-	NETBANK_SCREENSHOTS=$(CURDIR)/results/screenshots $(GO) test -count=1 -run 'TestInABrowser/AxeFindsNothing' ./cmd/internal/browser
+	NETBANK_SCREENSHOTS=$(CURDIR)/results/screenshots $(GO) test -count=1 -run 'TestInABrowser/AxeFindsNothing|TestTheLineInABrowser' ./cmd/internal/browser
 
 generate: ## write the generated code anew (needs protoc: Debian's protobuf-compiler)
 	cluster/journal/command/generate.sh

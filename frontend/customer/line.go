@@ -12,6 +12,7 @@ import (
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 	"netbank/frontend/edge"
+	"netbank/frontend/money"
 	"netbank/frontend/web"
 	"netbank/session"
 )
@@ -322,21 +323,22 @@ func (c *Pages) showPlace(q *request) {
 		c.say(q, s, again)
 		return
 	}
-	said := []string{c.site.Text(q.locale, "line-ahead", "People", q.ahead)}
+	place := web.Line{Ahead: money.Grouped(int64(q.ahead)), At: clock(now, "15:04:05 MST")}
 	switch {
 	case !known:
-		said = append(said, c.site.Text(q.locale, "line-unknown", "Time", clock(now, "15:04:05 MST")))
+		place.Wait = c.site.Text(q.locale, "line-unknown")
 	case from <= 0:
-		said = append(said, c.site.Text(q.locale, "line-soon", "To", c.lasting(q, to), "Time", clock(now, "15:04:05 MST")))
+		place.Wait = c.site.Text(q.locale, "line-soon", "To", c.lasting(q, to))
 	default:
-		said = append(said, c.site.Text(q.locale, "line-range", "From", c.lasting(q, from), "To", c.lasting(q, to), "Time", clock(now, "15:04:05 MST")))
+		place.Wait = c.site.Text(q.locale, "line-range", "From", c.lasting(q, from), "To", c.lasting(q, to))
 	}
-	t := telling{tone: "wait", page: "line", said: said, order: true, cancel: true, primary: &web.Link{Href: q.step("wait"), Text: c.site.Text(q.locale, "look-again")}}
+	look := &web.Link{Href: q.step("wait"), Text: c.site.Text(q.locale, "look-again")}
+	t := telling{tone: "wait", page: "line", more: []string{"line-next"}, place: &place, order: true, cancel: true, primary: look}
 	if late {
-		t.page, t.tone = "line-late", "bad"
-		t.said = append([]string{c.site.Text(q.locale, "line-late-expires", "Time", clock(q.payment.Expires, "15:04 MST"))}, said...)
+		t.page, t.tone, t.more = "line-late", "bad", nil
+		t.said = []string{c.site.Text(q.locale, "line-late-expires", "Time", clock(q.payment.Expires, "15:04:05 MST"))}
 		if back := merchantURL(&q.payment, false); back != "" {
-			t.primary = &web.Link{Href: back, Text: c.site.Text(q.locale, "back-to-merchant")}
+			t.primary, t.also = &web.Link{Href: back, Text: c.site.Text(q.locale, "back-to-merchant")}, look
 		}
 	}
 	if !q.QueryArgs().Has("stay") {

@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,20 +9,24 @@ import (
 	"netbank/session"
 )
 
-// lineWaits counts how the waits of those who came in compare with what they were shown when they came to the line.
+// Waits counts how the waits of those who were let in compare with what they were shown when they came to the line.
+type Waits struct {
+	Inside, Earlier, Later, Untold uint64
+}
+
+// Waits gives them as counted here since the process began.
+func (c *Pages) Waits() Waits {
+	w := c.waits
+	return Waits{Inside: w.inside.Load(), Earlier: w.earlier.Load(), Later: w.later.Load(), Untold: w.untold.Load()}
+}
+
 type lineWaits struct {
-	earlier, inside, later, untold prometheus.Counter
+	inside, earlier, later, untold atomic.Uint64
 	seconds                        prometheus.Histogram
 }
 
 func newLineWaits(to prometheus.Registerer) (*lineWaits, error) {
-	waits := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "netbank_line_waits_total",
-		Help: "Waits in the line of customers who were let in, by how they compare with the range of time that was shown at first: inside it, earlier, later; none: nothing could be said.",
-	}, []string{"shown"})
 	w := &lineWaits{
-		earlier: waits.WithLabelValues("earlier"), inside: waits.WithLabelValues("inside"),
-		later: waits.WithLabelValues("later"), untold: waits.WithLabelValues("none"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "netbank_line_wait_seconds", Help: "Time from the first visit to the line to the turn's being taken.",
 			Buckets: []float64{5, 15, 30, 60, 120, 300, 600, 1200, 3600}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
@@ -30,7 +35,15 @@ func newLineWaits(to prometheus.Registerer) (*lineWaits, error) {
 	if to == nil {
 		return w, nil
 	}
-	for _, c := range []prometheus.Collector{waits, w.seconds} {
+	all := []prometheus.Collector{w.seconds}
+	for shown, counted := range map[string]*atomic.Uint64{"inside": &w.inside, "earlier": &w.earlier, "later": &w.later, "none": &w.untold} {
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name:        "netbank_line_waits_total",
+			Help:        "Waits in the line of customers who were let in, by how they compare with the range of time that was shown at first: inside it, earlier, later; none: nothing could be said.",
+			ConstLabels: prometheus.Labels{"shown": shown},
+		}, func() float64 { return float64(counted.Load()) }))
+	}
+	for _, c := range all {
 		if err := to.Register(c); err != nil {
 			return nil, err
 		}
@@ -44,12 +57,12 @@ func (w *lineWaits) entered(ticket session.Pass, now time.Time) {
 	w.seconds.Observe(max(waited, 0).Seconds())
 	switch {
 	case ticket.To == 0:
-		w.untold.Inc()
+		w.untold.Add(1)
 	case waited < ticket.From:
-		w.earlier.Inc()
+		w.earlier.Add(1)
 	case waited > ticket.To+lookLate: // who is called is seen at his next look
-		w.later.Inc()
+		w.later.Add(1)
 	default:
-		w.inside.Inc()
+		w.inside.Add(1)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/valyala/fasthttp"
 	"pgregory.net/rapid"
 
@@ -53,7 +52,7 @@ func (h *house) crowd(n int) {
 	}
 }
 
-const people = "People ahead of you: "
+const people = "People ahead of you</dt><dd>"
 
 func TestFairLine_APlaceIsKeptOnOtherDevicesAndWhenThePageIsClosed(t *testing.T) {
 	h := newLine(t)
@@ -204,7 +203,7 @@ func TestLine_ATurnThatWouldComeTooLateIsToldAtOnce(t *testing.T) {
 	v.open(link).want(t, 200, h.says("line-late-title"), `class="go" href="https://shop.example/sorry`)
 	h.bank.pace.PerSecond = 0
 	p := v.open(link)
-	p.want(t, 200, h.says("line-title"), "Nobody is being called", h.says("stay"))
+	p.want(t, 200, h.says("line-title"), "nobody is being called", h.says("stay"))
 	if refresh := string(p.header.Peek("Refresh")); !strings.Contains(refresh, "; url=/pay/") {
 		t.Errorf("the page looks again by %q", refresh)
 	}
@@ -261,10 +260,8 @@ func TestLine_WaitsAreHeldAgainstWhatWasShown(t *testing.T) {
 		v.open(link).want(t, 200, h.says("sign-in-title"))
 		h.crowd(100)
 	}
-	w := h.pages.waits
-	got := [3]float64{testutil.ToFloat64(w.earlier), testutil.ToFloat64(w.inside), testutil.ToFloat64(w.later)}
-	if got != [3]float64{1, 1, 1} {
-		t.Errorf("earlier, inside, later: %v", got)
+	if got := h.pages.Waits(); got != (Waits{Inside: 1, Earlier: 1, Later: 1}) {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -23,9 +23,10 @@ type telling struct {
 	text    string   // the text's key, where it is not page-text
 	more    []string // keys of sentences after the text
 	said    []string // finished sentences after those
-	order   bool     // what the payment is
-	cancel  bool     // a button that cancels the payment
-	still   bool     // no link to open the payment again: this is its page
+	place   *web.Line
+	order   bool // what the payment is
+	cancel  bool // a button that cancels the payment
+	still   bool // no link to open the payment again: this is its page
 	primary *web.Link
 	also    *web.Link // another way on
 	follow  string    // key: what happens by itself
@@ -40,7 +41,7 @@ func (c *Pages) tell(q *request, status int, t telling) {
 	}
 	c.note(q, &t, text)
 	view := web.Message{
-		Frame: c.frame(q, t.page+"-title"), Tone: t.tone, Heading: c.site.Text(q.locale, t.page+"-title"), Primary: t.primary, Also: t.also,
+		Frame: c.frame(q, t.page+"-title"), Tone: t.tone, Heading: c.site.Text(q.locale, t.page+"-title"), Line: t.place, Primary: t.primary, Also: t.also,
 		Paragraphs: []string{c.site.Text(q.locale, text, t.args...)},
 	}
 	view.Reference = reference(q.RequestCtx, t.code)

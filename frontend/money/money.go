@@ -86,6 +86,21 @@ func Show(minor int64, currency string) string {
 	return currency + "\u00a0" + string(appendAmount(make([]byte, 0, 24), minor, currency, true))
 }
 
+// Grouped writes a whole number for people: digits in groups of three.
+func Grouped(n int64) string { return string(appendGrouped(make([]byte, 0, 24), n, true)) }
+
+func appendGrouped(dst []byte, n int64, grouped bool) []byte {
+	var whole [20]byte
+	digits := strconv.AppendInt(whole[:0], n, 10)
+	for i, d := range digits {
+		if left := len(digits) - i; grouped && i > 0 && left%3 == 0 && digits[i-1] != '-' {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, d)
+	}
+	return dst
+}
+
 func appendAmount(dst []byte, minor int64, currency string, grouped bool) []byte {
 	exponent, ok := exponents[currency]
 	if !ok {
@@ -99,14 +114,7 @@ func appendAmount(dst []byte, minor int64, currency string, grouped bool) []byte
 	for range exponent {
 		unit *= 10
 	}
-	var whole [20]byte
-	digits := strconv.AppendInt(whole[:0], minor/unit, 10)
-	for i, d := range digits {
-		if left := len(digits) - i; grouped && i > 0 && left%3 == 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, d)
-	}
+	dst = appendGrouped(dst, minor/unit, grouped)
 	if exponent > 0 {
 		dst = append(dst, '.')
 		rest := minor % unit

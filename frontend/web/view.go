@@ -108,12 +108,20 @@ type Message struct {
 	Tone       string // good, bad, wait or info: the sign beside the heading
 	Heading    string
 	Paragraphs []string
+	Line       *Line // nil: the page is not about a place in the line
 	Order      *Order
 	Primary    *Link  // the one thing to do now
 	Also       *Link  // another; nil: none
 	Follow     string // what will happen by itself
 	Stay       *Link  // keeps it from happening; nil: nothing will
 	Cancel     *Form
+}
+
+// Line is a place in the waiting line.
+type Line struct {
+	Ahead string // people
+	Wait  string // the range of time in which the turn is expected, or that nobody can say
+	At    string // when that was worked out
 }
 
 // Payments lists what the customer has confirmed.

@@ -12,6 +12,7 @@ import (
 
 // TestInABrowser drives one bank with one browser: each of its parts is a person of its own.
 func TestInABrowser(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	lab := startLab(t)
 	part := func(name string, f func(v *visitor)) {

@@ -32,8 +32,8 @@ type bankLab struct {
 	next    int // customers that no test has signed in as begin here
 }
 
-// startLab builds netbank-lab and runs it until the test is over.
-func startLab(t *testing.T) *bankLab {
+// startLab builds netbank-lab and runs it, with further flags of its command dev, until the test is over.
+func startLab(t *testing.T, more ...string) *bankLab {
 	t.Helper()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "netbank-lab")
@@ -43,10 +43,13 @@ func startLab(t *testing.T) *bankLab {
 	}
 	data := filepath.Join(dir, "data")
 	ports := freePorts(t, 6)
-	lab := exec.Command(program, "dev", "--data-dir", data, "--customers", "40", "--password-hash", "cheap",
+	args := []string{
+		"dev", "--data-dir", data, "--customers", "40", "--password-hash", "cheap",
 		// Another name than the shop's, so that the two are other sites to a browser, as they are in life.
-		"--customer-addr", "localhost:"+ports[0], "--partner-addr", "127.0.0.1:"+ports[1], "--operator-addr", "127.0.0.1:"+ports[2],
-		"--shop-addr", "127.0.0.1:"+ports[3], "--core-addr", "127.0.0.1:"+ports[4], "--core-admin", "127.0.0.1:"+ports[5])
+		"--customer-addr", "localhost:" + ports[0], "--partner-addr", "127.0.0.1:" + ports[1], "--operator-addr", "127.0.0.1:" + ports[2],
+		"--shop-addr", "127.0.0.1:" + ports[3], "--core-addr", "127.0.0.1:" + ports[4], "--core-admin", "127.0.0.1:" + ports[5],
+	}
+	lab := exec.Command(program, append(args, more...)...)
 	var out bytes.Buffer
 	lab.Stdout, lab.Stderr = &out, &out
 	if err := lab.Start(); err != nil {
