@@ -28,6 +28,14 @@ type Status struct {
 	Executing int
 	// Waiting is the number of callers that wait for the leader.
 	Waiting int
+	Line    LineStatus
+}
+
+// LineStatus says where the waiting line stands.
+type LineStatus struct {
+	On bool // there is one: Config.Line
+	Line
+	Room gate.RoomSnapshot // what the leader reckons with; zero while this node does not lead
 }
 
 // ClockStatus says how far the wall clock is from the journal's time.
@@ -57,12 +65,16 @@ func (n *Node) Status() Status {
 		Resolver: n.resolver.status(), Core: *n.coreSeen.Load(),
 		Executing: int(n.executors.Load()), Waiting: int(n.inbox.askers.Load()),
 	}
+	s.Line = LineStatus{On: n.cfg.Line, Line: n.Line()}
 	n.log.View(func(m *journal.Machine) { s.Counts, s.Stamp = m.Counts(), m.Now() })
 	switch {
 	case n.far != nil:
 		s.Role, s.Reads = "worker", n.far.status()
 	case n.Leading():
 		s.Role, s.Gate, s.CoreShut = "leader", *n.gateSeen.Load(), n.coreShut.Load()
+		if s.Line.On {
+			s.Line.Room = *n.roomSeen.Load()
+		}
 		if cutOff := n.cutOff.Load(); cutOff != nil {
 			s.CutOff = *cutOff
 		}

@@ -64,6 +64,9 @@ func (t *terminal) printStatus(v *ops.Status) {
 	if v.Role != ops.RoleWorker {
 		t.say("journal   not yet final: %d payments; in doubt: %d; notifications under way: %d", v.Open, v.InDoubt, v.Outbox)
 	}
+	if l := v.Line; l != nil {
+		t.printLine(l)
+	}
 	for _, c := range v.Classes {
 		if c.Refused != "" {
 			t.say("          refused now: %s (%s)", c.Class, c.Refused)
@@ -90,4 +93,18 @@ func (t *terminal) printStatus(v *ops.Status) {
 		t.say("")
 		t.printMembers(v.Cluster)
 	}
+}
+
+// printLine says where the waiting line stands.
+func (t *terminal) printLine(l *ops.LineStatus) {
+	carried := ""
+	if l.Carried != nil {
+		carried = fmt.Sprintf("; %.3g customers a second can be carried", *l.Carried)
+	}
+	if l.Closed {
+		t.say("line      %d wait, %.3g a second are called, as far as who came before %s%s", l.Waiting, l.PerSecond, l.Watermark.Format(time.RFC3339), carried)
+	} else {
+		t.say("line      open: customers come in as they come%s", carried)
+	}
+	t.say("          %s", l.Waits.Told())
 }

@@ -4,8 +4,9 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
-	"strconv"
 	"time"
+
+	"netbank/frontend/money"
 )
 
 //go:embed cluster.html
@@ -13,7 +14,7 @@ var clusterText string
 
 var clusterTemplate = template.Must(template.New("cluster").Funcs(template.FuncMap{
 	"stamp":  func(at *time.Time) string { return stamp(*at) },
-	"number": func(n *uint64) string { return grouped(*n) },
+	"number": func(n *uint64) string { return money.Grouped(int64(*n)) },
 	"behind": func(n *uint64) bool { return n != nil && *n > 0 },
 }).Parse(clusterText))
 
@@ -38,13 +39,4 @@ func (p *port) clusterPage(w http.ResponseWriter, r *http.Request) {
 		v.Headline = now.Cluster.Verdict
 	}
 	p.show(w, clusterTemplate, &v)
-}
-
-// grouped writes a number as people read it: 1,234,567.
-func grouped(n uint64) string {
-	text := strconv.FormatUint(n, 10)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

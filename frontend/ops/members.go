@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"netbank/cluster/journal"
+	"netbank/frontend/money"
 )
 
 // What the cluster page warns of.
@@ -261,7 +262,7 @@ func (m *Members) advise(line Node, n ClusterNode, now time.Time) {
 		add(fmt.Sprintf("netbank cluster promote %d", line.Node), "is a coordinator without a vote: it gets one by itself once its journal has caught up.")
 	}
 	if n.Known && n.Lag > LagWarnEntries && line.State == NodeUp {
-		add("", "is %s entries behind the leader: look at its disk and at the network. The journal does not wait for it as long as a majority is quicker.", grouped(n.Lag))
+		add("", "is %s entries behind the leader: look at its disk and at the network. The journal does not wait for it as long as a majority is quicker.", money.Grouped(int64(n.Lag)))
 	}
 	if end := n.CertificateEnd; !end.IsZero() && end.Sub(now) < CertificateWarnFor {
 		verb := "ends"

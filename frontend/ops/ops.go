@@ -65,6 +65,8 @@ type Config struct {
 	Registerer  prometheus.Registerer // of the port's own metrics; nil: none
 	// Why explains a customer's reference; false: this node does not know it. The error says that nobody can be asked.
 	Why func(reference string) (Explained, bool, error)
+	// Waits counts how the waits in the line compare with what was shown, at this node; nil: nobody counts.
+	Waits func() Waits
 	// SupportToken lets in who supports customers, and to Why only; of as many characters as Token, or empty: there is none.
 	SupportToken string
 	// Token is what verbs are asked for: at least 32 characters, or empty on a Server with ServerTLS, where the client's certificate is

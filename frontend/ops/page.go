@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"netbank/frontend/money"
 )
 
 //go:embed style.css
@@ -16,7 +18,7 @@ var styleSheet []byte
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"people": peopleText}).Parse(pageText))
 
 // view is what the status page shows.
 type view struct {
@@ -55,6 +57,14 @@ func (p *port) page(w http.ResponseWriter, r *http.Request) {
 	}
 	slices.Sort(v.Extra)
 	p.show(w, pageTemplate, &v)
+}
+
+// peopleText says how many people wait.
+func peopleText(n int) string {
+	if n == 1 {
+		return "1 person"
+	}
+	return money.Grouped(int64(n)) + " people"
 }
 
 func (p *port) show(w http.ResponseWriter, t *template.Template, v any) {

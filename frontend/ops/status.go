@@ -36,6 +36,54 @@ type Status struct {
 	Reads         *ReadsStatus  `json:"reads,omitempty"`  // of a worker
 	Clock         ClockStatus   `json:"clock"`
 	Classes       []ClassStatus `json:"classes"`
+	Line          *LineStatus   `json:"line,omitempty"` // missing: there is none
+}
+
+// LineStatus says where the waiting line stands.
+type LineStatus struct {
+	Closed    bool       `json:"closed"`              // new customers wait
+	Waiting   int        `json:"waiting"`             // people who have not been called
+	Watermark *time.Time `json:"watermark,omitempty"` // who has a place before it has been called; while it is closed
+	PerSecond float64    `json:"perSecond"`           // people called, lately
+	Carried   *float64   `json:"carried,omitempty"`   // flows a second that can be carried to their end; the leader alone knows
+	NoShows   *float64   `json:"noShows,omitempty"`   // part of those called who do not come; the leader alone knows
+	Waits     Waits      `json:"waits"`               // of those whom this node has let in since it was started
+}
+
+// Waits counts waits in the line by how they compare with the range of time that was shown at first.
+type Waits struct {
+	Inside  uint64 `json:"inside"`
+	Earlier uint64 `json:"earlier"`
+	Later   uint64 `json:"later"`
+	Untold  uint64 `json:"untold"` // nothing could be said
+}
+
+// lineOf puts where the line stands into the words of this port; nil: there is none.
+func lineOf(s *cluster.Status, waits func() Waits) *LineStatus {
+	if !s.Line.On {
+		return nil
+	}
+	l := &LineStatus{Closed: s.Line.Closed, Waiting: s.Line.Waiting, PerSecond: s.Line.Pace.PerSecond}
+	if s.Line.Closed {
+		at := timeOf(s.Line.Watermark)
+		l.Watermark = &at
+	}
+	if s.Role == "leader" {
+		l.Carried, l.NoShows = &s.Line.Room.Rate, &s.Line.Room.NoShows
+	}
+	if waits != nil {
+		l.Waits = waits()
+	}
+	return l
+}
+
+// Told is how many of the waits that something was said about were as it was said, in words.
+func (w Waits) Told() string {
+	all := w.Inside + w.Earlier + w.Later
+	if all == 0 {
+		return "nobody has waited here yet who was told how long"
+	}
+	return fmt.Sprintf("%d of %d waits were within the range shown (%d shorter, %d longer)", w.Inside, all, w.Earlier, w.Later)
 }
 
 // CoreStatus says whether the core can be reached.
@@ -98,6 +146,9 @@ func (s *Status) judge() {
 			s.Advice = append(s.Advice, "The core takes no more than it takes now. More nodes would not help; ask the core's operators, or raise the limit if the core has room.")
 		}
 	}
+	if l := s.Line; l != nil && l.Closed && l.Waiting > 0 {
+		s.Advice = append(s.Advice, fmt.Sprintf("New customers wait in line: %s, and %.3g a second are called. That is as it should be while more come than the core and the sign-ins can carry; `netbank_line_rate` against the two says which of them is short.", peopleText(l.Waiting), l.PerSecond))
+	}
 	if len(s.CutOff) > 0 {
 		s.Advice = append(s.Advice, fmt.Sprintf("Of the other nodes %s cannot reach the core: what comes to them is refused, and comes through elsewhere. Look at their networks.", nodesOf(numbers(s.CutOff))))
 	}
@@ -137,6 +188,7 @@ func (p *port) statusOf(s cluster.Status) Status {
 	if !s.Reads.Since.IsZero() {
 		out.Reads = &ReadsStatus{Node: uint32(s.Reads.Node), Since: s.Reads.Since.UTC()}
 	}
+	out.Line = lineOf(&s, p.Waits)
 	for c := range gate.Class(gate.Classes) {
 		line := ClassStatus{Class: c.String(), Queued: s.Gate.QueuedBy[c], Inside: s.Gate.TakenBy[c]}
 		if refusal, refused := p.Bank.Refused(c); refused {

@@ -455,6 +455,15 @@ func (b *Bank) why(reference string) (ops.Explained, bool, error) {
 	return ops.Explained(e), ok, err
 }
 
+// waits counts how the waits of those whom this node has let in compare with what they were shown.
+func (b *Bank) waits() ops.Waits {
+	pages := b.pages.Load()
+	if pages == nil {
+		return ops.Waits{}
+	}
+	return ops.Waits(pages.Waits())
+}
+
 // openOperator lets the operator's port answer in full.
 func (b *Bank) openOperator(ctx context.Context) error {
 	c := &b.config
@@ -486,7 +495,7 @@ func (b *Bank) openOperator(ctx context.Context) error {
 	handler, err := ops.New(ops.Config{
 		Cluster: members, Levers: levers,
 		Bank: b.node, Credentials: newCredentials(b.key, params, c.Lab.AllowCheapHash, deriver), Gatherer: b.registry, Registerer: b.registry,
-		Why: b.why, SupportToken: supportToken,
+		Why: b.why, Waits: b.waits, SupportToken: supportToken,
 		Token: token, ClientCertificates: c.OperatorCert != "", Checks: b.checks(), Version: c.Version, BankName: c.BankName, Logger: b.logger,
 		Extra: c.Lab.Operator, Backup: b.backup,
 	})
