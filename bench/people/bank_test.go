@@ -61,6 +61,8 @@ type event struct {
 	after  time.Duration // until it answers
 	answer string        // in place of acting
 	state  string        // what a code makes of the payment, in place of settled
+	waits  bool          // there is a line, and he is in it
+	late   bool          // his turn would come too late
 }
 
 func newBank(t *testing.T) *bank {
@@ -169,6 +171,19 @@ func (b *bank) act(r *http.Request, name string, o *scripted, body string, e *ev
 	}
 	if o.state != "" && name != "GET result" {
 		return b.lead(o, "result", "")
+	}
+	if e.waits {
+		if name == "GET wait" {
+			again := html.UnescapeString(b.hand(o, "wait", ""))
+			return b.page(200, "Set-Cookie: netbank-pass=ticket-"+o.id+"; Path=/pay/"+o.id+"\r\nRefresh: 5; url="+again+"\r\n", `<div class="state `+map[bool]string{false: "wait", true: "bad"}[e.late]+`"></div>`+b.back(o, "not-completed"))
+		}
+		return b.lead(o, "wait", "")
+	}
+	if name == "GET wait" {
+		if k, err := r.Cookie("netbank-pass"); err != nil || k.Value != "ticket-"+o.id {
+			b.t.Errorf("whoever waited shows %v in the place of his ticket", k)
+		}
+		return b.lead(o, "", "")
 	}
 	switch {
 	case name == "GET":

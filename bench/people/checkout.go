@@ -162,3 +162,34 @@ func (w Browser) Pay(v *Checkout) load.Verdict {
 	v.Led = true
 	return load.Verdict{}
 }
+
+// Begin begins a flow without going on with it, as far as the waiting line counts: a sign-in form without a name. It reports whether new
+// customers have to wait.
+func (w Browser) Begin(link string) (waits bool) {
+	w.Client.Scratch = w.Maker.Form(w.Client.Scratch[:0], withStep(link, "sign-in"), "")
+	r, err := w.Client.Do(w.Client.Scratch)
+	if err != nil {
+		return false
+	}
+	name, _ := stepOf(string(r.Header("Location")))
+	return name == "wait"
+}
+
+// Wait asks for a payment's place in the line as a program does, and takes one at the first time. Who has been called is told so, and counts as
+// completed too.
+func (w Browser) Wait(link string) load.Verdict {
+	w.Client.Scratch = w.Maker.Program(w.Client.Scratch[:0], withStep(link, "wait"))
+	r, err := w.Client.Do(w.Client.Scratch)
+	switch {
+	case err != nil:
+		return failed(load.Reason(err))
+	case r.Status != 200:
+		return failed(fmt.Sprint("status ", r.Status))
+	}
+	switch state := string(between(r.Body, `"state":"`, `"`)); state {
+	case "waiting", "turn":
+		return load.Verdict{}
+	default:
+		return failed("state " + state)
+	}
+}

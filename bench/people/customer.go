@@ -39,6 +39,7 @@ type customer struct {
 	sending time.Duration // when he first meant to send the code; below 0: he has not
 	paused  time.Duration // that he waited for the bank, not for himself
 	unsure  bool          // a code was sent that nothing was heard of
+	lined   time.Duration // when he came to the line; 0: he has not, or is through
 	word    string        // what he was told at last that is definite: what became of the payment, or that this try did not charge him
 }
 
@@ -63,6 +64,10 @@ func (c *customer) browse(p sheet, bad *load.Verdict) load.Verdict {
 		case oneTime:
 			p, bad = c.confirm(&p)
 		case tells:
+			if p.waits() {
+				p, bad = c.wait(&p)
+				continue
+			}
 			if v := c.judge(&p); v != nil {
 				return *v
 			}
@@ -105,6 +110,8 @@ func stepTo(name string) step {
 		return toResult
 	case "busy":
 		return toBusy
+	case "wait":
+		return toWait
 	}
 	return toEntry
 }
@@ -199,6 +206,9 @@ func (c *customer) request(path string, fields []string, again bool) (to string,
 	if fresh, ok := r.Cookie(c.device); ok {
 		c.who.cookies.device = string(fresh)
 	}
+	if fresh, ok := r.Cookie(passCookie); ok {
+		c.who.cookies.pass = string(fresh)
+	}
 	if r.Status == 303 {
 		if to = local(string(r.Header("Location"))); to == "" {
 			return "", sheet{}, fmt.Errorf("%w: it leads to another site", load.ErrMalformed)
@@ -226,6 +236,41 @@ func (p *Prepared) patience(v *load.Visit) (context.Context, context.CancelFunc,
 	end := v.Now() + v.Within(d)
 	ctx, cancel := context.WithTimeout(v.Context(), end-v.Now())
 	return ctx, cancel, func() time.Duration { return v.Within(end - v.Now()) }
+}
+
+// wait stays in the line until the page looks again, or leaves it.
+func (c *customer) wait(p *sheet) (sheet, *load.Verdict) {
+	now := c.v.Now()
+	if c.lined == 0 {
+		c.lined = max(now, 1)
+	}
+	leaves := func(why string) (sheet, *load.Verdict) {
+		c.outOfLine(load.Abandoned)
+		return sheet{}, &load.Verdict{Outcome: load.Abandoned, Reason: why}
+	}
+	switch stays := c.job.Habits.Queues; {
+	case p.late:
+		return leaves("the turn would have come too late")
+	case p.follows == "":
+		return sheet{}, verdict(failed("a page of the line that does not look again"))
+	case stays > 0 && now+p.wait-c.lined > stays:
+		return leaves("the line took too long")
+	}
+	if !c.v.Think(p.wait) { // counted apart
+		c.outOfLine(load.Abandoned)
+		return sheet{}, verdict(c.v.Ended())
+	}
+	next, bad := c.navigate(toWait, p.follows)
+	if bad == nil && !next.waits() {
+		c.outOfLine(load.Completed)
+	}
+	return next, bad
+}
+
+// outOfLine counts the whole wait in the line. It is no part of a request's time.
+func (c *customer) outOfLine(o load.Outcome) {
+	c.v.Span(c.index[toLine], o, c.v.Now()-c.lined)
+	c.lined = 0
 }
 
 // again reports whether what was refused is tried once more, after the wait that the customer's habits and the page ask for.

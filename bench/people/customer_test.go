@@ -130,6 +130,51 @@ func TestThinkingIsNotTheBanksLatency(t *testing.T) {
 	}
 }
 
+// inLine has a customer wait for so many looks.
+func inLine(looks int, late bool) func(name string, _ *scripted, times int) *event {
+	return func(name string, _ *scripted, times int) *event {
+		return &event{waits: name == "GET" && times == 1 || name == "GET wait" && times <= looks, late: late}
+	}
+}
+
+func TestAWaitInTheLineIsCountedApart(t *testing.T) {
+	b := newBank(t)
+	b.script = inLine(3, false)
+	o := one(t, b, Job{Kind: Flow, SLO: time.Second, Habits: Habits{Queues: time.Minute}}, load.Completed, "", "RCVD", "ACSC")
+	line := lineOf(t, o)
+	if got := stepsOf(o); got["look at the line"] != 4 || line.Completed != 1 || time.Duration(line.Latency.Max()).Round(time.Second) != 15*time.Second {
+		t.Errorf("steps %v, %v in the line", got, time.Duration(line.Latency.Max()))
+	}
+	if whole := time.Duration(o.Load.Latency.Max()); whole > time.Second || o.Load.InSLO != 1 {
+		t.Errorf("the flow took %v, %d in time", whole, o.Load.InSLO)
+	}
+}
+
+func TestWhoseTurnIsTooFarLeavesTheLineUncharged(t *testing.T) {
+	f := func(habits Habits, late bool, why string) {
+		t.Helper()
+		b := newBank(t)
+		b.script = inLine(1000, late)
+		o := one(t, b, Job{Kind: Flow, Habits: habits}, load.Abandoned, why, "RCVD", audit.Refused)
+		if line := lineOf(t, o); line.Abandoned != 1 {
+			t.Errorf("%+v", line)
+		}
+	}
+	f(Habits{Queues: 20 * time.Second}, false, "the line took too long")
+	f(Habits{}, true, "the turn would have come too late")
+}
+
+func lineOf(t *testing.T, o *Outcome) load.StepResult {
+	t.Helper()
+	for _, s := range o.Load.Steps {
+		if s.Name == StepLine {
+			return s
+		}
+	}
+	t.Fatal("nobody counted the waits in the line")
+	return load.StepResult{}
+}
+
 func TestProcessingIsLookedAtAgainAsOftenAsThePageDoesByItself(t *testing.T) {
 	b := newBank(t)
 	b.script = func(name string, _ *scripted, _ int) *event {

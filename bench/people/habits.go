@@ -22,6 +22,8 @@ type Habits struct {
 	// Watch is how long a customer stays with a page that does not know yet what became of the payment, from the moment at which he first meant to send the code.
 	// He looks again as often as the page does by itself. 0: as long as Job.SLO.
 	Watch time.Duration `json:"watch"`
+	// Queues is how long a customer stays in the waiting line. 0: until his turn comes.
+	Queues time.Duration `json:"queues"`
 	// Repeats is the share of creates that an API client sends a second time though the first was answered: 0 to 1. The two must name one payment.
 	Repeats float64 `json:"repeats"`
 }
@@ -71,6 +73,7 @@ func (h *Habits) check() error {
 		{"a patience", h.Patience, load.LatencyMax},
 		{"a wait before the next try", h.RetryAfter, ThinkMax},
 		{"a time of watching", h.Watch, watchMax},
+		{"a time in the line", h.Queues, watchMax},
 	} {
 		if d.d < 0 || d.d > d.most {
 			return fmt.Errorf("people: %s of %v; it may be 0 to %v", d.name, d.d, d.most)

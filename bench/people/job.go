@@ -31,8 +31,8 @@ const (
 
 // kinds say which steps each kind of job counts one by one.
 var kinds = map[string][]step{
-	Flow:      {toCreate, toEntry, toSignIn, toConfirm, toChoose, toCode, toSend, toResult, toBusy, toWord},
-	Returning: {toCreate, toEntry, toSignIn, toConfirm, toChoose, toCode, toSend, toResult, toBusy, toWord},
+	Flow:      {toCreate, toEntry, toWait, toLine, toSignIn, toConfirm, toChoose, toCode, toSend, toResult, toBusy, toWord},
+	Returning: {toCreate, toEntry, toWait, toLine, toSignIn, toConfirm, toChoose, toCode, toSend, toResult, toBusy, toWord},
 	Confirm:   {toSend, toResult, toBusy, toCode, toWord},
 	Create:    {toCreate, toRepeat},
 	Status:    {toStatus},
@@ -47,6 +47,8 @@ const (
 	toRepeat
 	toStatus
 	toEntry
+	toWait
+	toLine
 	toSignIn
 	toConfirm
 	toChoose
@@ -62,9 +64,12 @@ const (
 // tries and pages. Its SLO is the job's.
 const StepWord = "definite word"
 
+// StepLine is the wait in the line of those who had to, from the first page that showed a place to the turn, or until they left.
+const StepLine = "waiting line"
+
 func (s step) String() string {
 	return [...]string{
-		"create", "repeat", "status", "sign-in page", "sign in", "confirm page", "choose account", "code page", "send code", "result page", "busy page", StepWord,
+		"create", "repeat", "status", "sign-in page", "look at the line", StepLine, "sign in", "confirm page", "choose account", "code page", "send code", "result page", "busy page", StepWord,
 	}[s]
 }
 

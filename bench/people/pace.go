@@ -37,6 +37,9 @@ func (h Habits) String() string {
 		}
 		parts = append(parts, fmt.Sprintf("try up to %d times, again %s", h.Tries, when))
 	}
+	if h.Queues > 0 {
+		parts = append(parts, fmt.Sprintf("stay in the waiting line for %v", h.Queues))
+	}
 	if h.Watch > 0 {
 		parts = append(parts, fmt.Sprintf("watch a payment that is not known yet for %v", h.Watch))
 	}

@@ -47,6 +47,7 @@ type sheet struct {
 	csrf, account string // its fields
 	again         string // where the page's main link leads, within the bank
 	wait          time.Duration
+	late          bool   // of the line: the turn would come too late
 	follows       string // where the page goes by itself after wait, within the bank
 }
 
@@ -88,6 +89,7 @@ func readPage(at string, status int, body []byte, shop string) sheet {
 		p.action = local(text(between(form, `action="`, `"`)))
 		p.csrf = text(between(form, `name="csrf" value="`, `"`))
 	}
+	p.late = p.waits() && bytes.Contains(body, []byte(`class="state bad"`))
 	p.known = wayBack(body, shop)
 	p.again = local(text(between(body, `<a class="go" href="`, `"`)))
 	return p
@@ -107,6 +109,9 @@ func (p *sheet) refresh(header string) {
 func (p *sheet) pause(seconds int) {
 	p.wait = time.Duration(min(max(seconds, 0), int(pageWaitMax/time.Second))) * time.Second
 }
+
+// waits reports whether the page shows a place in the waiting line.
+func (p *sheet) waits() bool { return p.step == "wait" && p.status == 200 && p.kind == tells }
 
 // turnedAway reports whether the page says that the bank is too busy.
 func (p *sheet) turnedAway() bool { return p.status == 503 || p.status == 429 }

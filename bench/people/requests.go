@@ -10,6 +10,9 @@ import (
 // deviceSuffix makes the name of the cookie that lets a bank know a customer's browser again out of the session cookie's.
 const deviceSuffix = "-device"
 
+// passCookie is the name of the cookie that keeps a customer's pass or ticket of the waiting line.
+const passCookie = "netbank-pass"
+
 const payments = "/v1/payments/domestic-transfers"
 
 // appendRequestID writes a UUID of version 4 that is the nth of a seed.
@@ -88,6 +91,15 @@ func (m *Maker) Form(b []byte, path, cookie string, fields ...string) []byte {
 	return m.form(b, path, &cookies{session: cookie}, fields)
 }
 
+// Program asks the customer door as an app does that wants JSON.
+func (m *Maker) Program(b []byte, path string) []byte {
+	b = append(b, "GET "...)
+	b = append(b, path...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, m.CustomerHost...)
+	return append(b, "\r\nAccept: application/json\r\n\r\n"...)
+}
+
 func (m *Maker) page(b []byte, path string, c *cookies) []byte {
 	b = append(b, "GET "...)
 	b = append(b, path...)
@@ -137,22 +149,20 @@ func (m *Maker) browser(b []byte, c *cookies) []byte {
 	b = append(b, m.CustomerHost...)
 	b = append(b, "\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n"+
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: zh-CN,zh;q=0.9,en;q=0.8\r\n"...)
-	if c.session == "" && c.device == "" {
-		return b
-	}
-	b = append(b, "Cookie: "...)
-	if c.session != "" {
-		b = append(b, m.Cookie...)
-		b = append(b, '=')
-		b = append(b, c.session...)
-	}
-	if c.device != "" {
-		if c.session != "" {
-			b = append(b, "; "...)
+	before := "Cookie: "
+	for _, k := range [...]struct{ name, suffix, value string }{{m.Cookie, "", c.session}, {m.Cookie, deviceSuffix, c.device}, {passCookie, "", c.pass}} {
+		if k.value == "" {
+			continue
 		}
-		b = append(b, m.Cookie...)
-		b = append(b, deviceSuffix+"="...)
-		b = append(b, c.device...)
+		b = append(b, before...)
+		b = append(b, k.name...)
+		b = append(b, k.suffix...)
+		b = append(b, '=')
+		b = append(b, k.value...)
+		before = "; "
 	}
-	return append(b, "\r\n"...)
+	if before == "; " {
+		b = append(b, "\r\n"...)
+	}
+	return b
 }

@@ -21,7 +21,7 @@ type member struct {
 }
 
 // cookies are what a browser keeps for a bank.
-type cookies struct{ session, device string }
+type cookies struct{ session, device, pass string }
 
 // roster is the customers that a process may use. Whose turn it is follows from a flow's number alone, so that one seed sends the
 // same people with the same orders each time; only who is not free is passed over.

@@ -134,6 +134,7 @@ func (p *Prepared) turn(v *load.Visit) int64 { return (v.N - p.from) / int64(p.j
 
 // shopping is a customer's whole way: the shop creates the payment and sends him to its link.
 func (c *customer) shopping() load.Verdict {
+	c.who.cookies.pass = "" // it was another payment's
 	if c.job.Kind == Flow {
 		c.who.cookies.session = "" // a browser forgets the session with the window
 	}

@@ -21,6 +21,7 @@ var requestsEach = map[string]int{people.Flow: 8, people.Returning: 7, people.Co
 func (b *bench) raise(ctx context.Context, bank Bank) (err error) {
 	bank.CoreModel, bank.CoreSeats, bank.CoreFixed, bank.CoreSync, bank.Customers = b.CoreModel, b.CoreSeats, b.CoreFixed, b.CoreSync, b.Customers
 	bank.Nodes, bank.Workers = b.Nodes, b.Workers
+	bank.Line = b.Line && !bank.AdmissionOff
 	if b.target, err = b.rig.Raise(ctx, bank); err != nil {
 		return err
 	}

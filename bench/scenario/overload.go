@@ -20,6 +20,8 @@ const (
 	overloadWarmUp = 4 * time.Second
 	// overloadGrace is how long customers who are on their way may go on when no new ones come.
 	overloadGrace = 15 * time.Second
+	// lineStay is how long customers stay in the waiting line, where there is one.
+	lineStay = 30 * time.Second
 	// healed is how fast the core is made when the load has ended, so that what is left inside is answered before the audit.
 	healed = 100.
 	// rest bounds the wait until nothing is under way any more between two multiples: send-by and core limit have to pass for what is in
@@ -62,7 +64,12 @@ func (b *bench) overload(ctx context.Context) error {
 	}
 	b.overloadHeadlines()
 	b.note("The core is simulated and speaks ISO 8583 over TCP: %s, at most %d seats. Its shape is that of the reference core, made narrower so that one small machine can exceed it.", b.CoreModel, b.CoreSeats)
-	b.leftOut("Express debits, balances and the waiting line are no part of this load: it is customers who confirm payments.",
+	if b.Line {
+		b.note("With admission control new customers wait in a line (--line), for up to %v, before they sign in. Goodput counts whoever was served in the seconds after the warm-up, whenever he had come; the wait is counted apart, as the step %q.", lineStay, people.StepLine)
+	} else {
+		b.leftOut("The waiting line: --line has it.")
+	}
+	b.leftOut("Express debits and balances are no part of this load: it is customers who confirm payments.",
 		"The network has no delay and loses nothing.")
 	return nil
 }
@@ -110,16 +117,25 @@ func (b *bench) overloadStep(ctx context.Context, arm string, multiple, peak flo
 		Arm:  arm, Multiple: multiple, PeakPerSecond: peak, OfferedPerSecond: offered,
 	}
 	w := b.watching(ctx, 250*time.Millisecond, false)
-	_, err := b.together(ctx, []report.Phase{phase}, []people.Job{{
-		Kind: people.Flow, Curve: load.Constant(offered), WarmUp: min(overloadWarmUp, b.measure()) + habits.Think.Whole(), Measure: b.measure(),
-		CoolDown: habits.Think.Whole() + confirmObjective, Grace: overloadGrace,
+	warmUp := min(overloadWarmUp, b.measure()) + habits.Think.Whole()
+	job := people.Job{
+		Kind: people.Flow, Curve: load.Constant(offered), WarmUp: warmUp, Measure: b.measure(), CoolDown: habits.Think.Whole() + confirmObjective, Grace: overloadGrace,
 		Habits: habits, SLO: confirmObjective, Connections: customerConnections,
-	}})
+	}
+	if b.Line && arm == report.ArmOn {
+		// Who waits is served later than he comes: whoever came counts, at the time when he was served.
+		job.WarmUp, job.Measure = 0, warmUp+b.measure()
+		job.Habits.Queues, job.Grace = lineStay, lineStay+overloadGrace
+	}
+	_, err := b.together(ctx, []report.Phase{phase}, []people.Job{job})
 	w.end(ctx, b.target)
 	if err != nil {
 		return err
 	}
 	done := &b.result.Phases[len(b.result.Phases)-1]
+	if job.WarmUp == 0 {
+		done.GoodputPercent = 100 * inTimeFrom(done, warmUp) / peak
+	}
 	done.Admitted, done.Waiting, done.Inside = w.admitted(), int64(w.queued), int64(w.seats)
 	if err := b.target.coreSpeed(ctx, healed); err != nil {
 		return err
@@ -130,6 +146,16 @@ func (b *bench) overloadStep(ctx context.Context, arm string, multiple, peak flo
 		b.fail("%s at %v times the peak: %v after %v with a healed core", arm, multiple, err, rest)
 	}
 	return ctx.Err()
+}
+
+// inTimeFrom is how many were served in time in each second of a phase, from a time on until nobody came any more.
+func inTimeFrom(p *report.Phase, from time.Duration) float64 {
+	first, last := int((from+time.Second-1)/time.Second), min(int(p.Seconds), len(p.Timeline))
+	sum := int64(0)
+	for _, second := range p.Timeline[min(first, last):last] {
+		sum += second.InSLO
+	}
+	return float64(sum) / max(float64(last-first), 1)
 }
 
 // overloadName names a phase by its arm and multiple.

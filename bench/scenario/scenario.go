@@ -27,7 +27,7 @@ type Scenario struct {
 
 // Scenarios are all there are, in the order in which they are best read.
 func Scenarios() []*Scenario {
-	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), soak(), replicated(), failover(), rolling(), generatorScenario()}
+	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), waitingRoom(), soak(), replicated(), failover(), rolling(), generatorScenario()}
 }
 
 // Find finds a scenario by its name.
@@ -49,6 +49,7 @@ type Bank struct {
 	CoreModel    string // of netbank-lab core --model
 	CoreSeats    int
 	CoreFixed    bool
+	Line         bool // new customers wait in a line when more come than can be served
 	CoreSync     bool
 	Customers    int
 	// Nodes are its coordinators, and Workers the nodes without a journal beside them. Up to 1 and 0: the bank is one process.
@@ -103,6 +104,8 @@ type Options struct {
 	CoreSeats   int       // the most calls inside the core at once
 	CoreFixed   bool      // always so many: the gate does not look for the best number
 	CoreSync    bool      // the core's answers wait for its disk
+	Line        bool      // of overload: new customers wait in a line
+	Waiting     int       // people in the line of waiting-room
 	Multiples   []float64 // of the core's peak, for overload
 	Arms        []string  // of overload: report.ArmOn, report.ArmOff
 	Habits      string    // of overload's customers: patient or impatient
@@ -129,6 +132,7 @@ const (
 	KillsMax     = 1000
 	RateMax      = 10_000
 	DownMax      = 60
+	WaitingMax   = 5_000_000
 )
 
 // over lays the options that are set over others.
@@ -159,6 +163,7 @@ func (o Options) over(under Options) Options {
 	whole(&o.Nodes, under.Nodes)
 	whole(&o.Workers, under.Workers)
 	whole(&o.Kills, under.Kills)
+	whole(&o.Waiting, under.Waiting)
 	text(&o.CoreModel, under.CoreModel)
 	text(&o.Habits, under.Habits)
 	text(&o.ProfileDir, under.ProfileDir)
@@ -173,6 +178,7 @@ func (o Options) over(under Options) Options {
 	}
 	o.CoreFixed = o.CoreFixed || under.CoreFixed
 	o.CoreSync = o.CoreSync || under.CoreSync
+	o.Line = o.Line || under.Line
 	return o
 }
 
@@ -214,6 +220,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("scenario: an open loop at %v of the ceiling; it belongs between 0 and 1", o.OpenShare)
 	case !(o.Pace >= PaceMin && o.Pace <= PaceMax):
 		return fmt.Errorf("scenario: a pace of %v; %v to %v are possible", o.Pace, PaceMin, PaceMax)
+	case o.Waiting < 0 || o.Waiting > WaitingMax:
+		return fmt.Errorf("scenario: %d people in the line; up to %d are possible", o.Waiting, WaitingMax)
 	case len(o.Multiples) > MultiplesMax:
 		return fmt.Errorf("scenario: %d multiples of the core's peak; up to %d in one run", len(o.Multiples), MultiplesMax)
 	}

@@ -63,6 +63,9 @@ func (r *rig) raiseCluster(ctx context.Context, d *lab.Dev) (scenario.Cluster, e
 	if d.CoreFixed {
 		args = append(args, "--core-fixed")
 	}
+	if d.Line {
+		args = append(args, "--line")
+	}
 	// The shop opens last of all.
 	if err := r.run(ctx, d.DataDir, "balancer", "http://"+d.ShopAddr+"/", args...); err != nil {
 		return nil, err

@@ -37,6 +37,8 @@ type Command struct {
 	Admission   string    `help:"overload: admission control on, off, or both, one after the other." enum:"both,on,off" default:"both"`
 	Multiples   []float64 `help:"overload: the multiples of the core's peak that are offered."`
 	Habits      string    `help:"overload: customers are patient or impatient." enum:"patient,impatient," default:""`
+	Line        bool      `help:"overload: with admission control, let new customers wait in a line when more come than can be served."`
+	Waiting     int       `help:"waiting-room: people in the line. 0: as the scenario has it."`
 	Pace        float64   `help:"By what customers' times of reading and typing are multiplied. 0: as the scenario has it."`
 	CoreModel   string    `help:"How the simulated core behaves: fixed:LATENCY, ps[:SIGMA,KAPPA] or servers:K. Empty: as the scenario has it."`
 	CoreSync    bool      `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
@@ -75,6 +77,7 @@ func (Command) Help() string {
 		fmt.Fprintf(&b, "  netbank-lab bench %-20s %s\n", s.Name, s.Help)
 	}
 	b.WriteString("  netbank-lab bench overload --admission off --multiples 2 --seconds 30\n")
+	b.WriteString("  netbank-lab bench overload --line --admission on --multiples 2,5\n")
 	b.WriteString("  netbank-lab bench failover --nodes 3 --workers 2 --kills 20 --rate 100\n")
 	return b.String()
 }
@@ -139,6 +142,7 @@ func (c *Command) options() scenario.Options {
 	o := scenario.Options{
 		Seconds: c.Seconds, Connections: c.Connections, Customers: c.Customers, Seed: c.Seed, OpenShare: c.OpenShare, CoreModel: c.CoreModel, CoreSeats: c.CoreSeats, CoreFixed: c.CoreFixed,
 		CoreSync: c.CoreSync, Multiples: c.Multiples, Habits: c.Habits, Pace: c.Pace,
+		Line: c.Line, Waiting: c.Waiting,
 		Nodes: c.Nodes, Workers: c.Workers, Kills: c.Kills, Rate: c.Rate, Down: c.Down,
 	}
 	switch c.Admission {
@@ -279,6 +283,12 @@ func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
 	}
 	if o.CoreSync {
 		b.WriteString(" --core-sync")
+	}
+	if o.Line {
+		b.WriteString(" --line")
+	}
+	if o.Waiting > 0 {
+		fmt.Fprintf(&b, " --waiting %d", o.Waiting)
 	}
 	if o.Nodes > 1 || o.Workers > 0 {
 		fmt.Fprintf(&b, " --nodes %d --workers %d", o.Nodes, o.Workers)

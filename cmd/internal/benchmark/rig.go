@@ -122,7 +122,7 @@ func (r *rig) bank(dir string, b scenario.Bank) (*lab.Dev, error) {
 	}
 	d := &lab.Dev{
 		DataDir: dir, CustomerAddr: addrs[0], PartnerAddr: addrs[1], OperatorAddr: addrs[2], ShopAddr: addrs[3], NotifyAddr: addrs[4],
-		CoreAddr: addrs[5], CoreAdmin: addrs[6], ControlAddr: addrs[7], CoreModel: b.CoreModel, CoreSeats: b.CoreSeats, CoreFixed: b.CoreFixed, Customers: b.Customers,
+		CoreAddr: addrs[5], CoreAdmin: addrs[6], ControlAddr: addrs[7], CoreModel: b.CoreModel, CoreSeats: b.CoreSeats, CoreFixed: b.CoreFixed, Line: b.Line, Customers: b.Customers,
 		PasswordHash: b.PasswordHash, Admission: "on", Nodes: max(b.Nodes, 1), Workers: b.Workers, NoPhone: true, CoreNoSync: !b.CoreSync,
 	}
 	if b.AdmissionOff {
