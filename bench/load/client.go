@@ -19,6 +19,9 @@ const (
 	// idleMax is how long a connection may have been idle before it is opened anew: servers close idle ones, and a request
 	// that meets this would look like a failure of theirs.
 	idleMax = 8 * time.Second
+	// lookAfter is how long a connection may have been idle before it is looked at whether the server has closed it, as browsers do: a request
+	// on a connection that was closed in order is no failure of the server's.
+	lookAfter = 10 * time.Millisecond
 	// dialsAtOnce bounds the handshakes under way while a pool is opened.
 	dialsAtOnce = 64
 	dialTimeout = 10 * time.Second
@@ -155,7 +158,7 @@ func (c *Client) DoWithin(request []byte, patience time.Duration) (*Response, er
 
 func (c *Client) do(request []byte, patience time.Duration) (*Response, error) {
 	now := time.Now()
-	if c.conn != nil && now.Sub(c.used) > idleMax {
+	if idle := now.Sub(c.used); c.conn != nil && (idle > idleMax || idle > lookAfter && hungUp(c.conn)) {
 		c.Close()
 	}
 	if c.conn == nil {
