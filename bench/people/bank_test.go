@@ -53,6 +53,7 @@ type bank struct {
 	first    int // number of the first payment
 	forgets  bool
 	serving  sync.WaitGroup
+	came     int // connections of customers
 }
 
 // event is what a script makes of a request.
@@ -78,7 +79,13 @@ func (b *bank) doors() *Doors {
 		b.serving.Go(func() { b.serve(server) })
 		return client, nil
 	}}
-	return &Doors{Customer: dialer, Partner: dialer, CustomerHost: "bank.example", PartnerHost: "api.bank.example", Redirect: "http://shop.example/return"}
+	customers := load.Dialer{Dial: func(ctx context.Context) (net.Conn, error) {
+		b.lock.Lock()
+		b.came++
+		b.lock.Unlock()
+		return dialer.Dial(ctx)
+	}}
+	return &Doors{Customer: customers, Partner: dialer, CustomerHost: "bank.example", PartnerHost: "api.bank.example", Redirect: "http://shop.example/return"}
 }
 
 func demoOf(customers int) *demo.Demo {

@@ -41,6 +41,7 @@ type customer struct {
 	unsure  bool          // a code was sent that nothing was heard of
 	lined   time.Duration // when he came to the line; 0: he has not, or is through
 	word    string        // what he was told at last that is definite: what became of the payment, or that this try did not charge him
+	line    *load.Client  // his own connection; nil: he has none
 }
 
 // step counts a step of the visit.
@@ -131,7 +132,11 @@ func (c *customer) exchange(s step, path string, fields []string) (to string, p 
 			if fields == nil {
 				c.tried[s] = 0
 			}
-			c.step(s, answered(to, &p))
+			o := answered(to, &p)
+			c.step(s, o)
+			if s == toSignIn && o == load.Completed && c.job.Trace {
+				c.signIns.add(c.v.N, c.Start.Add(c.v.Now()))
+			}
 			return to, p, nil
 		}
 		v := c.unanswered(c.v, err)
@@ -181,11 +186,13 @@ func answered(to string, p *sheet) load.Outcome {
 func (c *customer) request(path string, fields []string, again bool) (to string, p sheet, err error) {
 	ctx, cancel, patience := c.patience(c.v)
 	defer cancel()
-	line, err := c.customers.Take(ctx)
+	line, err := c.take(ctx)
 	if err != nil {
 		return "", sheet{}, err
 	}
-	defer c.customers.Give(line)
+	if line != c.line {
+		defer c.customers.Give(line)
+	}
 	if again {
 		line.Close()
 	}
@@ -216,6 +223,19 @@ func (c *customer) request(path string, fields []string, again bool) (to string,
 		return to, sheet{}, nil
 	}
 	return "", readSheet(path, r, c.maker.Redirect), nil
+}
+
+// take gives the connection for the next request: the customer's own, or one that somebody has left open.
+func (c *customer) take(ctx context.Context) (*load.Client, error) {
+	if c.line != nil {
+		return c.line, nil
+	}
+	line, err := c.customers.Take(ctx)
+	if err == nil && c.job.Habits.Own {
+		line.Close() // it was another's
+		c.line = line
+	}
+	return line, err
 }
 
 // buffer gives room to write a request in, to be put back when it is answered: who thinks holds none.
@@ -432,6 +452,10 @@ func (c *customer) tell(status string) {
 // leave ends the visit: what the customer knows at last is kept for the audit.
 func (c *customer) leave(v load.Verdict) load.Verdict {
 	now := c.v.Now()
+	if c.line != nil {
+		c.line.Close()
+		c.customers.Give(c.line)
+	}
 	switch {
 	case c.order.ID == "": // there was nothing to confirm
 	case c.sending < 0:

@@ -103,6 +103,22 @@ func TestACustomerGoesTheWholeWayAsABrowserDoes(t *testing.T) {
 	}
 }
 
+func TestACustomerWithAConnectionOfHisOwnComesAndLeavesWithIt(t *testing.T) {
+	f := func(own bool, connections int) {
+		t.Helper()
+		b := newBank(t)
+		o := visits(t, b, 3, Job{Kind: Flow, Habits: Habits{Own: own}, Trace: true})
+		if b.came != connections || o.Load.Completed != 3 {
+			t.Errorf("own %v: %d connections for %d customers", own, b.came, o.Load.Completed)
+		}
+		if len(o.SignIns) != 3 || len(o.Confirmations) != 3 {
+			t.Errorf("%d sign-ins and %d confirmations were kept", len(o.SignIns), len(o.Confirmations))
+		}
+	}
+	f(true, 3)
+	f(false, 1)
+}
+
 func TestAReturningCustomerDoesNotSignIn(t *testing.T) {
 	o := visits(t, newBank(t), 3, Job{Kind: Returning, Stock: 2})
 	if got := stepsOf(o); got["sign in"] != 0 || got["confirm page"] != 3 || o.Load.Completed != 3 || o.NextNumber != 5 {

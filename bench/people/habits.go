@@ -24,6 +24,9 @@ type Habits struct {
 	Watch time.Duration `json:"watch"`
 	// Queues is how long a customer stays in the waiting line. 0: until his turn comes.
 	Queues time.Duration `json:"queues"`
+	// Own gives each customer a connection of his own, opened when he comes and closed when he leaves, as a browser's is. Without it customers share what
+	// is open, which balancers that carry connections see as a few clients who never leave.
+	Own bool `json:"own,omitempty"`
 	// Repeats is the share of creates that an API client sends a second time though the first was answered: 0 to 1. The two must name one payment.
 	Repeats float64 `json:"repeats"`
 }

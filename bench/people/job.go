@@ -106,7 +106,7 @@ type Job struct {
 	// SLO is within what time the answer is worth something: of the definite word on a confirmation, else of the whole.
 	SLO    time.Duration `json:"slo"`
 	Habits Habits        `json:"habits"`
-	// Trace keeps each confirmation one by one, for Outcome.Confirmations.
+	// Trace keeps each confirmation and each sign-in one by one, for Outcome.Confirmations and Outcome.SignIns.
 	Trace bool `json:"trace,omitempty"`
 	// Stock is how many payments are created in preparation: for pollers to ask about, and as links for people who only sign in. 0: StockDefault.
 	Stock int `json:"stock,omitempty"`
@@ -135,6 +135,8 @@ type Outcome struct {
 	Unsettled []string `json:"unsettled"`
 	// Confirmations are those of a job with Trace, warm-up included, in no order.
 	Confirmations []Confirmation `json:"confirmations,omitempty"`
+	// SignIns are the moments at which customers of a job with Trace were signed in, by the clock of the machine, warm-up included, in no order.
+	SignIns []time.Time `json:"signIns,omitempty"`
 	// NextNumber is the first number that neither the run nor its preparation has used.
 	NextNumber int64 `json:"nextNumber"`
 	// UsedCustomers is how many customers made requests.
@@ -187,6 +189,7 @@ func (o *Outcome) Merge(p *Outcome) error {
 	o.Told = merged(o.Told, p.Told)
 	o.Unsettled = append(o.Unsettled, p.Unsettled...)
 	o.Confirmations = append(o.Confirmations, p.Confirmations...)
+	o.SignIns = append(o.SignIns, p.SignIns...)
 	o.NextNumber = max(o.NextNumber, p.NextNumber)
 	o.UsedCustomers += p.UsedCustomers
 	o.Skipped += p.Skipped

@@ -53,6 +53,7 @@ type Prepared struct {
 	words         notes[audit.Told]
 	unsettled     notes[string]
 	confirmations notes[Confirmation]
+	signIns       notes[time.Time]
 	retries       atomic.Int64
 	unserved      atomic.Int64
 	last          atomic.Int64 // when the last customer left, in nanoseconds of the run

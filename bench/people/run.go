@@ -68,7 +68,7 @@ func (p *Prepared) crowd() load.CrowdRun {
 
 func (p *Prepared) outcome(r *load.Result) *Outcome {
 	o := &Outcome{
-		Name: p.job.Name, Load: r, Told: p.words.take(), Unsettled: p.unsettled.take(), Confirmations: p.confirmations.take(), NextNumber: max(r.Next, p.from),
+		Name: p.job.Name, Load: r, Told: p.words.take(), Unsettled: p.unsettled.take(), Confirmations: p.confirmations.take(), SignIns: p.signIns.take(), NextNumber: max(r.Next, p.from),
 		Retries: p.retries.Load(), Unserved: p.unserved.Load(), Prepared: p.took,
 		Waited: p.customers.Count().Waited + p.shop.Count().Waited,
 	}
