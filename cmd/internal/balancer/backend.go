@@ -59,7 +59,7 @@ type backend struct {
 }
 
 func (k *backend) same(b Backend) bool {
-	return k.Name == b.Name && k.Ready == b.Ready && maps.Equal(k.Doors, b.Doors)
+	return k.Name == b.Name && k.Ready == b.Ready && maps.Equal(k.Doors, b.Doors) && slices.Equal(k.Reserve, b.Reserve)
 }
 
 // take chooses a backend for a connection of a front, and counts the connection as its own; it says who leads. It gives nil, and a channel that
@@ -102,11 +102,13 @@ func (b *Balancer) rank(f *front, k *backend) int {
 	case k.leaving || k.Doors[f.Name] == "":
 		return 0
 	case f.Policy == ToLeader && k.Name == b.leader && k.state != Down:
-		return 4
-	case k.state == Ready && k.doubted.IsZero():
-		return 3
-	case k.state == Ready:
+		return 5
+	case k.state == Ready && slices.Contains(k.Reserve, f.Name):
 		return 2
+	case k.state == Ready && k.doubted.IsZero():
+		return 4
+	case k.state == Ready:
+		return 3
 	case k.state == NotReady:
 		return 1
 	}

@@ -61,6 +61,32 @@ func TestABackendThatHasJustComeIsNotGivenEverything(t *testing.T) {
 	}
 }
 
+func TestABackendInReserveIsUsedOnlyWhileNoOtherIsReady(t *testing.T) {
+	reserve, other := newNode(t, "reserve"), newNode(t, "other")
+	b := start(t, nil)
+	held := reserve.backend()
+	held.Reserve = []string{"door"}
+	if err := b.Set([]Backend{held, other.backend()}); err != nil {
+		t.Fatal(err)
+	}
+	f := func(want string) {
+		t.Helper()
+		for range 5 {
+			if got := dial(t, b.Addr("door")).line(t); got != want {
+				t.Fatalf("went to %s, want %s", got, want)
+			}
+		}
+	}
+	b.await(t, "both", func(s Status) bool { return s.state("reserve") == Ready && s.state("other") == Ready })
+	f("other")
+	other.answer.Store(http.StatusServiceUnavailable)
+	b.await(t, "the other not ready", func(s Status) bool { return s.state("other") == NotReady })
+	f("reserve")
+	other.answer.Store(http.StatusOK)
+	b.await(t, "the other ready again", func(s Status) bool { return s.state("other") == Ready })
+	f("other")
+}
+
 func TestAConnectionThatIsRefusedGoesToAnotherBackend(t *testing.T) {
 	nodes := []*node{newNode(t, "a"), newNode(t, "b"), newNode(t, "c")}
 	// No check comes in between: who is asked must find out by itself.

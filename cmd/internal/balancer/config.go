@@ -80,6 +80,8 @@ type Backend struct {
 	Name  string
 	Ready string            // URL that is asked; 200 means that connections may come
 	Doors map[string]string // host:port by the name of the front; a front that is not named has no such door there
+	// Reserve keeps connections of these fronts away as long as another backend is ready.
+	Reserve []string
 }
 
 // Config of a balancer.

@@ -5,7 +5,8 @@
 //	                            ▲
 //	                            └── /readyz of each backend, ten times a second, and at once after a connection failed
 //
-// A backend that has just become ready is given a tenth of its share at first, and all of it after three seconds.
+// A backend that has just become ready is given a tenth of its share at first, and all of it after three seconds. One that is in reserve is given
+// nothing as long as another is ready.
 //
 // It carries bytes and reads none, so TLS passes through, and a partner's certificate with it. A connection that a backend refuses, or does
 // not take within a tenth of a second, goes to another backend. Once it is open it stays where it is: nobody but the client knows
