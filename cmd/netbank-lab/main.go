@@ -23,6 +23,7 @@ import (
 	"netbank/cmd/internal/lab"
 	"netbank/cmd/internal/simulate"
 	"netbank/core-adapter/simulated"
+	"netbank/frontend/ops"
 	"netbank/session"
 )
 
@@ -100,12 +101,13 @@ func (c *core) Run() error {
 // labBank is the bank of the product with the lab's liberties.
 type labBank struct {
 	bank.Config
-	PasswordHash string `help:"standard or cheap." enum:"standard,cheap" default:"standard"`
-	Admission    string `help:"on, or off: every confirmation goes to the core at once, however many are inside." enum:"on,off" default:"on"`
-	DemoFile     string `help:"Whose codes the demo phone shows." type:"path"`
-	ClockFile    string `help:"A file that holds how far the bank's clock is to be off, such as 8s; read again all the time." type:"path"`
-	WhileLocked  string `help:"A file that is locked as long as the demo cluster runs; then this node ends." type:"path"`
-	Verbose      bool   `help:"Log more."`
+	PasswordHash  string  `help:"standard or cheap." enum:"standard,cheap" default:"standard"`
+	Admission     string  `help:"on, or off: every confirmation goes to the core at once, however many are inside." enum:"on,off" default:"on"`
+	DemoFile      string  `help:"Whose codes the demo phone shows." type:"path"`
+	ClockFile     string  `help:"A file that holds how far the bank's clock is to be off, such as 8s; read again all the time." type:"path"`
+	WorkerSignIns float64 `help:"How many passwords a worker checks a second at most, so that several on one machine each have a capacity of their own. 0: as many as the machine does."`
+	WhileLocked   string  `help:"A file that is locked as long as the demo cluster runs; then this node ends." type:"path"`
+	Verbose       bool    `help:"Log more."`
 }
 
 func (b *labBank) Run() error {
@@ -120,6 +122,9 @@ func (b *labBank) Run() error {
 	if b.PasswordHash == "cheap" {
 		b.Lab.Params, b.Lab.AllowCheapHash = session.Cheap, true
 	}
+	if b.Role == ops.RoleWorker {
+		b.Lab.SignInsPerSecond = b.WorkerSignIns
+	}
 	b.Lab.AdmissionOff = b.Admission == "off"
 	b.Lab.Operator = map[string]http.Handler{benchmark.ProfilesPath: benchmark.Profiles()}
 	if b.DemoFile != "" {
@@ -129,7 +134,7 @@ func (b *labBank) Run() error {
 		}
 		b.Lab.Operator["/demo-phone"] = phone
 	}
-	again := []string{"bank", "--password-hash=" + b.PasswordHash, "--admission=" + b.Admission, fmt.Sprintf("--verbose=%v", b.Verbose)}
+	again := []string{"bank", "--password-hash=" + b.PasswordHash, "--admission=" + b.Admission, fmt.Sprintf("--verbose=%v", b.Verbose), fmt.Sprintf("--worker-sign-ins=%v", b.WorkerSignIns)}
 	for flag, file := range map[string]string{"--demo-file": b.DemoFile, "--clock-file": b.ClockFile, "--while-locked": b.WhileLocked} {
 		if file != "" {
 			again = append(again, flag+"="+file)

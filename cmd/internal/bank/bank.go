@@ -328,6 +328,9 @@ func (b *Bank) openSessions() error {
 	if b.hashing != nil {
 		c.Deriver = b.hashing
 	}
+	if most := lab.SignInsPerSecond; most > 0 && c.Deriver != nil {
+		c.Deriver = newPaced(c.Deriver, most)
+	}
 	if b.sessions, err = session.New(c); err == nil {
 		b.signing.Store(b.sessions)
 	}

@@ -103,6 +103,8 @@ type Lab struct {
 	AllowCheapHash bool
 	// AdmissionOff sends every confirmation to the core at once, up to gate.CeilingMax of them, to show what the gate is for.
 	AdmissionOff bool
+	// SignInsPerSecond is how many passwords this node checks a second at most; zero: as many as the machine does.
+	SignInsPerSecond float64
 	// WorkerAway is how long any worker may be away before it is forgotten; zero: WorkerForgottenAfter, or MemoryWorkerForgottenAfter.
 	WorkerAway time.Duration
 	Wall       func() time.Time        // a clock that may be wrong; nil: time.Now

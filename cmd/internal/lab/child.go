@@ -31,9 +31,12 @@ const (
 type child struct {
 	name string
 	args []string
-	dir  string // where its process id is written, as <name>.pid
-	out  io.Writer
-	note func(format string, args ...any)
+	// program is what runs, with env and nothing else of the environment; empty: this program itself, with all of it.
+	program string
+	env     []string
+	dir     string // where its process id is written, as <name>.pid
+	out     io.Writer
+	note    func(format string, args ...any)
 
 	// Of a cluster's node; nil and false for the rest. When such a node ends after the cluster has stood, it is no failure of the whole: it stays
 	// down until again says otherwise, or is started again like the rest when kept is set.
@@ -96,6 +99,10 @@ func (c *child) run(ctx context.Context) error {
 // once runs the child until it ends or ctx is done, and gives its process id and how it ended. Without an id it could not be started.
 func (c *child) once(ctx context.Context, self string) (pid int, err error) {
 	cmd := exec.Command(self, c.args...)
+	if c.program != "" {
+		cmd = exec.Command(c.program, c.args...)
+		cmd.Env = c.env
+	}
 	cmd.Stdout, cmd.Stderr = c.out, c.out
 	// The child is to be ended by this process alone, in its own order, and never to outlive it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

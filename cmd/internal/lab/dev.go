@@ -49,6 +49,10 @@ type Dev struct {
 	NodePort    int    `help:"The first port of a cluster's nodes on 127.0.0.1: node 1 has this one and the three behind it, node 2 those ten further on." default:"7110"`
 	ControlAddr string `help:"Of a cluster: where the balancer says how it is, and where nodes are started again." default:"127.0.0.1:8085"`
 	Restart     bool   `help:"Start a cluster's node again when it dies. Without it the node stays down until 'netbank-lab node start'."`
+	Balancer    string `help:"Of a cluster: what stands in front of its nodes, the lab's own balancer or a real haproxy, which is to be installed." enum:"own,haproxy" default:"own"`
+
+	WorkersFirst  bool    `help:"Of a cluster: customers go to workers, and to coordinators only while no worker is ready."`
+	WorkerSignIns float64 `help:"How many passwords a worker checks a second at most, so that several on one machine each have a capacity of their own. 0: as many as the machine does."`
 
 	NoPhone    bool `help:"Leave out the demo phone, which keeps every customer in the bank's memory." hidden:""`
 	CoreNoSync bool `help:"Let the core answer before its disk has the record: for measuring, and to be disclosed." hidden:""`
@@ -163,6 +167,9 @@ func (d *Dev) bankArgs(dir, customer, partner, operator string) []string {
 	if d.Admission != "" {
 		args = append(args, "--admission", d.Admission)
 	}
+	if d.WorkerSignIns > 0 {
+		args = append(args, "--worker-sign-ins", fmt.Sprint(d.WorkerSignIns))
+	}
 	return args
 }
 
@@ -211,7 +218,14 @@ func (d *Dev) supervise(ctx context.Context, cancel context.CancelFunc) error {
 	switch {
 	case err != nil:
 	case d.clustered():
-		if nodes, err = d.openNodes(ctx, say); err == nil {
+		nodes, err = d.openNodes(ctx, say)
+		if err == nil && d.behindHAProxy() {
+			var c *child
+			if c, err = d.haproxy(say); err == nil {
+				err = start(bankCtx, &bankDone, c)
+			}
+		}
+		if err == nil {
 			err = nodes.start(ctx, failures, func(c *child) error { return start(bankCtx, &bankDone, c) })
 		}
 	default:

@@ -21,8 +21,12 @@ import (
 const (
 	nodesMax   = 5
 	workersMax = 8
+	// workerSignInsMax is more than any machine does.
+	workerSignInsMax = 1_000_000
 	// NodePorts is how far the ports of one node of a cluster are from those of the next.
 	NodePorts = 10
+	// ClusterPorts is how many ports from --node-port on a cluster may use: its own nodes', and those of a dozen workers that come.
+	ClusterPorts = (nodesMax + workersMax + 12) * NodePorts
 	// memberNotice is how long the balancer takes to notice that a node leaves: it asks ten times a second, and a busy machine answers late.
 	memberNotice = 500 * time.Millisecond
 	// Data directories when none is named. One node and a cluster never share one: each has a journal of its own, and a core that has seen
@@ -42,8 +46,17 @@ type member struct {
 
 // founded is how a cluster was begun. Its founders know each other by their addresses, which therefore stay.
 type founded struct {
-	Nodes    int `json:"nodes"`
-	NodePort int `json:"nodePort"`
+	Nodes    int    `json:"nodes"`
+	NodePort int    `json:"nodePort"`
+	Balancer string `json:"balancer,omitempty"` // behind HAProxy nodes have other addresses; empty: the lab's own
+}
+
+func (d *Dev) founding() founded {
+	f := founded{Nodes: d.Nodes, NodePort: d.NodePort}
+	if d.behindHAProxy() {
+		f.Balancer = d.Balancer
+	}
+	return f
 }
 
 // clustered says whether the demo bank is more than one process.
@@ -56,6 +69,12 @@ func (d *Dev) checkNodes() error {
 	}
 	if d.Workers < 0 || d.Workers > workersMax {
 		return fmt.Errorf("--workers is %d; it may be 0 to %d", d.Workers, workersMax)
+	}
+	if d.WorkerSignIns < 0 || d.WorkerSignIns > workerSignInsMax {
+		return fmt.Errorf("--worker-sign-ins is %v; it may be 0 to %d", d.WorkerSignIns, workerSignInsMax)
+	}
+	if (d.WorkersFirst || d.behindHAProxy()) && !d.clustered() {
+		return errors.New("--workers-first and --balancer haproxy are of a cluster; give it --nodes 3")
 	}
 	room := (d.Nodes + d.Workers) * NodePorts
 	if last := 1 << 16; d.clustered() && (d.NodePort < 1 || d.NodePort+room > last) {
@@ -72,6 +91,9 @@ func (d *Dev) checkNodes() error {
 		return fmt.Errorf("--data-dir is %s: %w", d.DataDir, err)
 	}
 	d.DataDir = dir
+	if err := d.checkHAProxy(); err != nil {
+		return err
+	}
 	return d.checkFounded()
 }
 
@@ -91,16 +113,16 @@ func (d *Dev) checkFounded() error {
 	if err := json.Unmarshal(text, &was); err != nil {
 		return fmt.Errorf("%s: %w; begin anew after `netbank-lab reset --data-dir %s`", d.path(clusterFile), err, d.DataDir)
 	}
-	if was.Nodes != d.Nodes || was.NodePort != d.NodePort {
-		return fmt.Errorf("%s holds a cluster that was founded with --nodes %d --node-port %d; go on with those, choose another --data-dir, or begin anew after `netbank-lab reset --data-dir %s`",
-			d.DataDir, was.Nodes, was.NodePort, d.DataDir)
+	if was != d.founding() {
+		return fmt.Errorf("%s holds a cluster that was founded with --nodes %d --node-port %d%s; go on with those, choose another --data-dir, or begin anew after `netbank-lab reset --data-dir %s`",
+			d.DataDir, was.Nodes, was.NodePort, strings.TrimSuffix(" --balancer "+was.Balancer, " --balancer "), d.DataDir)
 	}
 	return nil
 }
 
 // remember writes down how the cluster is founded.
 func (d *Dev) remember() error {
-	text, err := json.Marshal(founded{Nodes: d.Nodes, NodePort: d.NodePort})
+	text, err := json.Marshal(d.founding())
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
@@ -118,6 +140,9 @@ func (d *Dev) members() []member {
 	var all []member
 	for i := range d.Nodes + d.Workers {
 		addr := func(door int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.NodePort+i*NodePorts+door)) }
+		if d.behindHAProxy() {
+			addr = func(door int) string { return net.JoinHostPort(haproxyHost(i), strconv.Itoa(d.NodePort+door)) }
+		}
 		m := member{name: fmt.Sprintf("node-%d", i+1), customer: addr(0), partner: addr(1), operator: addr(2), peer: addr(3)}
 		if i >= d.Nodes {
 			m.worker, m.name, m.peer = true, fmt.Sprintf("worker-%d", i-d.Nodes+1), ""
@@ -145,7 +170,12 @@ func (d *Dev) memberArgs(m member) []string {
 
 // nodeArgs is what the command lines of all nodes begin with.
 func (d *Dev) nodeArgs(m member) []string {
-	return append(d.bankArgs(m.dir, m.customer, m.partner, m.operator), "--drain-notice", memberNotice.String())
+	notice := memberNotice
+	args := d.bankArgs(m.dir, m.customer, m.partner, m.operator)
+	if d.behindHAProxy() {
+		notice, args = haproxyNotice, append(args, "--proxy-from", haproxyFrom)
+	}
+	return append(args, "--drain-notice", notice.String())
 }
 
 // joinArgs is the command line of a node that joins a cluster which stands, by its token.

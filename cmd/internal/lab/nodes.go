@@ -76,12 +76,12 @@ func (d *Dev) openNodes(ctx context.Context, note func(string, ...any)) (_ *node
 		}
 	}()
 	n.file.Balancer = &demo.Balancer{URL: "http://" + d.ControlAddr}
+	fronts := []balancer.Front{{Name: operatorDoor, Addr: d.OperatorAddr, Policy: balancer.ToLeader}}
+	if !d.behindHAProxy() {
+		fronts = append(fronts, balancer.Front{Name: customerDoor, Addr: d.CustomerAddr, Refusal: []byte(busyPage)}, balancer.Front{Name: partnerDoor, Addr: d.PartnerAddr})
+	}
 	n.balancer, err = balancer.Listen(balancer.Config{
-		Fronts: []balancer.Front{
-			{Name: customerDoor, Addr: d.CustomerAddr, Refusal: []byte(busyPage)},
-			{Name: partnerDoor, Addr: d.PartnerAddr},
-			{Name: operatorDoor, Addr: d.OperatorAddr, Policy: balancer.ToLeader},
-		},
+		Fronts: fronts,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -251,10 +251,14 @@ func (n *nodes) ask(ctx context.Context, path string, request []byte) (made ops.
 func (n *nodes) route(scaled []member) error {
 	var backends []balancer.Backend
 	for _, m := range append(n.dev.members(), scaled...) {
-		backends = append(backends, balancer.Backend{
-			Name: m.name, Ready: "http://" + m.operator + "/readyz",
-			Doors: map[string]string{customerDoor: m.customer, partnerDoor: m.partner, operatorDoor: m.operator},
-		})
+		b := balancer.Backend{Name: m.name, Ready: "http://" + m.operator + "/readyz", Doors: map[string]string{operatorDoor: m.operator}}
+		if !n.dev.behindHAProxy() {
+			b.Doors[customerDoor], b.Doors[partnerDoor] = m.customer, m.partner
+		}
+		if n.dev.WorkersFirst && !m.worker {
+			b.Reserve = []string{customerDoor}
+		}
+		backends = append(backends, b)
 	}
 	return n.balancer.Set(backends)
 }

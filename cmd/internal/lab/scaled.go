@@ -34,10 +34,14 @@ type scaled struct {
 
 // scaleArgs let a coordinator run more workers.
 func (d *Dev) scaleArgs() []string {
-	return []string{
+	args := []string{
 		"--scale", "local", "--scale-dir", d.path(scaledDir), "--scale-port", strconv.Itoa(d.scalePort()), "--while-locked", d.path(livesFile),
 		"--core-seats-reserve", strconv.Itoa(d.CoreSeats * 5 / 4), "--core-seats-emergency", strconv.Itoa(d.CoreSeats * 3 / 2),
 	}
+	if d.behindHAProxy() {
+		args = append(args, "--traffic", "haproxy=unix:"+d.haproxySocket())
+	}
+	return args
 }
 
 // scalePort is the first port of the workers that come: behind all that --workers may have.
@@ -85,8 +89,12 @@ func WhileLocked(path string, end func()) error {
 	return nil
 }
 
-// now lists those that run, those among them that are leaving.
+// now lists those that run, those among them that are leaving. Behind HAProxy it lists none: the leader that has started a worker gives it an
+// address of its own host and tells HAProxy, and `netbank scale status` says where it is.
 func (s *scaled) now(ctx context.Context) (all []member, processes []int) {
+	if s.dev.behindHAProxy() {
+		return nil, nil
+	}
 	standing, err := s.local.Status(ctx)
 	if err != nil {
 		return nil, nil

@@ -56,7 +56,7 @@ func list(t *testing.T, args ...string) []listed {
 // layer names the part of the house that a package belongs to.
 func layer(path string) string {
 	path = strings.TrimPrefix(path, "netbank/")
-	for _, l := range []string{"cluster/journal", "cluster/gate", "cluster", "session", "frontend", "core-adapter", "bench", "cmd"} {
+	for _, l := range []string{"cluster/journal", "cluster/gate", "cluster", "session", "frontend", "core-adapter", "bench", "deploy", "cmd"} {
 		if path == l || strings.HasPrefix(path, l+"/") {
 			return l
 		}
@@ -72,14 +72,15 @@ func TestImportsRunOneWay(t *testing.T) {
 		"session":         {"cluster/journal", "cluster/gate"},
 		"frontend":        {"session", "cluster", "cluster/journal", "cluster/gate"},
 		"core-adapter":    {},
+		"deploy":          {},
 		"bench":           {"core-adapter", "cluster/gate"}, // the congestion models and the gate, for simulations in virtual time
-		"cmd":             {"frontend", "session", "cluster", "cluster/journal", "cluster/gate", "core-adapter", "bench"},
+		"cmd":             {"frontend", "session", "cluster", "cluster/journal", "cluster/gate", "core-adapter", "bench", "deploy"},
 	}
 	for _, p := range list(t, "./...") {
 		from := layer(p.ImportPath)
 		rules, ok := allowed[from]
 		if !ok {
-			t.Errorf("%s belongs to no part of the house; the parts are cmd, frontend, session, cluster, core-adapter and bench", p.ImportPath)
+			t.Errorf("%s belongs to no part of the house; the parts are cmd, frontend, session, cluster, core-adapter, bench and deploy", p.ImportPath)
 			continue
 		}
 		for _, i := range p.Imports {
