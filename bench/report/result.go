@@ -19,7 +19,9 @@ import (
 // abandoned or in doubt, timelines and counts of steps in each phase; samples; audits by arm.
 //
 // Version 3 (2026-11): what was done to the nodes of a cluster, and what confirmations met of it; the number of workers.
-const Version = 3
+//
+// Version 4 (2026-11): what operators did to the number of workers; the balancer, and how many passwords each worker could check.
+const Version = 4
 
 // Schema is the JSON schema of Result.
 //
@@ -42,8 +44,10 @@ type Result struct {
 	Phases      []Phase         `json:"phases"`
 	// Disturbances are what was done to the nodes of a cluster under load, in order of time.
 	Disturbances []Disturbance `json:"disturbances,omitempty"`
-	Samples      []Sample      `json:"samples"` // of the bank over the whole run, in order of time
-	Profiles     []Profile     `json:"profiles"`
+	// Scalings are what operators did to the number of workers under load, in order of time.
+	Scalings []Scaling `json:"scalings,omitempty"`
+	Samples  []Sample  `json:"samples"` // of the bank over the whole run, in order of time
+	Profiles []Profile `json:"profiles"`
 	// Audit is that of a run with one bank. A run that raised several, such as one for each arm, has Audits instead.
 	Audit    *audit.Report `json:"audit,omitempty"`
 	Audits   []Audited     `json:"audits"`
@@ -86,6 +90,29 @@ type Disturbance struct {
 	GapMs         float64 `json:"gapMs"`      // the longest time in which nobody was told that he has paid
 }
 
+// Scaling is one command of an operator about the number of workers, and what came of it.
+type Scaling struct {
+	Command string  `json:"command"` // such as "netbank scale out --to 5"
+	Second  float64 `json:"second"`  // since Started
+	Workers int     `json:"workers"` // that were asked for
+	DoneMs  float64 `json:"doneMs"`  // until the command returned: the new workers serve, or those that are too many have gone
+	Most    int     `json:"most"`    // the most that ran at once from then on, until the next command
+	// SignInsPerSecond is how many customers were signed in a second with that many workers, by their own count, over a span that begins when the
+	// balancer has given the new ones their whole share.
+	SignInsPerSecond float64 `json:"signInsPerSecond"`
+	// Nodes are the workers that came of it, in the order of their first payment.
+	Nodes []ScaledNode `json:"nodes,omitempty"`
+}
+
+// ScaledNode is how soon after the command a new worker had done its first of each. 0: it was not seen to.
+type ScaledNode struct {
+	Node      uint32  `json:"node"`
+	JoinedMs  float64 `json:"joinedMs"`  // the leader heard of it
+	WarmMs    float64 `json:"warmMs"`    // it said that it was ready
+	ServingMs float64 `json:"servingMs"` // it had answered a customer who came by the balancer
+	PaidMs    float64 `json:"paidMs"`    // the core had answered a payment that was admitted there
+}
+
 // Sample is what the bank's process held at one moment of a run.
 type Sample struct {
 	Second     float64 `json:"second"` // since Started
@@ -98,6 +125,8 @@ type Sample struct {
 type Setting struct {
 	Nodes           int     `json:"nodes"`
 	Workers         int     `json:"workers,omitempty"`
+	Balancer        string  `json:"balancer,omitempty"`      // of a cluster: what stood in front of its nodes; empty: the lab's own
+	WorkerSignIns   float64 `json:"workerSignIns,omitempty"` // how many passwords a worker could check a second; 0: as many as the machine could
 	Connections     int     `json:"connections"`
 	Seconds         float64 `json:"seconds"` // measured in each phase
 	Customers       int     `json:"customers"`

@@ -58,7 +58,7 @@ func (r *Result) view() *view {
 		Verdict: r.verdict(),
 	}
 	for _, s := range []section{
-		r.askedSection(), r.headlineSection(), r.disturbancesSection(), r.goodputSection(), r.outcomesSection(), r.auditSection(), r.ratesSection(), r.latencySection(), r.stepsSection(),
+		r.askedSection(), r.headlineSection(), r.disturbancesSection(), r.scalingsSection(), r.goodputSection(), r.outcomesSection(), r.auditSection(), r.ratesSection(), r.latencySection(), r.stepsSection(),
 		r.timelineSection(), r.samplesSection(), r.processorSection(), r.machineSection(), r.leftOutSection(), r.notesSection(), r.repeatSection(), r.profileSection(), r.wordsSection(),
 	} {
 		if len(s.Paragraphs)+len(s.Headlines)+len(s.Pictures)+len(s.Tables)+len(s.List)+len(s.Code)+len(s.Terms) > 0 {
@@ -450,6 +450,31 @@ func (r *Result) disturbancesSection() section {
 		s.After = []string{"A confirmation counts for what was done first while it waited, or else for what was done last before it was sent. A wait is the time from the moment at which " +
 			"the customer meant to press the button until the bank’s definite answer, over all tries and pages; a payment that the core has to be asked about waits for the core’s word."}
 	}
+	return s
+}
+
+func (r *Result) scalingsSection() section {
+	s := section{ID: "scalings", Title: "What was done to the number of workers"}
+	if len(r.Scalings) == 0 {
+		return s
+	}
+	all := table{Columns: []column{{"second", number}, {"command", code}, {"workers", number}, {"most at once", number}, {"it returned after, ms", number}, {"then signed in a second", number}}}
+	each := table{
+		Title:   "The workers that came: ms after the command",
+		Columns: []column{{"second", number}, {"node", number}, {"joined", number}, {"warm", number}, {"serving", number}, {"first payment", number}},
+	}
+	for i := range r.Scalings {
+		c := &r.Scalings[i]
+		all.add(figure(c.Second), c.Command, grouped(int64(c.Workers)), grouped(int64(c.Most)), figure(c.DoneMs), figure(c.SignInsPerSecond))
+		for _, n := range c.Nodes {
+			each.add(figure(c.Second), grouped(int64(n.Node)), figure(n.JoinedMs), figure(n.WarmMs), figure(n.ServingMs), figure(n.PaidMs))
+		}
+	}
+	s.Tables = []table{all}
+	if len(each.Rows) > 0 {
+		s.Tables = append(s.Tables, each)
+	}
+	s.After = []string{"Joined: the leader heard of it. Warm: it said that it was ready. Serving: it had answered a customer who came by the balancer. First payment: the core had answered a payment that was admitted there."}
 	return s
 }
 

@@ -118,6 +118,21 @@ func (r *Result) auditSays(all []Audited) string {
 		plural(settled, "settled payment", "settled payments"), plural(debited, "standing debit", "standing debits"), plural(told, "statement to clients", "statements to clients"), yes(told == 1, "was", "were"))
 }
 
+// nodes says which nodes there were, and what stood in front of them.
+func (s *Setting) nodes() string {
+	all := plural(int64(s.Nodes), "coordinator", "coordinators")
+	if s.Nodes <= 1 && s.Workers == 0 {
+		return "1"
+	}
+	if s.Workers > 0 {
+		all += ", " + plural(int64(s.Workers), "worker", "workers")
+	}
+	if s.WorkerSignIns > 0 {
+		all += fmt.Sprintf(" that check %v passwords a second each", s.WorkerSignIns)
+	}
+	return all + ", behind " + cmp.Or(s.Balancer, "the lab’s own balancer")
+}
+
 func (r *Result) machineSection() section {
 	m, s := &r.Machine, &r.Setting
 	t := table{Columns: []column{{"", text}, {"", text}}}
@@ -148,7 +163,7 @@ func (r *Result) machineSection() section {
 		{"kernel", fmt.Sprintf("%s %s %s", m.OS, m.Kernel, m.Arch)},
 		{"memory", grouped(m.MemoryMB) + " MB"},
 		{"disk sync of 4 KiB", fmt.Sprintf("p50 %s, p99 %s, max %s (%d samples)", short(m.Sync.P50), short(m.Sync.P99), short(m.Sync.Max), m.Sync.Samples)},
-		{"nodes", fmt.Sprint(s.Nodes)},
+		{"nodes", s.nodes()},
 		{"forms of the bank", listed(arms)},
 		{"journal", yes(s.JournalSync, "every answer waits for the disk", "answers do not wait for the disk")},
 		{"TLS", yes(s.CustomerTLS, "customers: on", "customers: off") + "; partners: " + s.PartnerTLS},

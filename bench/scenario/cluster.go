@@ -26,6 +26,10 @@ type Cluster interface {
 	// Replace takes a node that has ended out of the cluster, with all its data, lets a new one join in its place, and returns when that one is ready and,
 	// if it is a coordinator, has its vote.
 	Replace(ctx context.Context, name string) error
+	// Scale runs `netbank scale` with these words, as an operator does, and gives what it printed.
+	Scale(ctx context.Context, words ...string) (string, error)
+	// Scaled tells how the number of workers stands, by the node that leads.
+	Scaled(ctx context.Context) (Scaled, error)
 	// Used is what each node has used until now, in all its lives.
 	Used() map[string]machine.Process
 }
@@ -48,8 +52,7 @@ func (b *bench) onceMoreAtOnce() people.Habits {
 }
 
 // disturbed puts customers on the bank for as long as is said, and does something to it beside them, once the warm-up is over.
-func (b *bench) disturbed(ctx context.Context, p report.Phase, during time.Duration, disturb func(ctx context.Context) error) (*people.Outcome, error) {
-	habits := b.onceMoreAtOnce()
+func (b *bench) disturbed(ctx context.Context, p report.Phase, habits people.Habits, during time.Duration, disturb func(ctx context.Context) error) (*people.Outcome, error) {
 	warmUp := b.warmUp() + habits.Think.Whole()
 	p.OfferedPerSecond, p.RequestsEach, p.Unit, p.Server = b.Rate, requestsEach[people.Flow], "payments", "bank"
 	ctx, cancel := context.WithCancel(ctx)

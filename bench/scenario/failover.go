@@ -43,7 +43,7 @@ func (b *bench) failover(ctx context.Context) error {
 	down := time.Duration(b.Down * float64(time.Second))
 	random := rand.New(rand.NewPCG(b.Seed, 1))
 	var events []report.Disturbance
-	o, err := b.disturbed(ctx, report.Phase{Name: "failover", What: "whole payments while leaders are killed"}, during, func(ctx context.Context) error {
+	o, err := b.disturbed(ctx, report.Phase{Name: "failover", What: "whole payments while leaders are killed"}, b.onceMoreAtOnce(), during, func(ctx context.Context) error {
 		next := time.Now()
 		for range b.Kills {
 			// A moment of its own within the first half of each span, so that what the machine does regularly does not always meet it alike.

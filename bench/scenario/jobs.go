@@ -20,7 +20,9 @@ var requestsEach = map[string]int{people.Flow: 8, people.Returning: 7, people.Co
 // raise starts a new bank with the options of the run.
 func (b *bench) raise(ctx context.Context, bank Bank) (err error) {
 	bank.CoreModel, bank.CoreSeats, bank.CoreFixed, bank.CoreSync, bank.Customers = b.CoreModel, b.CoreSeats, b.CoreFixed, b.CoreSync, b.Customers
-	bank.Nodes, bank.Workers = b.Nodes, b.Workers
+	if bank.Nodes = b.Nodes; !bank.Wished {
+		bank.Workers = b.Workers
+	}
 	bank.Line = b.Line && !bank.AdmissionOff
 	if b.target, err = b.rig.Raise(ctx, bank); err != nil {
 		return err

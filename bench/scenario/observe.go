@@ -27,9 +27,14 @@ const metricsTimeout = 5 * time.Second
 
 // metrics reads the bank's metrics, as any collector does.
 func (t *Target) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+	return metricsAt(ctx, t.Demo.Operator.URL)
+}
+
+// metricsAt reads the metrics at a node's operator's port.
+func metricsAt(ctx context.Context, operator string) (map[string]*dto.MetricFamily, error) {
 	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Demo.Operator.URL+"/metrics", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, operator+"/metrics", nil)
 	if err != nil {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
@@ -45,6 +50,19 @@ func (t *Target) metrics(ctx context.Context) (map[string]*dto.MetricFamily, err
 		return nil, fmt.Errorf("scenario: the bank's metrics: %w", err)
 	}
 	return families, nil
+}
+
+// debits is how many debits of a node's the core has answered since the node's start.
+func (t *Target) debits(ctx context.Context, operator string) (n uint64, err error) {
+	families, err := metricsAt(ctx, operator)
+	for _, m := range families["netbank_core_call_seconds"].GetMetric() {
+		for _, label := range m.GetLabel() {
+			if label.GetName() == "op" && label.GetValue() == "debit" {
+				n += m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	return n, err
 }
 
 // journaled is what the leader has brought into its journal since its start.

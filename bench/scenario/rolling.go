@@ -35,7 +35,7 @@ func (b *bench) rolling(ctx context.Context) error {
 	defer b.lower()
 	b.Do(fmt.Sprintf("%.0f customers a second", b.Rate))
 	var events []report.Disturbance
-	o, err := b.disturbed(ctx, report.Phase{Name: "rolling", What: "whole payments while nodes are restarted and replaced"}, during, func(ctx context.Context) error {
+	o, err := b.disturbed(ctx, report.Phase{Name: "rolling", What: "whole payments while nodes are restarted and replaced"}, b.onceMoreAtOnce(), during, func(ctx context.Context) error {
 		return b.roll(ctx, &events)
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ type Scenario struct {
 
 // Scenarios are all there are, in the order in which they are best read.
 func Scenarios() []*Scenario {
-	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), waitingRoom(), soak(), replicated(), failover(), rolling(), generatorScenario()}
+	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), waitingRoom(), soak(), replicated(), failover(), rolling(), scaleOut(), generatorScenario()}
 }
 
 // Find finds a scenario by its name.
@@ -54,6 +54,11 @@ type Bank struct {
 	Customers    int
 	// Nodes are its coordinators, and Workers the nodes without a journal beside them. Up to 1 and 0: the bank is one process.
 	Nodes, Workers int
+	// Wished says that workers come by the operator's command, and none is started with the bank.
+	Wished        bool
+	WorkersFirst  bool    // customers go to coordinators only while no worker is ready
+	WorkerSignIns float64 // how many passwords a worker checks a second at most; 0: as many as the machine does
+	Balancer      string  // in front of a cluster's nodes: own or haproxy
 }
 
 // Rig raises banks, each new and empty but for its customers.
@@ -113,9 +118,16 @@ type Options struct {
 	Nodes       int       // coordinators; 0 and 1: one process without others
 	Workers     int       // nodes without a journal beside them
 	Kills       int       // of failover
-	Rate        float64   // customers a second of failover and rolling
-	Down        float64   // seconds that a killed node of failover stays down
-	ProfileDir  string    // where profiles of the bank go; empty: none are taken
+	Rate        float64   // customers a second of failover, rolling and scale-out
+	Down        float64   // seconds that a killed node of failover or scale-out stays down
+
+	WorkersAfter  int     // of scale-out: how many workers an operator asks for under load
+	WorkerSignIns float64 // of scale-out: how many passwords a worker checks a second at most
+	Settle        float64 // of scale-out: seconds after a command until sign-ins are counted again; HAProxy gives a new worker its whole share after 5
+	KillLeader    bool    // of scale-out: when the wish is committed
+	Balancer      string  // of scale-out: own or haproxy
+
+	ProfileDir string // where profiles of the bank go; empty: none are taken
 }
 
 // Bounds of options.
@@ -133,6 +145,9 @@ const (
 	RateMax      = 10_000
 	DownMax      = 60
 	WaitingMax   = 5_000_000
+	SettleMax    = 600
+	// SignInsMax is more passwords a second than any machine checks.
+	SignInsMax = 1_000_000
 )
 
 // over lays the options that are set over others.
@@ -164,6 +179,10 @@ func (o Options) over(under Options) Options {
 	whole(&o.Workers, under.Workers)
 	whole(&o.Kills, under.Kills)
 	whole(&o.Waiting, under.Waiting)
+	whole(&o.WorkersAfter, under.WorkersAfter)
+	number(&o.WorkerSignIns, under.WorkerSignIns)
+	number(&o.Settle, under.Settle)
+	text(&o.Balancer, under.Balancer)
 	text(&o.CoreModel, under.CoreModel)
 	text(&o.Habits, under.Habits)
 	text(&o.ProfileDir, under.ProfileDir)
@@ -179,6 +198,7 @@ func (o Options) over(under Options) Options {
 	o.CoreFixed = o.CoreFixed || under.CoreFixed
 	o.CoreSync = o.CoreSync || under.CoreSync
 	o.Line = o.Line || under.Line
+	o.KillLeader = o.KillLeader || under.KillLeader
 	return o
 }
 
@@ -255,6 +275,14 @@ func (o *Options) checkCluster() error {
 		return fmt.Errorf("scenario: %d kills; 1 to %d are possible", o.Kills, KillsMax)
 	case !(o.Rate >= 0 && o.Rate <= RateMax):
 		return fmt.Errorf("scenario: %v customers a second; more than 0 and up to %d are possible", o.Rate, RateMax)
+	case o.WorkersAfter < 0 || o.WorkersAfter > WorkersMax || o.WorkersAfter > 0 && o.WorkersAfter <= o.Workers:
+		return fmt.Errorf("scenario: %d workers after %d; more, and up to %d are possible", o.WorkersAfter, o.Workers, WorkersMax)
+	case !(o.WorkerSignIns >= 0 && o.WorkerSignIns <= SignInsMax):
+		return fmt.Errorf("scenario: %v sign-ins a second for each worker; more than 0 and up to %d are possible", o.WorkerSignIns, SignInsMax)
+	case !(o.Settle >= 0 && o.Settle <= SettleMax):
+		return fmt.Errorf("scenario: %v s until new workers have their share; more than 0 and up to %d are possible", o.Settle, SettleMax)
+	case !slices.Contains([]string{"", "own", "haproxy"}, o.Balancer):
+		return fmt.Errorf("scenario: balancer %q; it may be own or haproxy", o.Balancer)
 	case !(o.Down >= 0 && o.Down <= DownMax):
 		return fmt.Errorf("scenario: killed nodes are down for %v s; more than 0 and up to %d are possible", o.Down, DownMax)
 	}

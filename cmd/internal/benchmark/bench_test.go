@@ -17,7 +17,7 @@ import (
 	"netbank/bench/report"
 )
 
-// program is netbank-lab, built once.
+// program is netbank-lab, built once; netbank lies beside it.
 var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -30,11 +30,11 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "netbank-lab")
-	build := exec.Command("go", "build", "-o", program, "./cmd/netbank-lab")
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/netbank-lab", "./cmd/netbank")
 	build.Dir, build.Env = filepath.Join("..", "..", ".."), append(os.Environ(), "CGO_ENABLED=0")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
-		os.Stderr.WriteString("building netbank-lab: " + err.Error() + "\n")
+		os.Stderr.WriteString("building the programs: " + err.Error() + "\n")
 		return 1
 	}
 	return m.Run()
@@ -184,6 +184,26 @@ func TestFailoverAndRollingMeasureARealCluster(t *testing.T) {
 	f(6, "rolling", "--seconds", "8")
 }
 
+// An operator asks for more workers under load, behind a real HAProxy, and for fewer. (The name is short because the socket's path has it.) What is looked at is what was counted, never how fast it was.
+func TestScaleOutBehindHAProxy(t *testing.T) {
+	if _, err := os.Stat("/usr/sbin/haproxy"); err != nil {
+		if _, err := exec.LookPath("haproxy"); err != nil {
+			t.Skip("haproxy is not installed; .ci/needs installs it")
+		}
+	}
+	r := measured(t, "scale-out", "--workers", "1", "--workers-after", "2", "--seconds", "0.5", "--settle", "0.5", "--rate", "20", "--customers", "1500", "--connections", "256", "--balancer", "haproxy")
+	p := r.Phase("scale-out")
+	if p == nil || p.Completed == 0 || p.Failed > 0 || p.Abandoned > 0 {
+		t.Errorf("%+v", p)
+	}
+	if len(r.Scalings) != 2 || r.Scalings[0].Most != 2 || len(r.Scalings[0].Nodes) != 1 || r.Scalings[0].Nodes[0].PaidMs <= 0 {
+		t.Errorf("%+v", r.Scalings)
+	}
+	if a := r.Audit; a == nil || a.Settled == 0 || a.Debited != a.Settled || a.FindingsCount != 0 {
+		t.Errorf("audit %+v", a)
+	}
+}
+
 // The same confirmations at one node and at three, and bare Raft with the entries that the three wrote.
 func TestReplicatedMeasuresThreeBanks(t *testing.T) {
 	r := measured(t, "replicated", "--seconds", "0.5", "--customers", "1500", "--connections", "32")
@@ -286,6 +306,7 @@ func TestWhatCannotBeMeasuredIsToldWithAnExitCode(t *testing.T) {
 	f(64, "overload", "--admission", "perhaps")
 	f(64, "failover", "--nodes", "1")
 	f(64, "single", "--nodes", "3")
+	f(64, "scale-out", "--workers", "5", "--workers-after", "2")
 	f(73, "single", "--out", filepath.Join(file, "results"))
 	f(73, "single", "--out", t.TempDir(), "--data-dir", filepath.Join(file, "data"))
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,10 +37,12 @@ const (
 
 // cluster is a demo cluster under load: a run of `netbank-lab dev` with several nodes, as anybody would start it.
 type cluster struct {
-	control string // URL
-	token   string
-	alive   func() error
-	client  *http.Client
+	control  string // URL
+	operator string // URL of the leader's port
+	token    string
+	file     string // the token's
+	alive    func() error
+	client   *http.Client
 
 	lock  sync.Mutex
 	ended map[string]time.Duration // processor time of each node's past lives
@@ -47,7 +51,7 @@ type cluster struct {
 
 // raiseCluster starts a demo cluster and waits until it is seeded.
 func (r *rig) raiseCluster(ctx context.Context, d *lab.Dev) (scenario.Cluster, error) {
-	base, err := freePorts((d.Nodes + d.Workers) * lab.NodePorts)
+	base, err := freePorts(lab.ClusterPorts)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +60,10 @@ func (r *rig) raiseCluster(ctx context.Context, d *lab.Dev) (scenario.Cluster, e
 		"--notify-addr", d.NotifyAddr, "--core-addr", d.CoreAddr, "--core-admin", d.CoreAdmin, "--control-addr", d.ControlAddr, "--core-model", d.CoreModel,
 		"--core-seats", strconv.Itoa(d.CoreSeats), "--customers", strconv.Itoa(d.Customers), "--password-hash", d.PasswordHash, "--admission", d.Admission,
 		"--nodes", strconv.Itoa(d.Nodes), "--workers", strconv.Itoa(d.Workers), "--node-port", strconv.Itoa(base), "--no-phone",
+		"--balancer", d.Balancer, "--worker-sign-ins", fmt.Sprint(d.WorkerSignIns),
+	}
+	if d.WorkersFirst {
+		args = append(args, "--workers-first")
 	}
 	if d.CoreNoSync {
 		args = append(args, "--core-no-sync")
@@ -79,7 +87,7 @@ func (r *rig) raiseCluster(ctx context.Context, d *lab.Dev) (scenario.Cluster, e
 		return nil, err
 	}
 	c := &cluster{
-		control: "http://" + d.ControlAddr, token: token, alive: r.processes[len(r.processes)-1].alive, client: &http.Client{Timeout: 2*ops.ChangeTimeout + 10*time.Second},
+		control: "http://" + d.ControlAddr, operator: file.Operator.URL, token: token, file: file.Path(file.Operator.TokenFile), alive: r.processes[len(r.processes)-1].alive, client: &http.Client{Timeout: 2*ops.ChangeTimeout + 10*time.Second},
 		ended: make(map[string]time.Duration), last: make(map[string]int),
 	}
 	_, err = c.standing(ctx)
@@ -248,6 +256,42 @@ func (c *cluster) voter(ctx context.Context, operator string) error {
 		case <-time.After(clusterPoll):
 		}
 	}
+}
+
+// Scale runs the operator's command, of the program that lies beside this one.
+func (c *cluster) Scale(ctx context.Context, words ...string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("benchmark: %w", err)
+	}
+	program := filepath.Join(filepath.Dir(self), "netbank")
+	if _, err := os.Stat(program); err != nil {
+		return "", fmt.Errorf("benchmark: the operator's command is %s, and it is not there: %w; `make build` makes both programs", program, err)
+	}
+	words = append(append([]string{"scale"}, words...), "--reason", "a measurement", "--yes", "--wait", clusterWait.String(), "--operator", c.operator, "--operator-token-file", c.file)
+	out, err := exec.CommandContext(ctx, program, words...).CombinedOutput()
+	if err != nil {
+		return string(out), errors.Join(c.alive(), fmt.Errorf("benchmark: netbank %s: %w: %s", strings.Join(words[:4], " "), err, bytes.TrimSpace(out)))
+	}
+	return string(out), nil
+}
+
+// Scaled asks the leader.
+func (c *cluster) Scaled(ctx context.Context) (scenario.Scaled, error) {
+	var s ops.Scale
+	leader := &cluster{control: c.operator, token: c.token, alive: c.alive, client: c.client}
+	if err := leader.call(ctx, http.MethodGet, "/api/v1/scale", &s); err != nil {
+		return scenario.Scaled{}, err
+	}
+	out := scenario.Scaled{Wished: int(s.Workers.Value), Wanted: -1}
+	if s.Provider.Known {
+		out.Wanted, out.Running, out.Leaving = s.Provider.Wanted, s.Provider.Running, s.Provider.Leaving
+	}
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		out.Workers = append(out.Workers, scenario.ScaledWorker{Node: n.Node, Operator: n.Operator, Up: n.State == ops.NodeUp, Ready: n.Ready, Serving: n.Serving})
+	}
+	return out, nil
 }
 
 // Used is what each node has used in all its lives.

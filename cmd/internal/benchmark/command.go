@@ -1,6 +1,7 @@
 package benchmark
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,35 +27,40 @@ import (
 
 // Command is `netbank-lab bench`.
 type Command struct {
-	Scenario    string    `arg:"" help:"What is measured: ${scenarios}; or all of them, in their short forms."`
-	Short       bool      `help:"The scenario's short form, of a minute or two."`
-	Seconds     float64   `help:"How long each phase is measured. 0: as the scenario has it."`
-	Seed        uint64    `help:"Of schedules and choices: the same seed offers the same load, to the request." default:"1"`
-	Connections int       `help:"Connections to each door. 0: as the scenario has it."`
-	Customers   int       `help:"Customers to seed. 0: as the scenario has it."`
-	Generators  int       `help:"Processes that make the load; they share it." default:"1"`
-	OpenShare   float64   `help:"What an open loop below the ceiling offers, as a share of it. 0: 0.6."`
-	Admission   string    `help:"overload: admission control on, off, or both, one after the other." enum:"both,on,off" default:"both"`
-	Multiples   []float64 `help:"overload: the multiples of the core's peak that are offered."`
-	Habits      string    `help:"overload: customers are patient or impatient." enum:"patient,impatient," default:""`
-	Line        bool      `help:"overload: with admission control, let new customers wait in a line when more come than can be served."`
-	Waiting     int       `help:"waiting-room: people in the line. 0: as the scenario has it."`
-	Pace        float64   `help:"By what customers' times of reading and typing are multiplied. 0: as the scenario has it."`
-	CoreModel   string    `help:"How the simulated core behaves: fixed:LATENCY, ps[:SIGMA,KAPPA] or servers:K. Empty: as the scenario has it."`
-	CoreSync    bool      `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
-	CoreSeats   int       `help:"The most calls that may be inside the core at once. 0: as the scenario has it."`
-	CoreFixed   bool      `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
-	Nodes       int       `help:"Coordinators of the bank: 1, 3 or 5. 0: as the scenario has it."`
-	Workers     int       `help:"Nodes without a journal beside them. 0: as the scenario has it."`
-	Kills       int       `help:"failover: how many leaders are killed, one in every --seconds. 0: 20."`
-	Rate        float64   `help:"failover, rolling: how many customers come in a second. 0: as the scenario has it."`
-	Down        float64   `help:"failover: seconds until a killed node is started again. 0: 0.2, as a supervisor would."`
-	Out         string    `help:"Where results go, each run in a folder of its own." default:"results" type:"path"`
-	DataDir     string    `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
-	JSON        bool      `name:"json" help:"Print the result's JSON on standard output."`
-	Keep        bool      `help:"Keep the bank's data and logs."`
-	Commit      string    `help:"What was built, where the build does not say so itself; a suffix -dirty tells of changes."`
-	Quiet       bool      `help:"No progress on standard error."`
+	Scenario      string    `arg:"" help:"What is measured: ${scenarios}; or all of them, in their short forms."`
+	Short         bool      `help:"The scenario's short form, of a minute or two."`
+	Seconds       float64   `help:"How long each phase is measured. 0: as the scenario has it."`
+	Seed          uint64    `help:"Of schedules and choices: the same seed offers the same load, to the request." default:"1"`
+	Connections   int       `help:"Connections to each door. 0: as the scenario has it."`
+	Customers     int       `help:"Customers to seed. 0: as the scenario has it."`
+	Generators    int       `help:"Processes that make the load; they share it." default:"1"`
+	OpenShare     float64   `help:"What an open loop below the ceiling offers, as a share of it. 0: 0.6."`
+	Admission     string    `help:"overload: admission control on, off, or both, one after the other." enum:"both,on,off" default:"both"`
+	Multiples     []float64 `help:"overload: the multiples of the core's peak that are offered."`
+	Habits        string    `help:"overload: customers are patient or impatient." enum:"patient,impatient," default:""`
+	Line          bool      `help:"overload: with admission control, let new customers wait in a line when more come than can be served."`
+	Waiting       int       `help:"waiting-room: people in the line. 0: as the scenario has it."`
+	Pace          float64   `help:"By what customers' times of reading and typing are multiplied. 0: as the scenario has it."`
+	CoreModel     string    `help:"How the simulated core behaves: fixed:LATENCY, ps[:SIGMA,KAPPA] or servers:K. Empty: as the scenario has it."`
+	CoreSync      bool      `help:"Let the core's answers wait for its disk. Without it the disk is the bank's alone."`
+	CoreSeats     int       `help:"The most calls that may be inside the core at once. 0: as the scenario has it."`
+	CoreFixed     bool      `help:"Always let in as many. Without this the gate finds by trying with how many of them the core does most work."`
+	Nodes         int       `help:"Coordinators of the bank: 1, 3 or 5. 0: as the scenario has it."`
+	Workers       int       `help:"Nodes without a journal beside them. 0: as the scenario has it."`
+	Kills         int       `help:"failover: how many leaders are killed, one in every --seconds. 0: 20."`
+	WorkersAfter  int       `help:"scale-out: how many workers an operator asks for under load. 0: 5."`
+	WorkerSignIns float64   `help:"scale-out: how many passwords each worker can check a second. 0: 15."`
+	Settle        float64   `help:"scale-out: seconds after each command until sign-ins are counted again. 0: 6, when balancers have given new workers their whole share."`
+	KillLeader    bool      `help:"scale-out: kill the leader when the wish for more workers is committed."`
+	Balancer      string    `help:"scale-out: what stands in front of the nodes, the lab's own balancer or a real haproxy." enum:"own,haproxy," default:""`
+	Rate          float64   `help:"failover, rolling, scale-out: how many customers come in a second. 0: as the scenario has it."`
+	Down          float64   `help:"failover, scale-out: seconds until a killed node is started again. 0: as the scenario has it."`
+	Out           string    `help:"Where results go, each run in a folder of its own." default:"results" type:"path"`
+	DataDir       string    `help:"Where the bank under load keeps its data; on the disk to be measured." default:"data/bench" type:"path"`
+	JSON          bool      `name:"json" help:"Print the result's JSON on standard output."`
+	Keep          bool      `help:"Keep the bank's data and logs."`
+	Commit        string    `help:"What was built, where the build does not say so itself; a suffix -dirty tells of changes."`
+	Quiet         bool      `help:"No progress on standard error."`
 }
 
 // Everything is what Command.Scenario names all scenarios by.
@@ -79,6 +85,7 @@ func (Command) Help() string {
 	b.WriteString("  netbank-lab bench overload --admission off --multiples 2 --seconds 30\n")
 	b.WriteString("  netbank-lab bench overload --line --admission on --multiples 2,5\n")
 	b.WriteString("  netbank-lab bench failover --nodes 3 --workers 2 --kills 20 --rate 100\n")
+	b.WriteString("  netbank-lab bench scale-out --balancer haproxy\n")
 	return b.String()
 }
 
@@ -144,6 +151,7 @@ func (c *Command) options() scenario.Options {
 		CoreSync: c.CoreSync, Multiples: c.Multiples, Habits: c.Habits, Pace: c.Pace,
 		Line: c.Line, Waiting: c.Waiting,
 		Nodes: c.Nodes, Workers: c.Workers, Kills: c.Kills, Rate: c.Rate, Down: c.Down,
+		WorkersAfter: c.WorkersAfter, WorkerSignIns: c.WorkerSignIns, Settle: c.Settle, KillLeader: c.KillLeader, Balancer: c.Balancer,
 	}
 	switch c.Admission {
 	case "on":
@@ -244,7 +252,7 @@ func (c *Command) measure(ctx context.Context, s *scenario.Scenario, dir string,
 	result.Setting = report.Setting{
 		Nodes: max(o.Nodes, 1), Workers: o.Workers, Connections: o.Connections, Seconds: o.Seconds, Customers: o.Customers, PartnerTLS: "mutual, version 1.3, kept-alive connections",
 		PasswordHash: r.hashes(), CoreModel: o.CoreModel, CoreSync: o.CoreSync, CoreSeats: o.CoreSeats, CoreSought: !o.CoreFixed, JournalSync: true, GeneratorShares: true,
-		Processes: r.kinds(o, c.Generators),
+		Processes: r.kinds(o, c.Generators), WorkerSignIns: o.WorkerSignIns, Balancer: strings.TrimPrefix(o.Balancer, "own"),
 	}
 	result.Notes = append(result.Notes,
 		"Bank, core, generator and whatever stands beside them share one machine: the bank has what the others leave it. Processor time by process is in the table above.",
@@ -295,6 +303,12 @@ func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
 	}
 	if o.Kills > 0 {
 		fmt.Fprintf(&b, " --kills %d --down %v", o.Kills, o.Down)
+	}
+	if o.WorkersAfter > 0 {
+		fmt.Fprintf(&b, " --workers-after %d --worker-sign-ins %v --settle %v --balancer %s --down %v", o.WorkersAfter, o.WorkerSignIns, o.Settle, cmp.Or(o.Balancer, "own"), o.Down)
+		if o.KillLeader {
+			b.WriteString(" --kill-leader")
+		}
 	}
 	if o.Rate > 0 {
 		fmt.Fprintf(&b, " --rate %v", o.Rate)

@@ -1,6 +1,7 @@
 package benchmark
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,6 +125,7 @@ func (r *rig) bank(dir string, b scenario.Bank) (*lab.Dev, error) {
 		DataDir: dir, CustomerAddr: addrs[0], PartnerAddr: addrs[1], OperatorAddr: addrs[2], ShopAddr: addrs[3], NotifyAddr: addrs[4],
 		CoreAddr: addrs[5], CoreAdmin: addrs[6], ControlAddr: addrs[7], CoreModel: b.CoreModel, CoreSeats: b.CoreSeats, CoreFixed: b.CoreFixed, Line: b.Line, Customers: b.Customers,
 		PasswordHash: b.PasswordHash, Admission: "on", Nodes: max(b.Nodes, 1), Workers: b.Workers, NoPhone: true, CoreNoSync: !b.CoreSync,
+		Balancer: cmp.Or(b.Balancer, "own"), WorkersFirst: b.WorkersFirst, WorkerSignIns: b.WorkerSignIns,
 	}
 	if b.AdmissionOff {
 		d.Admission = "off"
@@ -173,7 +175,11 @@ func (r *rig) raiseOne(ctx context.Context, d *lab.Dev, t *scenario.Target) erro
 func (r *rig) kinds(o scenario.Options, generators int) []string {
 	load := fmt.Sprintf("generator ×%d", generators)
 	if o.Nodes > 1 || o.Workers > 0 {
-		return []string{fmt.Sprintf("coordinator ×%d", o.Nodes), fmt.Sprintf("worker ×%d", o.Workers), "core", "balancer and shop", load}
+		workers := fmt.Sprintf("worker ×%d", o.Workers)
+		if o.WorkersAfter > 0 {
+			workers += fmt.Sprintf(" to %d", o.WorkersAfter)
+		}
+		return []string{fmt.Sprintf("coordinator ×%d", o.Nodes), workers, "core", "balancer and shop", load}
 	}
 	return []string{"bank", "core", "hello world", load}
 }
