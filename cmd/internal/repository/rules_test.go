@@ -98,7 +98,7 @@ func TestImportsRunOneWay(t *testing.T) {
 func TestPurePackagesHoldNoGoroutineClockSocketFileOrRandomNumber(t *testing.T) {
 	imports := []string{"os", "net", "sync", "math/rand", "math/rand/v2", "crypto/rand", "runtime", "context", "log", "log/slog", "syscall", "unsafe"}
 	clock := []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTimer", "NewTicker"}
-	for _, p := range list(t, "./cluster/journal", "./cluster/gate") {
+	for _, p := range list(t, "./cluster/journal", "./cluster/gate", "./cluster/scaling/expansion") {
 		for _, name := range p.GoFiles {
 			set := token.NewFileSet()
 			file, err := parser.ParseFile(set, filepath.Join(p.Dir, name), nil, 0)
