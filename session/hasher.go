@@ -25,6 +25,7 @@ type hasher struct {
 	reserved atomic.Int64
 	running  atomic.Int64
 	mean     atomic.Int64            // ns of one hash, smoothed
+	worked   atomic.Int64            // ns that workers spent on hashes, all together
 	matches  func(Hash, string) bool // see matchesBy
 
 	waited   prometheus.Histogram
@@ -174,6 +175,7 @@ func (p *place) work(compute func()) {
 	took := time.Since(began)
 	h.running.Add(-1)
 	<-h.free
+	h.worked.Add(int64(took))
 	h.waited.Observe((p.waited + began.Sub(came)).Seconds())
 	h.hash.Observe(took.Seconds())
 	// A lost update between two workers only delays the mean a little.

@@ -151,6 +151,9 @@ func TestMetricsAreLintedAndCountByResult(t *testing.T) {
 	if s.SignInsPerSecond() <= 0 {
 		t.Fatal("no sign-in can be done")
 	}
+	if p := s.Pool(); p.Workers < 1 || p.Worked <= 0 || p.Wait != 0 {
+		t.Fatalf("after two sign-ins the pool is %+v", p)
+	}
 	problems, err := testutil.GatherAndLint(registry)
 	if err != nil || len(problems) != 0 {
 		t.Fatalf("lint: %v, %v", problems, err)

@@ -196,6 +196,23 @@ func New(c Config) (*Store, error) {
 // SignInsPerSecond is what the password pool can do, from measured times: admission releases no more than that.
 func (s *Store) SignInsPerSecond() float64 { return s.hasher.rate() }
 
+// Pool is how busy the password pool is.
+type Pool struct {
+	Workers int           // passwords that it checks at once
+	Worked  time.Duration // that its workers have spent on passwords since it was made, all together
+	Wait    time.Duration // that who signs in now would wait for a worker, from measured times
+}
+
+// Pool tells how busy the password pool is.
+func (s *Store) Pool() Pool {
+	h := s.hasher
+	p := Pool{Workers: int(h.workers), Worked: time.Duration(h.worked.Load())}
+	if ahead := h.reserved.Load(); ahead >= h.workers {
+		p.Wait = h.expected(ahead - h.workers)
+	}
+	return p
+}
+
 // Close releases the cache. The Store is not used after it.
 func (s *Store) Close() { s.profiles.close() }
 

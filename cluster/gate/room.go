@@ -78,6 +78,7 @@ type Room struct {
 	full     fullness
 	others   float64 // seats of others, smoothed
 	rate     float64 // flows a second that can be carried
+	signIns  bool    // and that is because no more passwords can be checked
 	usual    float64 // the same, smoothed
 	tokens   float64
 	arriving float64 // flows that come in a second, smoothed
@@ -175,6 +176,7 @@ func capacityOf(l Load) float64 {
 // carried is how many flows a second can be carried.
 func (r *Room) carried(l Load, signIns float64) float64 {
 	if l.Halted {
+		r.signIns = false
 		return 0
 	}
 	share := roomUse * r.capacity
@@ -185,8 +187,9 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 	// Those who are inside and think come first: the more of them there are, the less is left for sign-ins.
 	committed := r.ready() / (r.think / float64(time.Second)) * r.cost.Confirm
 	rate *= min(max(1+roomFeedback*(1-(committed+rate*(whole-r.goOn*r.cost.Confirm))/max(free, WeightMin)), 0), 1)
-	if signIns > 0 {
-		rate = min(rate, roomUse*signIns)
+	r.signIns = signIns > 0 && rate > roomUse*signIns
+	if r.signIns {
+		rate = roomUse * signIns
 	}
 	return rate
 }
@@ -339,6 +342,7 @@ func (r *Room) Pace() Pace {
 type RoomSnapshot struct {
 	Closed  bool
 	Rate    float64 // flows a second that can be carried
+	SignIns bool    // Rate is what can be checked of passwords; the core could carry more
 	Tokens  float64
 	NoShows float64 // part of those called who do not come
 	GoOn    float64 // part of the flows that come to confirm
@@ -348,7 +352,7 @@ type RoomSnapshot struct {
 
 // Snapshot gives the state as of the last event.
 func (r *Room) Snapshot() RoomSnapshot {
-	return RoomSnapshot{r.closed, r.rate, r.tokens, r.noShows, r.goOn, time.Duration(r.think), r.Pace()}
+	return RoomSnapshot{r.closed, r.rate, r.signIns, r.tokens, r.noShows, r.goOn, time.Duration(r.think), r.Pace()}
 }
 
 // The range that is shown to who waits.

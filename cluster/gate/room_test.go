@@ -146,8 +146,18 @@ func TestRoom_IsLimitedBySignIns(t *testing.T) {
 	for i := range 1000 {
 		r.Pass(Time(i)*10*time.Millisecond, load, 0, 40)
 	}
-	if got := r.Snapshot().Rate; got != 38 {
-		t.Errorf("%v flows a second, want 38", got)
+	if got := r.Snapshot(); got.Rate != 38 || !got.SignIns {
+		t.Errorf("%+v, want 38 flows a second, because of sign-ins", got)
+	}
+	load.Seats = 0
+	r.Pass(11*time.Second, load, 0, 1e6)
+	if got := r.Snapshot(); got.SignIns {
+		t.Errorf("%+v, and it is the core that can carry no more", got)
+	}
+	load.Halted = true
+	r.Pass(12*time.Second, load, 0, 40)
+	if got := r.Snapshot(); got.SignIns || got.Rate > 0 {
+		t.Errorf("%+v, and the core has stopped", got)
 	}
 }
 

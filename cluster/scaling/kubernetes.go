@@ -184,6 +184,9 @@ func (k *Kubernetes) Scale(ctx context.Context, o Order) error {
 	}
 }
 
+// Free implements Ownable: an autoscaler may own the target.
+func (k *Kubernetes) Free(ctx context.Context) error { return k.unowned(ctx) }
+
 // unowned refuses a target that an autoscaler owns: it would undo within seconds what is done here.
 func (k *Kubernetes) unowned(ctx context.Context) error {
 	var all struct {

@@ -184,10 +184,12 @@ func TestATargetOfAnAutoscalerIsLeftToIt(t *testing.T) {
 	}
 	a.hpa = item("Deployment", "shop") + "," + item("Deployment", "netbank-worker")
 	faulty(t, k.Scale(t.Context(), order(5, 1)), "belongs to the autoscaler evening", "minReplicas")
+	faulty(t, k.Free(t.Context()), "belongs to the autoscaler evening", "minReplicas")
 	if a.replicas != 2 {
 		t.Errorf("%d replicas", a.replicas)
 	}
 	a.hpa = item("StatefulSet", "netbank-worker")
+	must(t, k.Free(t.Context()))
 	must(t, k.Scale(t.Context(), order(5, 1)))
 }
 

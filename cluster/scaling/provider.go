@@ -47,6 +47,13 @@ type Provider interface {
 	Status(context.Context) (Standing, error)
 }
 
+// Ownable is a Provider of workers that something else may be in charge of.
+type Ownable interface {
+	Provider
+	// Free gives a *Fault while it is. It returns by the context's end.
+	Free(context.Context) error
+}
+
 // Fault is a failure of a provider, and what an operator can do about it.
 type Fault struct {
 	What   string

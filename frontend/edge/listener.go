@@ -59,6 +59,9 @@ func NewListener(ln net.Listener, limits Limits, logger *slog.Logger) *Listener 
 // Open is the number of connections that are open now.
 func (l *Listener) Open() int64 { return l.open.Load() }
 
+// Full is the part of the places for connections that is taken, 0 to 1.
+func (l *Listener) Full() float64 { return float64(l.open.Load()) / float64(l.max) }
+
 // Shed is the number of connections that were closed because too many were open.
 func (l *Listener) Shed() uint64 { return l.shed.Load() }
 

@@ -20,7 +20,7 @@
 //   - An operator's wish that has an end stands until then: nothing moves. So does one that waits for a second operator.
 //   - Only its own wishes are taken back. They end by themselves after Lease, and are renewed as long as they are needed: turned off, or gone
 //     wrong, it leaves nothing behind for ever.
-//   - Where wishes need a second operator, its wish for more is a proposal to which one operator agrees (docs/decisions/0013-automatic-expansion.md).
+//   - Where wishes need a second operator, its wish for more is a proposal to which one operator agrees (docs/decisions/0012-automatic-expansion.md).
 //
 // Nothing here has a goroutine, a clock or a file: Expansion is a state machine over samples, and testdata/*.txt teach it.
 package expansion

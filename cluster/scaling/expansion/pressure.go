@@ -25,7 +25,7 @@ func (p Part) String() string {
 }
 
 // smoothing is the time constant of a Meter: long enough for the lumps of password hashes on a busy machine, short beside OutAfter.
-const smoothing = 4 * time.Second
+const smoothing = 3 * time.Second
 
 // waitMax is the longest wait that is told, in milliseconds: who would wait longer is refused by the pool.
 const waitMax = 60_000
