@@ -334,6 +334,17 @@ func (t *terminal) printScale(s *ops.Scale) {
 	default:
 		t.say("provider  %s: %d wanted, %d running, %d leaving", p.Name, p.Wanted, p.Running, p.Leaving)
 	}
+	if l := s.Limit; l != nil {
+		t.say("limit     %s. %s", l.Text, l.Advice())
+	}
+	switch a := &s.Auto; {
+	case !a.On:
+		t.say("automatic off")
+	case a.Doing == "":
+		t.say("automatic %d to %d workers; only the leader knows more", a.Min, a.Max)
+	default:
+		t.say("automatic %d to %d workers; %s", a.Min, a.Max, a.Doing)
+	}
 	if len(s.Nodes) == 0 {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 	"netbank/cluster/scaling"
+	"netbank/cluster/scaling/expansion"
 )
 
 // Bounds of what operators may wish for.
@@ -29,6 +30,9 @@ type Levers interface {
 	Ceilings() [3]int
 	// Workers tells who runs workers, and how far that is; an empty provider: nobody.
 	Workers() (provider string, s scaling.State)
+	// Watch gives how automatic expansion is configured, and what this node has found last while it leads; nil: it does not lead, or has
+	// found nothing yet.
+	Watch() (expansion.Config, *expansion.Finding)
 	// Approval says that each wish needs a second operator.
 	Approval() bool
 	// Move commits a wish.
@@ -50,6 +54,49 @@ type Scale struct {
 	Approval bool   `json:"approval"` // each wish waits for a second operator
 	Provider Runner `json:"provider"`
 	Nodes    []Node `json:"nodes"` // the workers that are members, as the cluster page has them
+	// Limit is what limits how many customers can be served; missing where it is not known: only the leader knows.
+	Limit *Limit `json:"limit,omitempty"`
+	Auto  Auto   `json:"auto"`
+}
+
+// Limit is what limits how many customers can be served, and how busy the front end is: percent, the mean of the nodes that answer customers.
+type Limit struct {
+	What        string `json:"what"` // unknown, none, core, sign-in, processor or connections
+	Text        string `json:"text"` // in a few words
+	WorkersHelp bool   `json:"workersHelp"`
+	Nodes       int    `json:"nodes"`
+	SignIn      int    `json:"signIn"`
+	Processor   int    `json:"processor"`
+	Connections int    `json:"connections"`
+}
+
+// Auto is automatic expansion.
+type Auto struct {
+	On    bool   `json:"on"`
+	Min   int    `json:"min"`
+	Max   int    `json:"max"`
+	Doing string `json:"doing,omitempty"` // what it does, or why it does nothing; the leader alone knows
+}
+
+func limitOf(f *expansion.Finding) *Limit {
+	if f == nil {
+		return nil
+	}
+	return &Limit{
+		What: f.Limit.String(), Text: f.Text, WorkersHelp: f.Limit.Helps(), Nodes: f.Nodes,
+		SignIn: f.Busy[expansion.SignIn], Processor: f.Busy[expansion.Processor], Connections: f.Busy[expansion.Connections],
+	}
+}
+
+// Advice says whether more workers would help; empty: nothing limits, or it is not known.
+func (l *Limit) Advice() string {
+	switch {
+	case l.WorkersHelp:
+		return "More workers help."
+	case l.What == expansion.LimitCore.String():
+		return "More workers would not help."
+	}
+	return ""
 }
 
 // Lever is how one stands.
@@ -150,6 +197,11 @@ func (p *port) scaleNow() (s Scale, ok bool) {
 		if n.Role == RoleWorker {
 			s.Nodes = append(s.Nodes, n)
 		}
+	}
+	config, found := p.Levers.Watch()
+	s.Limit, s.Auto = limitOf(found), Auto{On: config.On(), Min: config.Min, Max: config.Max}
+	if found != nil {
+		s.Auto.Doing = found.Doing
 	}
 	name, state := p.Levers.Workers()
 	r := &s.Provider

@@ -3,6 +3,7 @@ package ops
 import (
 	"encoding/json"
 	"errors"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"netbank/cluster"
 	"netbank/cluster/journal"
 	"netbank/cluster/scaling"
+	"netbank/cluster/scaling/expansion"
 )
 
 // drawer is a journal's wishes, and a provider that runs two workers.
@@ -22,6 +24,8 @@ type drawer struct {
 	provider string
 	state    scaling.State
 	approval bool
+	auto     expansion.Config
+	found    *expansion.Finding
 	now      journal.Millis
 	moved    []*journal.Command
 }
@@ -33,11 +37,12 @@ func newDrawer() *drawer {
 	}
 }
 
-func (d *drawer) Wishes() *journal.Wishes             { return d.m.Wishes() }
-func (d *drawer) Acts(max int) ([]journal.Act, error) { return d.m.Acts(max), nil }
-func (d *drawer) Ceilings() [3]int                    { return [3]int{64, 96, 96} }
-func (d *drawer) Workers() (string, scaling.State)    { return d.provider, d.state }
-func (d *drawer) Approval() bool                      { return d.approval }
+func (d *drawer) Wishes() *journal.Wishes                       { return d.m.Wishes() }
+func (d *drawer) Acts(max int) ([]journal.Act, error)           { return d.m.Acts(max), nil }
+func (d *drawer) Ceilings() [3]int                              { return [3]int{64, 96, 96} }
+func (d *drawer) Workers() (string, scaling.State)              { return d.provider, d.state }
+func (d *drawer) Watch() (expansion.Config, *expansion.Finding) { return d.auto, d.found }
+func (d *drawer) Approval() bool                                { return d.approval }
 func (d *drawer) Move(c *journal.Command) (journal.Verdict, error) {
 	if d.err != nil {
 		return 0, d.err
@@ -70,7 +75,9 @@ func holdLevers(t *testing.T, c *contract, b *bank) {
 	c.hold(h, "POST", approve, "?dryRun=1", `{"number":1,"reason":"x"}`, 200)
 	c.hold(h, "POST", approve, "", `{"number":1,"reason":"x"}`, 200)
 	c.hold(h, "GET", "/api/v1/audit", "", "", 200)
+	d.auto.Max, d.found = 8, &expansion.Finding{Limit: expansion.LimitSignIn, Nodes: 2, Text: "sign-in pool: 96 % busy", Doing: "watches"}
 	c.hold(h, "GET", "/api/v1/scale", "", "", 200)
+	c.hold(h, "GET", "/api/v1/status", "", "", 200)
 	for path, body := range map[string]string{lever: `{"fence":9,"value":5,"reason":"x"}`, approve: `{"number":9,"reason":"x"}`} {
 		c.hold(h, "POST", path, "", body, 409)
 		c.hold(h, "POST", path, "", `{"reason":""}`, 400)
@@ -165,6 +172,41 @@ func TestALevelIsMovedAlsoWhereANodeRunsAlone(t *testing.T) {
 	post(t, h, "/api/v1/scale/level", `{"fence":1,"value":3,"reason":"x"}`, 400)
 	post(t, h, "/api/v1/scale/lanes", `{"fence":1,"value":1,"reason":"x"}`, 400)
 	post(t, h, "/api/v1/scale/workers", `{"fence":0,"value":3,"reason":"x"}`, 409)
+}
+
+func TestTheBottleneckIsNamedAndWhetherMoreWorkersHelp(t *testing.T) {
+	d := newDrawer()
+	h := leverPort(t, &bank{}, three(), d)
+	get := func(path string) string {
+		t.Helper()
+		r := httptest.NewRequest("GET", "http://127.0.0.1:9090"+path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return html.UnescapeString(w.Body.String())
+	}
+	f := func(found *expansion.Finding, pages, status string) {
+		t.Helper()
+		d.found = found
+		for path, want := range map[string]string{"/scale": pages, "/": status, "/api/v1/status": status} {
+			if said := get(path); !strings.Contains(said, want) || status == "" && strings.Contains(said, "ottleneck: ") {
+				t.Errorf("%s says %s, want %q", path, said, want)
+			}
+		}
+	}
+	core := &expansion.Finding{Limit: expansion.LimitCore, Text: "the core: calls wait for a seat", Doing: "off"}
+	signIn := &expansion.Finding{Limit: expansion.LimitSignIn, Text: "sign-in pool: 96 % busy on 2 of 2 nodes", Doing: "watches"}
+	f(core, "the core: calls wait for a seat. More workers would not help.", "Bottleneck: the core: calls wait for a seat. More workers would not help.")
+	f(signIn, "sign-in pool: 96 % busy on 2 of 2 nodes. More workers help.", "Bottleneck: sign-in pool: 96 % busy on 2 of 2 nodes. More workers help.")
+	f(&expansion.Finding{Limit: expansion.LimitNone, Text: "nothing: all is quiet"}, "nothing: all is quiet.", "")
+	f(nil, "only the leader knows, which is node", "")
+	if said := get("/scale"); !strings.Contains(said, "<dt>Automatic expansion</dt><dd>off</dd>") {
+		t.Error(said)
+	}
+	d.auto.Max, d.found = 8, signIn
+	if said := get("/scale"); !strings.Contains(said, "<dd>0 to 8 workers; watches</dd>") {
+		t.Error(said)
+	}
 }
 
 // With one token for all there is no second operator.

@@ -26,14 +26,15 @@ type Status struct {
 	Seats         int           `json:"seats"`   // calls inside the core
 	Limit         int           `json:"limit"`
 	Stalled       bool          `json:"stalled"`
-	Open          int           `json:"open"`             // payments not yet final
-	InDoubt       uint64        `json:"inDoubt"`          // in doubt or being reversed
-	Outbox        int           `json:"outbox"`           // notifications not yet delivered
-	Disagreements int           `json:"disagreements"`    // the core contradicted a final state; a person must look
-	Waiting       int           `json:"waiting"`          // calls that wait for the journal
-	Core          CoreStatus    `json:"core"`             // this node's own connection
-	CutOff        []uint32      `json:"cutOff,omitempty"` // other nodes that cannot reach the core; the leader alone knows
-	Reads         *ReadsStatus  `json:"reads,omitempty"`  // of a worker
+	Open          int           `json:"open"`                 // payments not yet final
+	InDoubt       uint64        `json:"inDoubt"`              // in doubt or being reversed
+	Outbox        int           `json:"outbox"`               // notifications not yet delivered
+	Disagreements int           `json:"disagreements"`        // the core contradicted a final state; a person must look
+	Waiting       int           `json:"waiting"`              // calls that wait for the journal
+	Core          CoreStatus    `json:"core"`                 // this node's own connection
+	CutOff        []uint32      `json:"cutOff,omitempty"`     // other nodes that cannot reach the core; the leader alone knows
+	Reads         *ReadsStatus  `json:"reads,omitempty"`      // of a worker
+	Bottleneck    *Limit        `json:"bottleneck,omitempty"` // what limits how many customers can be served; the leader alone knows
 	Clock         ClockStatus   `json:"clock"`
 	Classes       []ClassStatus `json:"classes"`
 	Line          *LineStatus   `json:"line,omitempty"` // missing: there is none
@@ -127,6 +128,10 @@ func (p *port) statusNow() (now Status, ok bool) {
 	if members, told := p.membersNow(ready); told {
 		now.Cluster = &members
 	}
+	if p.Levers != nil {
+		_, found := p.Levers.Watch()
+		now.Bottleneck = limitOf(found)
+	}
 	now.judge()
 	return now, ok
 }
@@ -148,6 +153,9 @@ func (s *Status) judge() {
 	}
 	if l := s.Line; l != nil && l.Closed && l.Waiting > 0 {
 		s.Advice = append(s.Advice, fmt.Sprintf("New customers wait in line: %s, and %.3g a second are called. That is as it should be while more come than the core and the sign-ins can carry; `netbank_line_rate` against the two says which of them is short.", peopleText(l.Waiting), l.PerSecond))
+	}
+	if l := s.Bottleneck; l != nil && l.Advice() != "" {
+		s.Advice = append(s.Advice, fmt.Sprintf("Bottleneck: %s. %s", l.Text, l.Advice()))
 	}
 	if len(s.CutOff) > 0 {
 		s.Advice = append(s.Advice, fmt.Sprintf("Of the other nodes %s cannot reach the core: what comes to them is refused, and comes through elsewhere. Look at their networks.", nodesOf(numbers(s.CutOff))))

@@ -16,6 +16,7 @@ import (
 
 	"netbank/cluster/journal"
 	"netbank/cluster/peer"
+	"netbank/cluster/scaling/expansion"
 	"netbank/frontend/ops"
 )
 
@@ -49,6 +50,9 @@ type about struct {
 	Customers string `json:"customers,omitempty"`
 	Partners  string `json:"partners,omitempty"`
 
+	// Pressure is how busy it is; nil: it does not know yet.
+	Pressure *expansion.Pressure `json:"pressure,omitempty"`
+
 	Led *led `json:"led,omitempty"` // what only a leader tells
 }
 
@@ -70,6 +74,10 @@ func readAbout(text []byte) (a about, err error) {
 		a.Operator = ""
 	}
 	a.Customers, a.Partners = doorOf(a.Customers), doorOf(a.Partners)
+	if a.Pressure != nil {
+		fit := a.Pressure.Fit()
+		a.Pressure = &fit
+	}
 	a.NotReady = a.NotReady[:min(len(a.NotReady), AboutReasonsMax)]
 	for i, why := range a.NotReady {
 		a.NotReady[i] = plain(why)
@@ -143,7 +151,7 @@ func (p *peers) compose() {
 	a := about{
 		Version: p.config.Version, Operator: p.config.operatorURL(), Core: ops.CoreStatusOf(status.Core), CertificateEnd: shown.NotAfter().UTC(),
 		Authority: stored.Authority().String(), Memory: p.config.DataDir == "", Ending: p.ending.Load(),
-		Serving: p.serving.Load(), Customers: doorOf(p.config.CustomerAddr), Partners: doorOf(p.config.PartnerAddr),
+		Pressure: p.pressure.Load(), Serving: p.serving.Load(), Customers: doorOf(p.config.CustomerAddr), Partners: doorOf(p.config.PartnerAddr),
 	}
 	for _, f := range stored.Fingerprints() {
 		a.Trusts = append(a.Trusts, f.String())

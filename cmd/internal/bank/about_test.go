@@ -10,6 +10,7 @@ import (
 
 	"netbank/cluster/journal"
 	"netbank/cluster/peer"
+	"netbank/cluster/scaling/expansion"
 )
 
 func TestWhatANodeTellsOfItselfIsMadeFitToBeShown(t *testing.T) {
@@ -23,6 +24,9 @@ func TestWhatANodeTellsOfItselfIsMadeFitToBeShown(t *testing.T) {
 	a, err := readAbout(text)
 	if err != nil || a.Version != "netbank 1  [2J" || a.Operator != "https://10.0.0.2:9090" || len(a.NotReady) != AboutReasonsMax || utf8.RuneCountInString(a.NotReady[0]) != AboutTextRunesMax {
 		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := readAbout([]byte(`{"pressure":{"signIn":900,"processor":-1,"waitMillis":-5}}`)); err != nil || *a.Pressure != (expansion.Pressure{SignIn: 100}) {
+		t.Errorf("%+v, %v", a.Pressure, err)
 	}
 	for _, addr := range []string{"javascript:alert(1)", "http://a/?x", "http://a b", "http://$(reboot)", "http://u:p@a", "http://a/path", "http://", "9090"} {
 		if operatorAddress(addr) {
@@ -51,7 +55,7 @@ func TestWhatANodeTellsOfItselfIsMadeFitToBeShown(t *testing.T) {
 func FuzzWhatANodeTellsIsReadOrRefused(f *testing.F) {
 	f.Add([]byte(`{"version":"netbank 1","operator":"http://127.0.0.1:9090","ready":true,"core":{"reachable":true},"trusts":["ab"]}`))
 	f.Add([]byte(`{"notReady":["a"],"led":{"authorities":["AAEC"],"issuer":"ab","coordinators":[{"node":1,"role":"coordinator","addr":"a:1"}],"coreShut":true}}`))
-	f.Add([]byte(`{"led":null}`))
+	f.Add([]byte(`{"led":null,"serving":true,"pressure":{"signIn":96,"processor":40,"connections":3,"waitMillis":1200}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		a, err := readAbout(text)
 		if err != nil {
@@ -64,6 +68,9 @@ func FuzzWhatANodeTellsIsReadOrRefused(f *testing.F) {
 			if utf8.RuneCountInString(line) > AboutTextRunesMax || strings.ContainsAny(line, "\n\r\x1b") {
 				t.Errorf("%q", line)
 			}
+		}
+		if p := a.Pressure; p != nil && *p != p.Fit() {
+			t.Errorf("%+v", p)
 		}
 		if l := a.Led; l != nil && (len(l.Authorities) > peer.AuthoritiesMax || len(l.Coordinators) > peer.MembersMax) {
 			t.Errorf("%+v", l)

@@ -23,6 +23,7 @@ import (
 	"netbank/cluster/gate"
 	"netbank/cluster/kek"
 	"netbank/cluster/replica"
+	"netbank/cluster/scaling/expansion"
 	coreadapter "netbank/core-adapter"
 	"netbank/core-adapter/corelink"
 	"netbank/frontend/customer"
@@ -64,7 +65,8 @@ type Bank struct {
 	kept     context.Context
 	unkeep   context.CancelFunc
 	pages    atomic.Pointer[customer.Pages]
-	open     atomic.Bool // the doors for customers and partners are open
+	pressure atomic.Pointer[expansion.Pressure] // how busy this node is; nil: not known yet
+	open     atomic.Bool                        // the doors for customers and partners are open
 
 	customerLimits, partnerLimits edge.Limits
 	filesNote                     string
@@ -85,6 +87,8 @@ func Run(ctx context.Context, c Config, logger *slog.Logger, ready func()) error
 	}
 	defer doors.close()
 	defer b.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // before close, which waits for what looks after workers: a door that fails ends that too
 	// The operator's port is up before the journal is, whose replay may take long, and answers in full before there is a leader.
 	b.port = ops.Serve(doors.operator, doors.operatorTLS, logger)
 	if err := b.port.Watch(b.registry); err != nil {
@@ -221,7 +225,7 @@ func (b *Bank) openJournal(ctx context.Context) (err error) {
 	if b.key, err = kek.Load(c.KEKFile); err != nil {
 		return &Error{Code: ExitUsage, Err: err}
 	}
-	if b.peers, err = openPeers(ctx, c, b.key, b.registry, b.logger); err != nil {
+	if b.peers, err = openPeers(ctx, c, b.key, &b.pressure, b.registry, b.logger); err != nil {
 		return err
 	}
 	pin, err := c.corePin()

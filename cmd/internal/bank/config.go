@@ -17,6 +17,7 @@ import (
 	"netbank/cluster/gate"
 	"netbank/cluster/peer"
 	"netbank/cluster/replica"
+	"netbank/cluster/scaling/expansion"
 	"netbank/session"
 	"netbank/session/derive"
 )
@@ -149,6 +150,11 @@ func (c *Config) check() error {
 	}
 	if err := c.checkCluster(); err != nil {
 		return err
+	}
+	if auto, err := expansion.Parse(c.ScaleAuto); err != nil {
+		return usage("--scale-auto: %w", err)
+	} else if auto.On() && c.Scale == "" {
+		return usage("--scale-auto is given without --scale; say who runs workers: --scale local, exec or kubernetes")
 	}
 	if c.DrainNotice < 0 || c.DrainNotice > DrainNoticeMax {
 		return usage("--drain-notice is %v; it may be 0s to %v", c.DrainNotice, DrainNoticeMax)

@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -51,7 +52,9 @@ func TestOperatorPortAnswersWithoutALeader(t *testing.T) {
 		key: key, node: node, port: ops.Serve(l, nil, logger),
 	}
 	defer b.close()
-	if err := b.openOperator(t.Context()); err != nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := b.openOperator(ctx); err != nil {
 		t.Fatal(err)
 	}
 	token, err := ReadToken(b.config.OperatorTokenFile)

@@ -20,6 +20,7 @@ import (
 	"netbank/cluster/kek"
 	"netbank/cluster/peer"
 	"netbank/cluster/replica"
+	"netbank/cluster/scaling/expansion"
 	"netbank/frontend/ops"
 )
 
@@ -46,7 +47,9 @@ type peers struct {
 	about  atomic.Pointer[[]byte]        // what this node tells of itself; nil: nothing yet
 	checks func() []ops.Check
 	node   atomic.Pointer[cluster.Node] // nil until the journal is open
-	looks  chan struct{}
+	// pressure is how busy this node is; nil: it is not known yet.
+	pressure *atomic.Pointer[expansion.Pressure]
+	looks    chan struct{}
 	// removed says that another node has refused this one as no member any more, when it was asked last.
 	removed atomic.Bool
 
@@ -60,7 +63,7 @@ type peers struct {
 }
 
 // openPeers finds out who this node is and opens its port for the others. nil: it is alone.
-func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus.Registerer, logger *slog.Logger) (*peers, error) {
+func openPeers(ctx context.Context, c *Config, key *kek.Key, pressure *atomic.Pointer[expansion.Pressure], registry prometheus.Registerer, logger *slog.Logger) (*peers, error) {
 	if c.PeerAddr == "" && c.Role != peer.Worker.String() {
 		if id, err := readIdentity(c.DataDir, key); err == nil && id != nil {
 			s := id.shown.Subject()
@@ -68,7 +71,7 @@ func openPeers(ctx context.Context, c *Config, key *kek.Key, registry prometheus
 		}
 		return nil, nil
 	}
-	p := &peers{config: c, key: key, logger: logger, looks: make(chan struct{}, TokenLooksMax)}
+	p := &peers{config: c, key: key, pressure: pressure, logger: logger, looks: make(chan struct{}, TokenLooksMax)}
 	if err := p.identify(ctx); err != nil {
 		return nil, err
 	}

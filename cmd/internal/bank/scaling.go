@@ -19,6 +19,7 @@ import (
 	"netbank/cluster/journal"
 	"netbank/cluster/peer"
 	"netbank/cluster/scaling"
+	"netbank/cluster/scaling/expansion"
 	"netbank/frontend/ops"
 )
 
@@ -59,6 +60,7 @@ type Scaling struct {
 	ScaleServer     string   `help:"Of kubernetes: the API server, https://HOST:PORT. Left out: the pod's own."`
 	ScaleAccount    string   `help:"Of kubernetes: the directory of the service account. Left out: the pod's own." type:"path"`
 	Traffic         []string `name:"traffic" sep:"none" help:"A balancer that is told which workers there are, haproxy=unix:/run/haproxy/admin.sock, or a program that is handed the list, hook=/usr/local/bin/steer; repeat it for more. Left out: balancers find them by themselves. The same on all coordinators."`
+	ScaleAuto       string   `help:"Have more workers by itself when the nodes are too busy, and fewer when they are not: max=8, and min, step, out, out-after, out-pause, in, in-after, in-pause where the defaults do not suit. Never because of a slow core. Left out: operators alone decide. The same on all coordinators."`
 	ScaleApproval   bool     `help:"Each wish for workers or seats waits until a second operator has agreed. Operators are told apart by their certificates."`
 }
 
@@ -183,53 +185,74 @@ type levers struct {
 	reconciler *scaling.Reconciler // nil: nobody runs workers
 	config     *Config
 	ceilings   [3]int
+	watch      *watch
 }
 
-var _ ops.Levers = levers{}
+var _ ops.Levers = (*levers)(nil)
 
 // openLevers makes them, and has workers looked after until ctx is done. nil: this node keeps no journal.
 func (b *Bank) openLevers(ctx context.Context) (ops.Levers, error) {
 	if b.node.Worker() {
 		return nil, nil
 	}
-	l := levers{node: b.node, config: &b.config}
+	l := &levers{node: b.node, config: &b.config}
 	for level := range l.ceilings {
 		l.ceilings[level] = b.node.Ceiling(uint32(level))
 	}
-	if b.peers == nil {
-		return l, nil
+	auto, err := expansion.Parse(b.config.ScaleAuto)
+	if err != nil {
+		return nil, usage("--scale-auto: %w", err)
 	}
+	if l.watch, err = newWatch(b, l, auto); err != nil {
+		return nil, err
+	}
+	if b.peers != nil {
+		if err := b.openScaling(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	b.keeping.Go(func() { l.watch.run(ctx) })
+	return l, nil
+}
+
+// openScaling has balancers told which workers there are, and workers looked after.
+func (b *Bank) openScaling(ctx context.Context, l *levers) error {
 	balancers, err := parseTraffic(b.config.Traffic)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(balancers) > 0 {
 		b.keeping.Go(func() { b.peers.steer(b.kept, balancers) })
 	}
 	provider, err := b.peers.provider()
 	if err != nil || provider == nil {
-		return l, err
+		return err
 	}
 	l.reconciler = scaling.NewReconciler(leads{b.node}, provider, b.logger)
 	b.keeping.Go(func() { l.reconciler.Run(ctx) }) // not until the very end: a node that is being stopped starts nobody
 	b.keeping.Go(func() { b.peers.knock(ctx) })
-	return l, nil
+	return nil
 }
 
 // Wishes implements ops.Levers.
-func (l levers) Wishes() *journal.Wishes { return l.node.Wishes() }
+func (l *levers) Wishes() *journal.Wishes { return l.node.Wishes() }
 
 // Acts implements ops.Levers.
-func (l levers) Acts(max int) ([]journal.Act, error) { return l.node.Acts(max) }
+func (l *levers) Acts(max int) ([]journal.Act, error) { return l.node.Acts(max) }
 
 // Ceilings implements ops.Levers.
-func (l levers) Ceilings() [3]int { return l.ceilings }
+func (l *levers) Ceilings() [3]int { return l.ceilings }
+
+// Watch implements ops.Levers.
+func (l *levers) Watch() (expansion.Config, *expansion.Finding) {
+	return l.watch.config, l.watch.finding.Load()
+}
 
 // Approval implements ops.Levers.
-func (l levers) Approval() bool { return l.config.ScaleApproval }
+func (l *levers) Approval() bool { return l.config.ScaleApproval }
 
 // Workers implements ops.Levers.
-func (l levers) Workers() (provider string, s scaling.State) {
+func (l *levers) Workers() (provider string, s scaling.State) {
 	if l.reconciler == nil {
 		return "", scaling.State{}
 	}
@@ -237,7 +260,7 @@ func (l levers) Workers() (provider string, s scaling.State) {
 }
 
 // Move implements ops.Levers.
-func (l levers) Move(c *journal.Command) (journal.Verdict, error) {
+func (l *levers) Move(c *journal.Command) (journal.Verdict, error) {
 	result, err := l.node.Submit(c, time.Now().Add(CommitWithin))
 	if l.reconciler != nil {
 		l.reconciler.Wake()

@@ -67,6 +67,7 @@ func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	group.Go(func() error { b.followDrain(ctx); return nil })
 	group.Go(func() error { b.hooks.Run(ctx); return nil })
 	group.Go(func() error { boundMemory(ctx); return nil })
+	group.Go(func() error { b.measure(ctx, d); return nil })
 	if b.filesNote != "" {
 		b.logger.Warn("bank: " + b.filesNote)
 	}
