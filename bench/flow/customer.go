@@ -283,6 +283,25 @@ func (c *Customer) Pay(link string, twice bool) (Told, error) {
 	return ToldOther, err
 }
 
+// SignIn begins a session without a payment, or tells what the bank said instead.
+func (c *Customer) SignIn() error {
+	page, err := c.Open(c.site.base.JoinPath("sign-in").String())
+	if err != nil {
+		return err
+	}
+	f := page.Asks("current-password")
+	if f == nil {
+		return fmt.Errorf("%w: no form to sign in at %s", ErrLost, page.URL)
+	}
+	if page, err = c.signIn(page, f); err != nil {
+		return err
+	}
+	if page.Status != fasthttp.StatusOK || page.Asks("current-password") != nil {
+		return ErrSignIn
+	}
+	return nil
+}
+
 func (c *Customer) signIn(page *Page, f *Form) (*Page, error) {
 	if name := f.field("username"); name != nil {
 		name.Value = c.who.Username
