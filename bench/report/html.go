@@ -73,8 +73,9 @@ func daylight() template.CSS {
 	return template.CSS(b.String())
 }
 
-// night are the same, lightened until they can be read on a dark page.
+// night are the same, lightened until they can be read on a dark page, and what they stand on.
 func night() template.CSS {
-	return "--blue:#4ba3e3;--blue-words:#7cc0f0;--red:#ec7d3a;--red-words:#f5a06c;--green:#2fb88d;--green-words:#5fd0ac;--purple:#d68fb8;--purple-words:#e3aecb;" +
+	return "--ink:#e4e6e9;--muted:#9aa2ac;--line:#30353c;--paper:#131518;" +
+		"--blue:#4ba3e3;--blue-words:#7cc0f0;--red:#ec7d3a;--red-words:#f5a06c;--green:#2fb88d;--green-words:#5fd0ac;--purple:#d68fb8;--purple-words:#e3aecb;" +
 		"--orange:#e6a817;--orange-words:#f0c04f;--sky:#6fbfee;--sky-words:#96d1f4;--grey:#8a929b;--grey-words:#aab1b9;"
 }

@@ -257,6 +257,31 @@ func TestTheGoodputPlotNamesItsLines(t *testing.T) {
 	}
 }
 
+// The picture of README.md and docs/performance.md is drawn from the result that lies beside it.
+func TestThePictureOfTheDocumentsIsDrawnFromItsResult(t *testing.T) {
+	at := filepath.Join("..", "..", "docs", "img", "overload-goodput")
+	text, err := os.ReadFile(at + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Result
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	want, err := r.goodputPicture().render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(at+".svg", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(at + ".svg"); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("it is another (%v). If that is meant: go test ./bench/report -update", err)
+	}
+}
+
 // In the page a plot has the colours of the style sheet, which knows day and night; only what is written on a series' colour stays as it is.
 func TestPlotsInThePageHaveNoColoursOfTheirOwn(t *testing.T) {
 	for _, p := range append(sample(t).pictures(), overloaded().pictures()...) {
@@ -269,6 +294,21 @@ func TestPlotsInThePageHaveNoColoursOfTheirOwn(t *testing.T) {
 				if color != hex(onHueColor()) {
 					t.Errorf("%s: %s", p.Name, color)
 				}
+			}
+		}
+	}
+}
+
+// A plot that stands alone has a colour of the night for each that it has by day.
+func TestPlotsThatStandAloneKnowTheNight(t *testing.T) {
+	for _, p := range append(sample(t).pictures(), overloaded().pictures()...) {
+		text, err := p.render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`style="[^"]*(fill|stroke):(#[0-9A-F]{6})`).FindAllSubmatch(text, -1) {
+			if color := string(m[2]); color != hex(onHueColor()) && !regexp.MustCompile(`\[style\*="`+string(m[1])+`:`+color+`"\]\{`+string(m[1])+`:#[0-9a-f]{6}!important\}`).Match(text) {
+				t.Errorf("%s: %s %s by day, and nothing at night", p.Name, m[1], color)
 			}
 		}
 	}

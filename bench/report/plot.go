@@ -81,15 +81,44 @@ func onHueColor() color.RGBA { return color.RGBA{17, 17, 17, 255} }
 
 func hex(c color.RGBA) string { return fmt.Sprintf("#%02X%02X%02X", c.R, c.G, c.B) }
 
+// named is a colour of plots with its variable in the style sheet.
+type named struct {
+	name  string
+	color color.RGBA
+}
+
+// palette are all but onHueColor, which is the same by day and night.
+func palette() []named {
+	all := []named{{"ink", inkColor()}, {"muted", mutedColor()}, {"line", lineColor()}, {"paper", paperColor()}}
+	for _, h := range hues() {
+		all = append(all, named{h.name, h.fill}, named{h.name + "-words", h.words})
+	}
+	return all
+}
+
 // inPage replaces the colours of a plot by variables of the page's style sheet, so that it is dark where the page is.
 func inPage() *strings.Replacer {
-	pairs := []string{
-		hex(inkColor()), "var(--ink)", hex(mutedColor()), "var(--muted)", hex(lineColor()), "var(--line)", hex(paperColor()), "var(--paper)",
-	}
-	for _, h := range hues() {
-		pairs = append(pairs, hex(h.fill), "var(--"+h.name+")", hex(h.words), "var(--"+h.name+"-words)")
+	var pairs []string
+	for _, n := range palette() {
+		pairs = append(pairs, hex(n.color), "var(--"+n.name+")")
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// atNight is a style sheet for a plot that stands alone: the colours of the night where the reader has asked for a dark screen. It overrules attributes, and
+// does not stand in their place, for the many programs that show SVG without knowing of style sheets.
+func atNight() string {
+	var b strings.Builder
+	b.WriteString("<style>@media (prefers-color-scheme:dark){")
+	for _, n := range palette() {
+		_, after, _ := strings.Cut(string(night()), "--"+n.name+":")
+		dark, _, _ := strings.Cut(after, ";")
+		for _, what := range []string{"fill", "stroke"} {
+			fmt.Fprintf(&b, `[style*="%s:%s"]{%s:%s!important}`, what, hex(n.color), what, dark)
+		}
+	}
+	b.WriteString("}</style>")
+	return b.String()
 }
 
 // words is a style of text. The library's font has the widths of Arial and Helvetica, which most readers have.
@@ -151,7 +180,11 @@ func (p *picture) onCanvas(narrow, alone bool) ([]byte, error) {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("report: %s: %w", p.Name, err)
 	}
-	return bytes.ReplaceAll(legible(b.Bytes()), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), nil
+	text := bytes.ReplaceAll(legible(b.Bytes()), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
+	if alone {
+		text = bytes.Replace(text, []byte("\n<g "), []byte("\n"+atNight()+"\n<g "), 1)
+	}
+	return text, nil
 }
 
 // legible leaves out the characters that XML cannot hold, whoever wrote them into a name.

@@ -178,7 +178,12 @@ func (b bestPossible) Plot(c draw.Canvas, p *plot.Plot) {
 		c.FillText(right, vg.Point{X: c.Max.X, Y: y(b.free()) + lineRoom/2}, "more is asked for")
 		c.FillText(right, vg.Point{X: c.Max.X, Y: y(b.free()) - lineRoom/2}, "than the core can do")
 	}
-	c.FillText(muted, vg.Point{X: x(max(1, p.X.Min)) + 5, Y: y(100) + 3}, "the core’s peak")
+	const name = "the core’s peak"
+	at := x(max(1, p.X.Min)) + 5
+	if c.Min.X+muted.Width(name)+15 < x(1) {
+		at = c.Min.X + 5 // where less is offered no line can be so high
+	}
+	c.FillText(muted, vg.Point{X: at, Y: y(100) + 3}, name)
 }
 
 // free is a height at which no line runs where more is offered than the core can do.
