@@ -43,6 +43,18 @@ func (c Curve) Check() error {
 	return nil
 }
 
+// Expected is the mean number of arrivals until an offset.
+func (c Curve) Expected(until time.Duration) (arrivals float64) {
+	for i, step := range c {
+		end := until
+		if i+1 < len(c) {
+			end = min(end, c[i+1].From)
+		}
+		arrivals += step.PerSecond * max(0, end-step.From).Seconds()
+	}
+	return arrivals
+}
+
 // Schedule is a Poisson process on a curve: the offsets of arrivals from the start of a run, drawn one after the other and
 // numbered from 0. The gaps of a Poisson process of rate 1 are exponential with mean 1; read as amounts of the curve's integral
 // they become the process of that curve (the time-change theorem; Çınlar, Introduction to Stochastic Processes, 4.7).

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // peak is what the simulated core says that it can do at best, at the speed in force.
@@ -24,7 +25,12 @@ func (t *Target) peak(ctx context.Context) (p peak, err error) {
 
 // coreSpeed makes the core as many times as fast as its model says.
 func (t *Target) coreSpeed(ctx context.Context, speed float64) error {
-	return t.admin(ctx, http.MethodPut, "/faults", map[string]float64{"capacity": speed}, nil)
+	return t.coreWeather(ctx, speed, 0)
+}
+
+// coreWeather makes the core as many times as fast as its model says, and the way of its answers longer.
+func (t *Target) coreWeather(ctx context.Context, speed float64, latency time.Duration) error {
+	return t.admin(ctx, http.MethodPut, "/faults", map[string]float64{"capacity": speed, "extraLatencyMillis": float64(latency) / 1e6}, nil)
 }
 
 // answerMax bounds what is read of an answer of the admin port.

@@ -93,7 +93,7 @@ func (b *bench) crowd(ctx context.Context, j *people.Job) error {
 		want = int(confirmRoom * span)
 	}
 	if len(j.Curve) > 0 {
-		want = int(j.Curve[0].PerSecond*span*customerRoom) + 100
+		want = int(j.Curve.Expected(j.WarmUp+j.Measure+j.CoolDown)*customerRoom) + 100
 	}
 	all := len(b.target.Demo.Customers)
 	want = min(want, all)

@@ -92,18 +92,27 @@ func (b *bench) overloadArm(ctx context.Context, arm string) error {
 		if err := b.target.coreSpeed(ctx, 1); err != nil {
 			return err
 		}
-		peak, err := b.target.peak(ctx)
+		peak, err := b.corePeak(ctx)
 		if err != nil {
 			return err
 		}
-		if peak.Unlimited || peak.DebitsPerSecond <= 0 {
-			return fmt.Errorf("the core model %s has no peak that could be exceeded; choose another with --core-model, such as ps", b.CoreModel)
-		}
-		if err := b.overloadStep(ctx, arm, multiple, peak.DebitsPerSecond); err != nil {
+		if err := b.overloadStep(ctx, arm, multiple, peak); err != nil {
 			return fmt.Errorf("at %v times the core's peak: %w", multiple, err)
 		}
 	}
 	return b.audit(ctx, arm)
+}
+
+// corePeak is how many payments a second the core can do at its best, at the speed in force.
+func (b *bench) corePeak(ctx context.Context) (float64, error) {
+	peak, err := b.target.peak(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if peak.Unlimited || peak.DebitsPerSecond <= 0 {
+		return 0, fmt.Errorf("the core model %s has no peak that could be exceeded; choose another with --core-model, such as ps", b.CoreModel)
+	}
+	return peak.DebitsPerSecond, nil
 }
 
 // overloadStep offers one multiple of the core's peak, and waits until nothing is under way any more.
@@ -137,13 +146,18 @@ func (b *bench) overloadStep(ctx context.Context, arm string, multiple, peak flo
 		done.GoodputPercent = 100 * inTimeFrom(done, warmUp) / peak
 	}
 	done.Admitted, done.Waiting, done.Inside = w.admitted(), int64(w.queued), int64(w.seats)
+	return b.heal(ctx, fmt.Sprintf("%s at %v times the peak", arm, multiple))
+}
+
+// heal makes the core fast when a load has ended, and waits until nothing is under way any more.
+func (b *bench) heal(ctx context.Context, after string) error {
 	if err := b.target.coreSpeed(ctx, healed); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, rest)
 	defer cancel()
 	if err := b.auditor.Await(waiting, false); err != nil && ctx.Err() == nil {
-		b.fail("%s at %v times the peak: %v after %v with a healed core", arm, multiple, err, rest)
+		b.fail("%s: %v after %v with a healed core", after, err, rest)
 	}
 	return ctx.Err()
 }
@@ -160,8 +174,11 @@ func inTimeFrom(p *report.Phase, from time.Duration) float64 {
 
 // overloadName names a phase by its arm and multiple.
 func overloadName(arm string, multiple float64) string {
-	short := map[string]string{report.ArmOn: "on", report.ArmOff: "off"}[arm]
-	return fmt.Sprintf("overload-%s-%vx", short, multiple)
+	return fmt.Sprintf("overload-%s-%vx", armWord(arm), multiple)
+}
+
+func armWord(arm string) string {
+	return map[string]string{report.ArmOn: "on", report.ArmOff: "off"}[arm]
 }
 
 // overloadHeadlines says what the highest multiple did to each arm.

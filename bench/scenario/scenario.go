@@ -27,7 +27,7 @@ type Scenario struct {
 
 // Scenarios are all there are, in the order in which they are best read.
 func Scenarios() []*Scenario {
-	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), waitingRoom(), soak(), replicated(), failover(), rolling(), scaleOut(), generatorScenario()}
+	return []*Scenario{singleScenario(), throughputConfirm(), statusFlood(), signInStorm(), overload(), coreWeather(), waitingRoom(), soak(), replicated(), failover(), rolling(), scaleOut(), generatorScenario()}
 }
 
 // Find finds a scenario by its name.
@@ -111,9 +111,9 @@ type Options struct {
 	CoreSync    bool      // the core's answers wait for its disk
 	Line        bool      // of overload: new customers wait in a line
 	Waiting     int       // people in the line of waiting-room
-	Multiples   []float64 // of the core's peak, for overload
-	Arms        []string  // of overload: report.ArmOn, report.ArmOff
-	Habits      string    // of overload's customers: patient or impatient
+	Multiples   []float64 // of the core's peak, for overload and core-weather
+	Arms        []string  // of both: report.ArmOn, report.ArmOff
+	Habits      string    // of their customers: patient or impatient
 	Pace        float64   // by which customers' times of reading and typing are multiplied
 	Nodes       int       // coordinators; 0 and 1: one process without others
 	Workers     int       // nodes without a journal beside them

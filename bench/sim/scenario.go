@@ -181,19 +181,8 @@ func (s *Scenario) rates() (flows, express, inquiries float64) {
 // expected is how many customers come in the mean.
 func (s *Scenario) expected() float64 {
 	flows, express, inquiries := s.rates()
-	usual := integral(curve(flows+(partners-1)*express+inquiries, s.Surges), s.Length)
-	return usual + integral(curve(express, s.Surges, s.Flood), s.Length)
-}
-
-func integral(c load.Curve, until time.Duration) (sum float64) {
-	for i, step := range c {
-		end := until
-		if i+1 < len(c) {
-			end = min(end, c[i+1].From)
-		}
-		sum += step.PerSecond * max(0, end-step.From).Seconds()
-	}
-	return sum
+	usual := curve(flows+(partners-1)*express+inquiries, s.Surges).Expected(s.Length)
+	return usual + curve(express, s.Surges, s.Flood).Expected(s.Length)
 }
 
 // curve is a rate under surges, which must not overlap.

@@ -158,6 +158,18 @@ func TestOverloadMeasuresTwoBanks(t *testing.T) {
 	}
 }
 
+// The core slows down, stands still and is far away under the load, with the real programs. What is looked at is the audit, and that the weather came.
+func TestCoreWeatherMeasuresABankThatIsAudited(t *testing.T) {
+	r := measured(t, "core-weather", "--admission", "on", "--seconds", "1", "--customers", "6000", "--pace", "0.01")
+	on := r.Phase("core-weather-on")
+	if on == nil || on.InSLO == 0 || on.Refused == 0 || len(r.Audits) != 1 {
+		t.Fatalf("phase %+v, audits %v", on, r.Audits)
+	}
+	if a := r.Audits[0].Report; a == nil || a.FindingsCount != 0 || a.Debited != a.Settled || a.Settled == 0 {
+		t.Errorf("audit: %+v", a)
+	}
+}
+
 // A leader is killed, then every node is restarted and one replaced, with the real programs. What is looked at is whether everybody who confirmed knows
 // what became of it, never how long it took.
 func TestFailoverAndRollingMeasureARealCluster(t *testing.T) {

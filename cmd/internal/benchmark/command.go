@@ -35,9 +35,9 @@ type Command struct {
 	Customers     int       `help:"Customers to seed. 0: as the scenario has it."`
 	Generators    int       `help:"Processes that make the load; they share it." default:"1"`
 	OpenShare     float64   `help:"What an open loop below the ceiling offers, as a share of it. 0: 0.6."`
-	Admission     string    `help:"overload: admission control on, off, or both, one after the other." enum:"both,on,off" default:"both"`
-	Multiples     []float64 `help:"overload: the multiples of the core's peak that are offered."`
-	Habits        string    `help:"overload: customers are patient or impatient." enum:"patient,impatient," default:""`
+	Admission     string    `help:"overload, core-weather: admission control on, off, or both, one after the other." enum:"both,on,off" default:"both"`
+	Multiples     []float64 `help:"overload, core-weather: the multiples of the core's peak that are offered; core-weather has one."`
+	Habits        string    `help:"overload, core-weather: customers are patient or impatient." enum:"patient,impatient," default:""`
 	Line          bool      `help:"overload: with admission control, let new customers wait in a line when more come than can be served."`
 	Waiting       int       `help:"waiting-room: people in the line. 0: as the scenario has it."`
 	Pace          float64   `help:"By what customers' times of reading and typing are multiplied. 0: as the scenario has it."`
@@ -318,7 +318,11 @@ func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
 		for _, m := range o.Multiples {
 			multiples = append(multiples, fmt.Sprint(m))
 		}
-		fmt.Fprintf(&b, " --admission %s --habits %s --multiples %s", c.Admission, o.Habits, strings.Join(multiples, ","))
+		admission := "both"
+		if len(o.Arms) == 1 {
+			admission = strings.TrimPrefix(o.Arms[0], "admission ")
+		}
+		fmt.Fprintf(&b, " --admission %s --habits %s --multiples %s", admission, o.Habits, strings.Join(multiples, ","))
 	}
 	return b.String()
 }
