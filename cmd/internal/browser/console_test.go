@@ -19,6 +19,8 @@ import (
 	"netbank/cluster"
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
+	"netbank/cluster/scaling"
+	"netbank/cluster/scaling/expansion"
 	"netbank/frontend/ops"
 )
 
@@ -52,6 +54,42 @@ func (n nodes) Authority() ops.ClusterAuthority {
 }
 
 func (n nodes) Leader() (journal.NodeID, string) { return 1, n.list[0].Operator }
+
+// lanes are levers to be looked at.
+type lanes struct {
+	ops.Levers
+	wishes journal.Wishes
+	state  scaling.State
+	found  expansion.Finding
+	auto   int // workers that it goes to by itself
+}
+
+func (l *lanes) Wishes() *journal.Wishes          { return &l.wishes }
+func (l *lanes) Ceilings() [3]int                 { return [3]int{64, 96, 128} }
+func (l *lanes) Workers() (string, scaling.State) { return "local", l.state }
+func (l *lanes) Approval() bool                   { return false }
+
+func (l *lanes) Watch() (expansion.Config, *expansion.Finding) {
+	return expansion.Config{Max: l.auto}, &l.found
+}
+
+// rush is a bank that has expanded by itself, and may go no further; slow is one whose core is slow and whose provider fails.
+func rush() *lanes {
+	l := &lanes{auto: 8, state: scaling.State{Known: true, Standing: scaling.Standing{Wanted: 8, Running: 8}}}
+	l.found = expansion.Finding{Limit: expansion.LimitSignIn, Nodes: 10, Text: "sign-in pool: 96 % busy on 10 of 10 nodes, up to 1.2 s to wait", Doing: "has as many workers as it may have"}
+	l.wishes.Workers = journal.Wanted{Fence: 3, Base: 2, Now: journal.Wish{
+		Number: 3, Value: 8, At: 1_289_440_800_000, Until: 1_289_462_400_000, Reason: "sign-in pool: 97 % busy on 8 of 8 nodes, up to 1.4 s to wait, for 31 s", Operator: expansion.Operator,
+	}}
+	return l
+}
+
+func slow() *lanes {
+	l := rush()
+	l.auto, l.wishes.Workers.Pending = 0, journal.Wish{Number: 4, Value: 12, Reason: "the 11th", Operator: `certificate "a rather long name of an operator"`}
+	l.state.Problem, l.state.Remedy = "the command /usr/local/bin/standby scale 8 3 ended with code 1", "look at the command"
+	l.found = expansion.Finding{Limit: expansion.LimitCore, Nodes: 10, Text: "the core: calls wait for a seat at the gate, or are refused one", Doing: "off"}
+	return l
+}
 
 func coordinators(change func([]ops.ClusterNode)) nodes {
 	since := time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC)
@@ -92,10 +130,10 @@ func TestTheOperatorsPagesInABrowser(t *testing.T) {
 		return &ops.Fault{What: "the core at core.bank.example:8583 cannot be reached since 2010-11-11T02:00:00Z: dial tcp 10.20.30.40:8583: connect: connection refused", Remedy: "ask the core's operators, and look at the network"}
 	}}
 	fine := ops.Check{Name: "leader", Ask: func() error { return nil }}
-	look := func(name string, bank *console, members ops.Cluster, checks ...ops.Check) {
+	look := func(name string, bank *console, members ops.Cluster, levers ops.Levers, checks ...ops.Check) {
 		t.Helper()
 		h, err := ops.New(ops.Config{
-			Bank: bank, Gatherer: prometheus.NewRegistry(), Token: "0123456789abcdef0123456789abcdef", Checks: checks, Cluster: members, BankName: "Bank of Demonstration", Version: "netbank 0123456789ab, go1.26.8",
+			Levers: levers, Bank: bank, Gatherer: prometheus.NewRegistry(), Token: "0123456789abcdef0123456789abcdef", Checks: checks, Cluster: members, BankName: "Bank of Demonstration", Version: "netbank 0123456789ab, go1.26.8",
 			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 		if err != nil {
@@ -103,14 +141,18 @@ func TestTheOperatorsPagesInABrowser(t *testing.T) {
 		}
 		server := httptest.NewServer(h)
 		defer server.Close()
-		for _, path := range []string{"", "cluster"} {
-			lookAt(t, browser, source, name+"-"+map[string]string{"": "payments", "cluster": "cluster"}[path], server.URL+"/"+path)
+		pages := []string{"payments", "cluster"}
+		if levers != nil {
+			pages = append(pages, "scale")
+		}
+		for _, page := range pages {
+			lookAt(t, browser, source, name+"-"+page, server.URL+"/"+strings.TrimPrefix(page, "payments"))
 		}
 	}
-	look("console-well", &console{status: well}, coordinators(nil), fine)
-	look("console-troubled", &console{status: sick, refused: true}, coordinators(troubled), fine)
-	look("console-down", &console{status: sick}, coordinators(func(list []ops.ClusterNode) { list[0].Leader = false }), ops.Check{Name: "leader", Ask: func() error { return errors.New("no leader takes payments; look at the disk") }}, gone)
-	look("console-alone", &console{status: well}, nil, fine)
+	look("console-well", &console{status: well}, coordinators(nil), rush(), fine)
+	look("console-troubled", &console{status: sick, refused: true}, coordinators(troubled), slow(), fine)
+	look("console-down", &console{status: sick}, coordinators(func(list []ops.ClusterNode) { list[0].Leader = false }), nil, ops.Check{Name: "leader", Ask: func() error { return errors.New("no leader takes payments; look at the disk") }}, gone)
+	look("console-alone", &console{status: well}, nil, nil, fine)
 }
 
 // lookAt lets axe-core look at a page in light and dark, at the widths of a phone and of a desk, and takes pictures if asked to.
