@@ -1,10 +1,12 @@
 package bank
 
 import (
+	"context"
 	"testing"
 
 	"netbank/cluster"
 	"netbank/cluster/gate"
+	"netbank/cluster/scaling"
 	"netbank/cluster/scaling/expansion"
 )
 
@@ -41,6 +43,22 @@ func TestTheGateSaysWhetherTheCoreIsFull(t *testing.T) {
 	f(expansion.CoreStalled, func(s *cluster.Status) { s.Gate.Stalled = true; s.Gate.QueuedBy[gate.Confirm] = 1 }, open)
 	f(expansion.CoreUnreachable, func(s *cluster.Status) { s.Gate.Breaker, s.Gate.Stalled = true, true }, open)
 	f(expansion.CoreUnreachable, func(s *cluster.Status) { s.CoreShut = true }, open)
+}
+
+// owned is a provider whose workers belong to an autoscaler.
+type owned struct{ scaling.Provider }
+
+func (owned) Free(context.Context) error {
+	return &scaling.Fault{What: "the workers belong to the autoscaler evening", Remedy: "delete it"}
+}
+
+// It is asked before the wish: one that is committed and cannot be had would stand for hours.
+func TestAutomaticExpansionLeavesTheWorkersOfAnAutoscalerAlone(t *testing.T) {
+	w := &watch{levers: &levers{reconciler: scaling.NewReconciler(nil, owned{}, nil)}} // and no node to which a wish could go
+	err := w.move(t.Context(), &expansion.Move{From: 2, To: 4, Reason: "sign-in pool: 97 % busy"})
+	if got, want := errorText(err), "scaling: the workers belong to the autoscaler evening; delete it"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func TestAutomaticExpansionIsToldWhatItCannotDo(t *testing.T) {
