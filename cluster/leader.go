@@ -58,6 +58,7 @@ type leader struct {
 	limit     foundLimit
 	lapsing   bool
 	ceiling   int                  // of the gate, by the level in force
+	policy    uint64               // version of what the gate goes by
 	breaker   breaker              // of this node's own connection
 	shut      bool                 // no node can reach the core
 	words     [gate.Classes]uint64 // the edge's refusals, for whoever can
@@ -312,7 +313,8 @@ func (l *leader) begin(term uint64) {
 	l.n.clock.start(last, l.n.cfg.AcceptClock)
 	l.n.clock.known.Store(true)
 	l.offSince = 0
-	l.gate, l.ceiling = gate.New(l.gateOf(found)), l.n.cfg.Gate.Ceiling
+	l.gate, l.ceiling, l.policy = gate.New(l.gateOf(found)), l.n.cfg.Gate.Ceiling, 0
+	l.keepPolicy()
 	l.started, l.expired, l.pruned = l.now, l.now, l.now
 	// Nobody has reported the calls that an earlier process left inside the core. A journal without a stamp had none.
 	l.mayOthers = last == 0
@@ -432,9 +434,9 @@ func (l *leader) coarsely() {
 	l.listFollowers()
 	l.n.clock.check()
 	l.yield()
+	l.obey()
 	l.publishEdge() // or the doors would refuse for another tick after the operator sees that all is well
 	l.mayOthers = l.mayOthers || l.now-l.started >= l.n.cfg.silence() || l.allReported()
-	l.obey()
 	snapshot := l.gate.Snapshot()
 	l.n.gateSeen.Store(&snapshot)
 	l.keepLimit(snapshot.Found)

@@ -20,6 +20,7 @@ type Act struct {
 const (
 	VerbDrain    = "drain"
 	VerbUndrain  = "undrain"
+	VerbPolicy   = "policy"
 	VerbProposed = "-proposed" // waits for a second operator
 	VerbDropped  = "-dropped"  // nobody agreed in time
 	VerbLapsed   = "-lapsed"   // gave way to the base, its time being over

@@ -104,6 +104,8 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_Enter{Enter: b}
 	case *command.MoveLine:
 		c.Body = &command.Command_MoveLine{MoveLine: b}
+	case *command.PutPolicy:
+		c.Body = &command.Command_PutPolicy{PutPolicy: b}
 	case *command.FindLimit:
 		c.Body = &command.Command_FindLimit{FindLimit: b}
 	}

@@ -154,6 +154,7 @@ func FuzzReadFrom(f *testing.F) {
 	b.must(Done, &command.MoveLine{Closed: true, WatermarkMs: int64(b.now) - 1})
 	third := b.create(3)
 	b.must(Done, &command.Arrive{PaymentId: third[:]})
+	b.must(Done, policy(0))
 	lined := snapshotOf(f, b.m).Bytes()
 	f.Add(lined)
 	f.Add(lined[len(snapshotMagic)+2+4 : len(lined)-36])

@@ -59,6 +59,7 @@ type tables struct {
 
 	members *Membership // replaced as a whole
 	wishes  *Wishes     // replaced as a whole
+	policy  *Policy     // replaced as a whole
 	acts    []Act       // the oldest first; an entry is never written to
 	line    lineState
 
@@ -114,6 +115,7 @@ func newTables(limits Limits) tables {
 		contradictionIndex: make(map[said]int),
 		members:            newMembership(),
 		wishes:             new(Wishes),
+		policy:             new(Policy),
 	}
 }
 
@@ -268,6 +270,8 @@ func (m *Machine) clusterCommand(termHolds bool, c *Command, out *Result) {
 		m.drainNode(body.DrainNode, out)
 	case *command.Command_Note:
 		m.note(body.Note, out)
+	case *command.Command_PutPolicy:
+		m.putPolicy(body.PutPolicy, out)
 	default:
 		m.lineCommand(termHolds, c, out)
 	}

@@ -51,10 +51,12 @@ func (m *Membership) write(w *snapshotWriter) {
 
 // snapshotVersionOf is as low as it can be, so that earlier programs read what they can hold. Nothing of version 3 comes about without an
 // entry of the audit, and nothing of version 4 without a line that was closed once, or a limit that was found.
-func snapshotVersionOf(m *Membership, acts []Act, line *lineState, limit uint32) uint16 {
+func snapshotVersionOf(m *Membership, acts []Act, line *lineState, limit uint32, policy *Policy) uint16 {
 	switch {
-	case line.watermark > 0 || limit > 0:
+	case policy.Version > 0:
 		return snapshotVersion
+	case line.watermark > 0 || limit > 0:
+		return 4
 	case len(acts) > 0:
 		return 3
 	case m.Version > 0:

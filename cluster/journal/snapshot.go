@@ -23,7 +23,7 @@ var ErrSnapshot = errors.New("journal: the snapshot is damaged; restore this nod
 // Frames tell a reader exactly how much to take, so something else may follow in the same stream.
 const (
 	snapshotMagic   = "NBJRNL"
-	snapshotVersion = 4 // each is written as long as it holds all there is: 1 no membership, 2 no audit and what goes with it, 3 no waiting line
+	snapshotVersion = 5 // each is written as long as it holds all there is: 1 no membership, 2 no audit and what goes with it, 3 no waiting line, 4 no policy
 	frameMax        = 64 << 10
 	snapshotRecord  = 64 << 10 // the longest record
 )
@@ -50,6 +50,8 @@ const (
 	// Since version 4.
 	kindLine
 	kindFound
+	// Since version 5.
+	kindPolicy
 )
 
 // placeOf orders the kinds in a snapshot.
@@ -73,6 +75,7 @@ type Live struct {
 	contradictions []Contradiction
 	members        *Membership
 	wishes         *Wishes
+	policy         *Policy
 	acts           []Act
 	line           lineState
 	limit          uint32
@@ -91,7 +94,7 @@ func (m *Machine) view(open slab[paymentRecord], t texts, access slab[accessReco
 	l := &Live{
 		now: m.now, open: open, texts: t, access: access, seen: seen, seenNext: m.seen.next,
 		keys: m.keys, contradictions: slices.Clone(m.contradictions), members: m.members,
-		wishes: m.wishes, acts: m.acts, line: m.line, limit: m.limit, counters: m.counters,
+		wishes: m.wishes, policy: m.policy, acts: m.acts, line: m.line, limit: m.limit, counters: m.counters,
 	}
 	for _, p := range m.partners {
 		l.partners = append(l.partners, *p)
@@ -125,7 +128,7 @@ func (m *Machine) StoreDigest() ([32]byte, error) {
 // WriteTo writes the snapshot.
 func (l *Live) WriteTo(to io.Writer) (int64, error) {
 	w := newSnapshotWriter(to)
-	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members, l.acts, &l.line, l.limit)))
+	w.raw(binary.BigEndian.AppendUint16([]byte(snapshotMagic), snapshotVersionOf(l.members, l.acts, &l.line, l.limit, l.policy)))
 	l.write(w)
 	w.flush()
 	w.raw(make([]byte, 4))
@@ -175,6 +178,7 @@ func (l *Live) write(w *snapshotWriter) {
 	writeWishes(w, l.wishes, l.acts)
 	l.line.write(w)
 	writeLimit(w, l.limit)
+	writePolicy(w, l.policy)
 	w.record(kindEnd, nil)
 }
 
@@ -305,7 +309,7 @@ func (m *Machine) ReadFrom(from io.Reader) (int64, error) {
 	}
 	t := newTables(m.limits)
 	t.read(r)
-	if r.err == nil && version != snapshotVersionOf(t.members, t.acts, &t.line, t.limit) {
+	if r.err == nil && version != snapshotVersionOf(t.members, t.acts, &t.line, t.limit, t.policy) {
 		r.damaged("its version does not fit its records")
 	}
 	if r.err == nil && len(r.frame) > 0 {
@@ -451,6 +455,8 @@ func (t *tables) read(r *snapshotReader) {
 			ok = t.readLine(&p) && ok
 		case kindFound:
 			ok = t.readLimit(&p) && ok
+		case kindPolicy:
+			ok = t.readPolicy(&p) && ok
 		case kindEnd:
 			ok = t.standAll() && t.enlistAll(granted) && t.outboxAddsUp() && ok
 		default:

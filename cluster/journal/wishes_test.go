@@ -57,7 +57,14 @@ func (c *crowd) wish() any {
 	if fence > 0 && c.number(0, 4, "late") == 0 {
 		fence--
 	}
-	switch c.number(0, 7, "wish") {
+	switch c.number(0, 8, "wish") {
+	case 8:
+		p := policy(c.m.Policy().Version)
+		if c.number(0, 4, "late") == 0 {
+			p.Fence++
+		}
+		p.Seats, p.Operator = uint32(c.number(0, LimitMax+1, "seats")), who()
+		return p
 	case 0, 1, 2:
 		w := wishFor(lever, fence, uint32(c.number(0, 5, "value")), 0)
 		if c.number(0, 2, "ends") > 0 {

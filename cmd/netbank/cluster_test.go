@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"netbank/frontend/ops"
 )
@@ -262,7 +263,7 @@ func TestTokenGoesIntoAFileOfItsOwnerOnly(t *testing.T) {
 
 func TestHelpBeginsWithExamples(t *testing.T) {
 	type helper interface{ Help() string }
-	for _, c := range []helper{&status{}, &clusterVerb{}, &clusterStatus{}, &clusterToken{}, &clusterRemove{}, &clusterPromote{}, &clusterLead{}, &clusterRotate{}, backup{}, restore{}} {
+	for _, c := range []helper{&status{}, &clusterVerb{}, &clusterStatus{}, &clusterToken{}, &clusterRemove{}, &clusterPromote{}, &clusterLead{}, &clusterRotate{}, &policyVerb{}, backup{}, restore{}} {
 		if !strings.HasPrefix(c.Help(), "Examples:\n  netbank ") {
 			t.Errorf("%T: %s", c, c.Help())
 		}
@@ -296,4 +297,51 @@ func TestScaleAsksForANumberUnderTheFenceThatWasSeen(t *testing.T) {
 	f(64, "", "in", "2", "--to=1")
 	f(64, "", "out", "3", "--for=1500ms")
 	f(64, "", "level", "wide")
+}
+
+// What is not named of a policy stays as it is.
+func TestPolicySetSendsTheWholeUnderTheVersionThatWasSeen(t *testing.T) {
+	now := ops.Policy{
+		Version: 4, Shares: map[string]float64{"resolve": 0, "confirm": 0, "express": .1, "sign-in": .05, "inquiry": 0}, Weights: map[string]float64{"7": 3}, Seats: 64, SeatsMax: 96,
+		Closed: []string{"inquiry"},
+	}
+	f := func(code int, body string, args ...string) {
+		t.Helper()
+		n := newNode(t, 200, now)
+		got, _, said := n.try(t, "", false, append(append([]string{"policy", "set"}, args...), "--yes", "--reason=r")...)
+		last := ""
+		if len(n.bodies) > 0 {
+			last = n.bodies[len(n.bodies)-1]
+		}
+		if got != code || last != body {
+			t.Errorf("%q: %d, %q, want %d, %q: %s", args, got, last, code, body, said)
+		}
+	}
+	const shares = `"shares":{"confirm":0,"express":0.1,"inquiry":0,"resolve":0,"sign-in":0.05}`
+	f(0, `{"fence":4,"shares":{"confirm":0,"express":0.2,"inquiry":0,"resolve":0,"sign-in":0.05},"weights":{"7":3},"seats":64,"closed":["inquiry"],"reason":"r"}`, "--share=express=0.2")
+	f(0, `{"fence":4,`+shares+`,"weights":{"7":1,"9":0.5},"seats":48,"closed":["inquiry"],"reason":"r"}`, "--weight=7=1", "--weight=9=0.5", "--seats=48")
+	f(0, `{"fence":4,`+shares+`,"weights":{"7":3},"seats":64,"closed":["sign-in"],"reason":"r"}`, "--close=sign-in", "--open=inquiry")
+	f(64, "", "--share=express")
+	f(64, "", "--weight=7=much")
+	f(64, "", "--open=vip")
+	f(64, "", "--close=inquiry", "--open=inquiry")
+	f(64, "")
+	code, out, _ := newNode(t, 200, now).try(t, "", false, "policy", "show")
+	for _, want := range []string{"at most 64 calls", "express   10.0 %", "guaranteed, closed", "partner   7        weight 3"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%d, lacks %q:\n%s", code, want, out)
+		}
+	}
+}
+
+func TestStatusPrintsWhereTheLineStands(t *testing.T) {
+	carried := 2.75
+	at := time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC)
+	v := ops.Status{Ready: true, Verdict: "Payments are getting through", Role: "leader", Line: &ops.LineStatus{Closed: true, Waiting: 1042, Watermark: &at, PerSecond: 2.5, Carried: &carried, Waits: ops.Waits{Inside: 9, Later: 1}}}
+	code, out, _ := newNode(t, 200, v).try(t, "", false, "status")
+	for _, want := range []string{"line      1042 wait, 2.5 a second are called, as far as who came before 2010-11-11T02:00:00Z; 2.75 customers a second can be carried", "9 of 10 waits were within the range shown (0 shorter, 1 longer)"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%d, lacks %q:\n%s", code, want, out)
+		}
+	}
 }

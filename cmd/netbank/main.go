@@ -23,6 +23,7 @@ Examples:
   netbank status --operator-token-file /etc/netbank/operator.token
   netbank cluster status --operator https://node1.bank.example:9090 --operator-ca ca.pem --operator-cert me.pem --operator-key me-key.pem
   netbank scale out 3 --reason "the 11th" --for 2h
+  netbank policy set --close inquiry --reason "the core is slow"
   netbank node drain 2 --reason "a new kernel"
   netbank why 019ab0c4-5b7e-7c3a-9d2f-0123456789ab --operator-token-file support.token
   netbank breached build pwned-passwords-sha1-ordered-by-hash.txt /var/lib/netbank-breached
@@ -44,6 +45,7 @@ type program struct {
 	Node      nodeVerb     `cmd:"" help:"One node: keep customers away from it, or let them come again."`
 	Why       why          `cmd:"" help:"Say how a customer's payment stands, why, and what to tell the customer."`
 	Scale     scaleVerb    `cmd:"" help:"More workers or fewer, in seconds; the most that may be inside the core."`
+	Policy    policyVerb   `cmd:"" help:"What the gate goes by: shares, partners' weights, seats, closed classes."`
 	Partners  partners     `cmd:"" help:"Payment platforms."`
 	Customers customers    `cmd:"" help:"The bank's customers."`
 	Breached  breachedVerb `cmd:"" help:"Passwords that others know."`

@@ -98,8 +98,8 @@ func (t *terminal) printStatus(v *ops.Status) {
 // printLine says where the waiting line stands.
 func (t *terminal) printLine(l *ops.LineStatus) {
 	carried := ""
-	if l.Carried != nil {
-		carried = fmt.Sprintf("; %.3g customers a second can be carried", *l.Carried)
+	if pace := l.Pace(); pace != "" {
+		carried = "; " + pace + " can be carried"
 	}
 	if l.Closed {
 		t.say("line      %d wait, %.3g a second are called, as far as who came before %s%s", l.Waiting, l.PerSecond, l.Watermark.Format(time.RFC3339), carried)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"netbank/cluster"
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 	"netbank/cluster/scaling"
@@ -35,7 +36,11 @@ type Levers interface {
 	Watch() (expansion.Config, *expansion.Finding)
 	// Approval says that each wish needs a second operator.
 	Approval() bool
-	// Move commits a wish.
+	// Policy gives what the gate goes by.
+	Policy() cluster.Policy
+	// SeatsMax is the most calls inside the core that a policy may set.
+	SeatsMax() int
+	// Move commits a wish, or a policy.
 	Move(*journal.Command) (journal.Verdict, error)
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"netbank/cluster"
+	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/scaling"
 	"netbank/cluster/scaling/expansion"
@@ -43,6 +44,23 @@ func (d *drawer) Ceilings() [3]int                              { return [3]int{
 func (d *drawer) Workers() (string, scaling.State)              { return d.provider, d.state }
 func (d *drawer) Watch() (expansion.Config, *expansion.Finding) { return d.auto, d.found }
 func (d *drawer) Approval() bool                                { return d.approval }
+func (d *drawer) SeatsMax() int                                 { return 96 }
+func (d *drawer) Policy() cluster.Policy {
+	set := d.m.Policy()
+	p := cluster.Policy{Version: set.Version, At: set.At, Seats: 64, Reason: set.Reason, Operator: set.Operator, Weights: map[uint32]float64{}, Shares: gate.Default().Shares}
+	if set.Version == 0 {
+		return p
+	}
+	p.Seats = int(set.Seats)
+	for class := range p.Shares {
+		p.Shares[class], p.Closed[class] = float64(set.Shares[class])/journal.ShareWhole, set.Closed[class]
+	}
+	for _, w := range set.Weights {
+		p.Weights[uint32(w.Partner)] = float64(w.Hundredths) / journal.WeightUnit
+	}
+	return p
+}
+
 func (d *drawer) Move(c *journal.Command) (journal.Verdict, error) {
 	if d.err != nil {
 		return 0, d.err
@@ -78,6 +96,7 @@ func holdLevers(t *testing.T, c *contract, b *bank) {
 	d.auto.Max, d.found = 8, &expansion.Finding{Limit: expansion.LimitSignIn, Nodes: 2, Text: "sign-in pool: 96 % busy", Doing: "watches"}
 	c.hold(h, "GET", "/api/v1/scale", "", "", 200)
 	c.hold(h, "GET", "/api/v1/status", "", "", 200)
+	holdPolicy(t, c, b)
 	for path, body := range map[string]string{lever: `{"fence":9,"value":5,"reason":"x"}`, approve: `{"number":9,"reason":"x"}`} {
 		c.hold(h, "POST", path, "", body, 409)
 		c.hold(h, "POST", path, "", `{"reason":""}`, 400)

@@ -130,6 +130,8 @@ func (p *port) routes() []route {
 		{pattern: "GET /api/v1/scale", handle: p.scale, verb: true},
 		{pattern: "POST /api/v1/scale/{lever}", handle: p.wish, verb: true},
 		{pattern: "POST /api/v1/scale/{lever}/approve", handle: p.approve, verb: true},
+		{pattern: "GET /api/v1/policy", handle: p.policy, verb: true},
+		{pattern: "POST /api/v1/policy", handle: p.setPolicy, verb: true},
 		{pattern: "GET /api/v1/audit", handle: p.acts, verb: true},
 		{pattern: "GET /api/v1/payments", handle: p.payments, verb: true, long: true},
 		{pattern: "GET /api/v1/backup", handle: p.backup, verb: true, long: true},

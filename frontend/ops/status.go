@@ -78,6 +78,14 @@ func lineOf(s *cluster.Status, waits func() Waits) *LineStatus {
 	return l
 }
 
+// Pace is how many can be carried, in words; empty: only the leader knows.
+func (l *LineStatus) Pace() string {
+	if l.Carried == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.3g customers a second", *l.Carried)
+}
+
 // Told is how many of the waits that something was said about were as it was said, in words.
 func (w Waits) Told() string {
 	all := w.Inside + w.Earlier + w.Later

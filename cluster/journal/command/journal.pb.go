@@ -446,6 +446,7 @@ type Command struct {
 	//	*Command_MoveLine
 	//	*Command_FindLimit
 	//	*Command_ChangePassword
+	//	*Command_PutPolicy
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -837,6 +838,15 @@ func (x *Command) GetChangePassword() *ChangePassword {
 	return nil
 }
 
+func (x *Command) GetPutPolicy() *PutPolicy {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutPolicy); ok {
+			return x.PutPolicy
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -993,6 +1003,10 @@ type Command_ChangePassword struct {
 	ChangePassword *ChangePassword `protobuf:"bytes,60,opt,name=change_password,json=changePassword,proto3,oneof"`
 }
 
+type Command_PutPolicy struct {
+	PutPolicy *PutPolicy `protobuf:"bytes,70,opt,name=put_policy,json=putPolicy,proto3,oneof"`
+}
+
 func (*Command_PutPartner) isCommand_Body() {}
 
 func (*Command_PutCustomer) isCommand_Body() {}
@@ -1068,6 +1082,8 @@ func (*Command_MoveLine) isCommand_Body() {}
 func (*Command_FindLimit) isCommand_Body() {}
 
 func (*Command_ChangePassword) isCommand_Body() {}
+
+func (*Command_PutPolicy) isCommand_Body() {}
 
 // PutPartner adds a partner, or replaces the one with the same id.
 type PutPartner struct {
@@ -3596,6 +3612,161 @@ func (x *FindLimit) GetSeats() uint32 {
 	return 0
 }
 
+// PutPolicy sets what operators may change of the gate while it runs, as a whole. It takes effect only if nobody has set another since the one
+// who sets it looked at it.
+type PutPolicy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fence         uint64                 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`          // version of the policy, as it was seen
+	Shares        []uint32               `protobuf:"varint,2,rep,packed,name=shares,proto3" json:"shares,omitempty"` // of each class of the gate, in its order: guaranteed of the seats, in thousandths
+	Closed        uint32                 `protobuf:"varint,3,opt,name=closed,proto3" json:"closed,omitempty"`        // a bit for each class that is kept out
+	Seats         uint32                 `protobuf:"varint,4,opt,name=seats,proto3" json:"seats,omitempty"`          // the most that may be inside the core at the normal level; 0: as configured
+	Weights       []*Weight              `protobuf:"bytes,5,rep,name=weights,proto3" json:"weights,omitempty"`       // by partner, each once
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Operator      string                 `protobuf:"bytes,7,opt,name=operator,proto3" json:"operator,omitempty"`
+	Detail        string                 `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"` // what has changed, for the audit
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutPolicy) Reset() {
+	*x = PutPolicy{}
+	mi := &file_journal_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutPolicy) ProtoMessage() {}
+
+func (x *PutPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
+func (*PutPolicy) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PutPolicy) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *PutPolicy) GetShares() []uint32 {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *PutPolicy) GetClosed() uint32 {
+	if x != nil {
+		return x.Closed
+	}
+	return 0
+}
+
+func (x *PutPolicy) GetSeats() uint32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
+func (x *PutPolicy) GetWeights() []*Weight {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+func (x *PutPolicy) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PutPolicy) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *PutPolicy) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// Weight is a partner's part of a class, relative to those of the others.
+type Weight struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partner       uint32                 `protobuf:"varint,1,opt,name=partner,proto3" json:"partner,omitempty"`
+	Hundredths    uint32                 `protobuf:"varint,2,opt,name=hundredths,proto3" json:"hundredths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Weight) Reset() {
+	*x = Weight{}
+	mi := &file_journal_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Weight) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Weight) ProtoMessage() {}
+
+func (x *Weight) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Weight.ProtoReflect.Descriptor instead.
+func (*Weight) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Weight) GetPartner() uint32 {
+	if x != nil {
+		return x.Partner
+	}
+	return 0
+}
+
+func (x *Weight) GetHundredths() uint32 {
+	if x != nil {
+		return x.Hundredths
+	}
+	return 0
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
@@ -3605,7 +3776,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\x9b\x12\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xd8\x12\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -3654,7 +3825,9 @@ const file_journal_proto_rawDesc = "" +
 	"\tmove_line\x18* \x01(\v2\x19.netbank.journal.MoveLineH\x00R\bmoveLine\x12;\n" +
 	"\n" +
 	"find_limit\x18+ \x01(\v2\x1a.netbank.journal.FindLimitH\x00R\tfindLimit\x12J\n" +
-	"\x0fchange_password\x18< \x01(\v2\x1f.netbank.journal.ChangePasswordH\x00R\x0echangePasswordB\x06\n" +
+	"\x0fchange_password\x18< \x01(\v2\x1f.netbank.journal.ChangePasswordH\x00R\x0echangePassword\x12;\n" +
+	"\n" +
+	"put_policy\x18F \x01(\v2\x1a.netbank.journal.PutPolicyH\x00R\tputPolicyB\x06\n" +
 	"\x04body\"\xd7\x02\n" +
 	"\n" +
 	"PutPartner\x12\x0e\n" +
@@ -3854,7 +4027,21 @@ const file_journal_proto_rawDesc = "" +
 	"\x06closed\x18\x01 \x01(\bR\x06closed\x12!\n" +
 	"\fwatermark_ms\x18\x02 \x01(\x03R\vwatermarkMs\"!\n" +
 	"\tFindLimit\x12\x14\n" +
-	"\x05seats\x18\x01 \x01(\rR\x05seats*F\n" +
+	"\x05seats\x18\x01 \x01(\rR\x05seats\"\xe6\x01\n" +
+	"\tPutPolicy\x12\x14\n" +
+	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
+	"\x06shares\x18\x02 \x03(\rR\x06shares\x12\x16\n" +
+	"\x06closed\x18\x03 \x01(\rR\x06closed\x12\x14\n" +
+	"\x05seats\x18\x04 \x01(\rR\x05seats\x121\n" +
+	"\aweights\x18\x05 \x03(\v2\x17.netbank.journal.WeightR\aweights\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1a\n" +
+	"\boperator\x18\a \x01(\tR\boperator\x12\x16\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\"B\n" +
+	"\x06Weight\x12\x18\n" +
+	"\apartner\x18\x01 \x01(\rR\apartner\x12\x1e\n" +
+	"\n" +
+	"hundredths\x18\x02 \x01(\rR\n" +
+	"hundredths*F\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +
@@ -3895,7 +4082,7 @@ func file_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_journal_proto_goTypes = []any{
 	(Factor)(0),            // 0: netbank.journal.Factor
 	(Outcome)(0),           // 1: netbank.journal.Outcome
@@ -3944,6 +4131,8 @@ var file_journal_proto_goTypes = []any{
 	(*Enter)(nil),          // 44: netbank.journal.Enter
 	(*MoveLine)(nil),       // 45: netbank.journal.MoveLine
 	(*FindLimit)(nil),      // 46: netbank.journal.FindLimit
+	(*PutPolicy)(nil),      // 47: netbank.journal.PutPolicy
+	(*Weight)(nil),         // 48: netbank.journal.Weight
 }
 var file_journal_proto_depIdxs = []int32{
 	7,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
@@ -3985,22 +4174,24 @@ var file_journal_proto_depIdxs = []int32{
 	45, // 36: netbank.journal.Command.move_line:type_name -> netbank.journal.MoveLine
 	46, // 37: netbank.journal.Command.find_limit:type_name -> netbank.journal.FindLimit
 	24, // 38: netbank.journal.Command.change_password:type_name -> netbank.journal.ChangePassword
-	10, // 39: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 40: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 41: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 42: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 43: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 44: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 45: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	4,  // 46: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
-	4,  // 47: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
-	5,  // 48: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
-	5,  // 49: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	47, // 39: netbank.journal.Command.put_policy:type_name -> netbank.journal.PutPolicy
+	10, // 40: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 41: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	1,  // 42: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 43: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 44: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 45: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 46: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 47: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 48: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	5,  // 49: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
+	5,  // 50: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
+	48, // 51: netbank.journal.PutPolicy.weights:type_name -> netbank.journal.Weight
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -4047,6 +4238,7 @@ func file_journal_proto_init() {
 		(*Command_MoveLine)(nil),
 		(*Command_FindLimit)(nil),
 		(*Command_ChangePassword)(nil),
+		(*Command_PutPolicy)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4054,7 +4246,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

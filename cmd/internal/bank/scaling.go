@@ -184,7 +184,6 @@ type levers struct {
 	node       *cluster.Node
 	reconciler *scaling.Reconciler // nil: nobody runs workers
 	config     *Config
-	ceilings   [3]int
 	watch      *watch
 }
 
@@ -196,9 +195,6 @@ func (b *Bank) openLevers(ctx context.Context) (ops.Levers, error) {
 		return nil, nil
 	}
 	l := &levers{node: b.node, config: &b.config}
-	for level := range l.ceilings {
-		l.ceilings[level] = b.node.Ceiling(uint32(level))
-	}
 	auto, err := expansion.Parse(b.config.ScaleAuto)
 	if err != nil {
 		return nil, usage("--scale-auto: %w", err)
@@ -241,7 +237,20 @@ func (l *levers) Wishes() *journal.Wishes { return l.node.Wishes() }
 func (l *levers) Acts(max int) ([]journal.Act, error) { return l.node.Acts(max) }
 
 // Ceilings implements ops.Levers.
-func (l *levers) Ceilings() [3]int { return l.ceilings }
+func (l *levers) Ceilings() (seats [3]int) {
+	for level := range seats {
+		seats[level] = l.node.Ceiling(uint32(level))
+	}
+	return seats
+}
+
+// Policy implements ops.Levers.
+func (l *levers) Policy() cluster.Policy { return l.node.Policy() }
+
+// SeatsMax implements ops.Levers.
+func (l *levers) SeatsMax() int {
+	return max(l.config.CoreSeats, l.config.CoreReserve, l.config.CoreEmergency)
+}
 
 // Watch implements ops.Levers.
 func (l *levers) Watch() (expansion.Config, *expansion.Finding) {
