@@ -24,6 +24,7 @@ type breaker struct {
 	open     bool
 	probing  bool      // open, but calls are let through until the first one fails
 	failures int       // in a row
+	since    gate.Time // when it opened
 	looked   gate.Time // last time
 	looking  bool
 	heard    gate.Time
@@ -105,11 +106,19 @@ func (l *leader) reach() {
 }
 
 // cutOff reports whether the process that a call came from cannot reach the core.
-func (l *leader) cutOff(c *call) bool {
+func (l *leader) cutOff(c *call) bool { return l.connectionOf(c).shut() }
+
+// connectionOf gives the breaker of the process that a call came from.
+func (l *leader) connectionOf(c *call) *breaker {
 	if c.visit != nil {
-		return c.visit.guest.core.shut()
+		return &c.visit.guest.core
 	}
-	return l.breaker.shut()
+	return &l.breaker
+}
+
+// again is when to come again to a node with this connection, in whole seconds: what changes is told to every node.
+func (b *breaker) again(now gate.Time) time.Duration {
+	return asLongAgain((now - b.since).Truncate(time.Second))
 }
 
 // shun refuses what waits of a node that cannot reach the core, while others can; nil: this node.
@@ -129,7 +138,7 @@ func (l *leader) shun(g *guest) {
 		}
 		delete(l.calls, c.ticket)
 		l.decide(l.gate.Withdraw(l.now, c.ticket, l.decisions[:0]))
-		l.refused(c, gate.Breaker, breakerPause)
+		l.refused(c, gate.Breaker, l.connectionOf(c).again(l.now))
 	}
 }
 
@@ -143,7 +152,7 @@ func (l *leader) coreFailed(g *guest, why string) {
 	case b.probing:
 		b.probing, b.looked = false, l.now
 	case b.failures >= breakerAfter && !b.open:
-		b.open, b.looked = true, l.now
+		b.open, b.looked, b.since = true, l.now, l.now
 		l.n.logger.Warn("a node cannot reach the core; what it asks for is refused until it can", "node", g.who.Node, "why", why)
 	default:
 		return
@@ -171,6 +180,9 @@ func (l *leader) probe(g *guest) {
 }
 
 func (b *breaker) set(l *leader, open bool, why string) {
+	if open && !b.open {
+		b.since = l.now
+	}
 	b.open, b.probing = open, false
 	b.turn(l, open)
 	l.n.coreSeen.Store(&CoreStatus{Reachable: !open, Since: l.n.cfg.wall(), LastError: why})

@@ -27,6 +27,9 @@ const (
 const (
 	// BudgetMax is the longest that a confirmation waits; longer budgets count as this.
 	BudgetMax = 30 * time.Second
+	// BalanceBudget is how long whoever looks at balances waits for them. What the gate does not expect to be answered by then is refused at every door:
+	// they are a comfort, and the first work that is left out when the core is slow.
+	BalanceBudget = 800 * time.Millisecond
 	// WaitMax is the longest that Submit and Await wait; later deadlines count as this.
 	WaitMax = time.Minute
 	// CommandsMax is the number of calls that may wait for the leader, over all kinds.

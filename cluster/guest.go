@@ -77,7 +77,7 @@ func (l *leader) receive(link *stream.Link, who stream.Identity) (*guest, error)
 	l.gone(g, errAnotherLink)
 	g.link, g.reported = link, false
 	l.n.guests.Add(1)
-	g.levels = wordsFor(&l.words, &g.core)
+	g.levels = wordsFor(&l.words, &g.core, l.now)
 	if err := link.Welcome(stream.Welcomed{Term: l.term, Levels: g.levels[:]}); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (l *leader) receive(link *stream.Link, who stream.Identity) (*guest, error)
 // spread tells the guests what has changed at the edge. It is called every 10 ms at most, but for changes of the breaker.
 func (l *leader) spread() {
 	for _, g := range l.guests {
-		words := wordsFor(&l.words, &g.core)
+		words := wordsFor(&l.words, &g.core, l.now)
 		if g.link != nil && (g.levels != words || g.line != l.n.Line()) {
 			l.inform(g, words)
 		}

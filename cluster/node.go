@@ -321,6 +321,9 @@ func (n *Node) Refused(class gate.Class) (Refusal, bool) {
 	if refused && refusal.Reason == gate.NoLeader && n.leaderless() > 0 {
 		return Refusal{}, false
 	}
+	if refused && refusal.Reason == gate.NoLeader && refusal.RetryAfter == 0 {
+		refusal.RetryAfter = asLongAgain(n.clock.elapsed() - time.Duration(n.lostAt.Load()))
+	}
 	return refusal, refused
 }
 
@@ -332,6 +335,15 @@ func (n *Node) leaderless() time.Duration {
 	}
 	return lost + LeaderlessMax - n.clock.elapsed()
 }
+
+// Bounds of when to come again after something of which only its beginning is known.
+const (
+	againMin = time.Second
+	againMax = time.Minute
+)
+
+// asLongAgain is when to come again after something that has lasted for so long: it is expected to last about as long again (Gott, Nature 1993).
+func asLongAgain(lasted time.Duration) time.Duration { return min(max(lasted, againMin), againMax) }
 
 // loseLeader closes the edge, and notes since when there is no leader.
 func (n *Node) loseLeader() {
@@ -345,8 +357,12 @@ func (n *Node) Confirming(id journal.PaymentID) bool { return n.watch.outcomeAwa
 
 // closeEdge refuses every class.
 func (n *Node) closeEdge(reason gate.Reason) {
+	retryAfter := againMin
+	if reason == gate.NoLeader {
+		retryAfter = 0 // Refused says how long there has been none
+	}
 	for class := range n.edge {
-		n.edge[class].Store(packRefusal(reason, time.Second))
+		n.edge[class].Store(packRefusal(reason, retryAfter))
 	}
 }
 

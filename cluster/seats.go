@@ -31,7 +31,7 @@ func (l *leader) offer(c *call) {
 		l.refused(c, gate.NoLeader, max(l.started+l.n.cfg.silence()-l.now, 0))
 		return
 	case !l.shut && c.class != gate.Resolve && l.cutOff(c):
-		l.refused(c, gate.Breaker, breakerPause)
+		l.refused(c, gate.Breaker, l.connectionOf(c).again(l.now))
 		return
 	case c.kind == kindAuthorise && c.visit == nil && l.n.executors.Load() >= ExecutorsMax:
 		l.refused(c, gate.QueueFull, time.Second)
@@ -221,13 +221,17 @@ func (l *leader) publishEdge() {
 	levels := l.gate.Level()
 	stopped := l.n.clock.stopped.Load()
 	for class := range levels {
-		reason, retryAfter := levels[class].Refuses(weightDebit, BudgetMax)
+		weight, budget := weightDebit, BudgetMax
+		if gate.Class(class) == gate.Inquiry {
+			weight, budget = weightInquiry, BalanceBudget
+		}
+		reason, retryAfter := levels[class].Refuses(weight, budget)
 		if stopped {
 			reason, retryAfter = gate.NoLeader, time.Second
 		}
 		l.words[class] = packRefusal(reason, retryAfter)
 	}
-	for class, word := range wordsFor(&l.words, &l.breaker) {
+	for class, word := range wordsFor(&l.words, &l.breaker, l.now) {
 		l.n.edge[class].Store(word)
 	}
 	if len(l.guests) > 0 {
@@ -236,11 +240,11 @@ func (l *leader) publishEdge() {
 }
 
 // wordsFor gives the refusals for a node with this connection to the core.
-func wordsFor(words *[gate.Classes]uint64, b *breaker) [gate.Classes]uint64 {
+func wordsFor(words *[gate.Classes]uint64, b *breaker, now gate.Time) [gate.Classes]uint64 {
 	theirs := *words
 	for class := range theirs {
 		if b.shut() && theirs[class]&0xff == uint64(gate.Admitted) {
-			theirs[class] = packRefusal(gate.Breaker, breakerPause)
+			theirs[class] = packRefusal(gate.Breaker, b.again(now))
 		}
 	}
 	return theirs

@@ -43,10 +43,12 @@ func (c *Pages) entry(q *request) {
 		alert = c.site.Text(q.locale, "alert-"+reason)
 	}
 	order := c.order(q)
-	c.render(q, fasthttp.StatusOK, "sign-in", &web.SignIn{
+	view := web.SignIn{
 		Frame: c.frame(q, "sign-in-title"), Order: &order, Alert: alert,
 		Action: q.step("sign-in"), Cancel: &web.Form{Action: q.step("cancel")},
-	})
+	}
+	c.refusedHere(q, &view.Frame, "sign-in")
+	c.render(q, fasthttp.StatusOK, "sign-in", &view)
 }
 
 // lostSession names the alert of a session that is not to be had; empty where nobody has been signed in.
@@ -110,13 +112,13 @@ func (c *Pages) check(q *request, next string) {
 		c.lead(q, "", "malformed")
 	case errors.As(err, &crowded):
 		q.Response.Header.Set("Retry-After", strconv.Itoa(seconds(crowded.RetryAfter)))
-		edge.SetOutcome(q.RequestCtx, edge.Refused)
+		c.refused.add(q, CodeAddress)
 		c.lead(q, "", "address")
 	case errors.As(err, &busy):
-		q.Response.Header.Set("Retry-After", strconv.Itoa(seconds(busy.RetryAfter)))
-		edge.SetOutcome(q.RequestCtx, edge.Refused)
+		q.Response.Header.Set("Retry-After", strconv.Itoa(seconds(edge.Spread(busy.RetryAfter))))
+		c.refused.add(q, CodeBusy)
 		if q.link == "" {
-			c.lead(q, "", "away")
+			c.redirect(q, with(with(q.step(""), "why", "away"), "reason", CodeBusy))
 			return
 		}
 		c.lead(q, "", "sign-in-busy")
@@ -214,7 +216,7 @@ func (c *Pages) balances(accounts []journal.Account, shown []web.Account) bool {
 	var wait sync.WaitGroup
 	for i, a := range accounts {
 		wait.Go(func() {
-			if m, refusal, err := c.Bank.Balance(gate.Inquiry, a.Number, a.Currency, BalanceBudget); err == nil && refusal == nil {
+			if m, refusal, err := c.Bank.Balance(gate.Inquiry, a.Number, a.Currency, cluster.BalanceBudget); err == nil && refusal == nil {
 				shown[i].Balance = show(m)
 			}
 		})

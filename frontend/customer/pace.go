@@ -35,10 +35,10 @@ func (c *Pages) pace() {
 
 // hold answers who comes too often: nothing was looked up and nothing done.
 func (c *Pages) hold(q *request, wait time.Duration, again string) {
-	edge.SetOutcome(q.RequestCtx, edge.Refused)
+	c.refused.add(q, CodeRate)
 	q.Response.Header.Set("Retry-After", strconv.Itoa(seconds(wait)))
 	c.tell(q, fasthttp.StatusTooManyRequests, telling{
-		tone: "wait", page: "hasty", code: "rate", said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", seconds(wait))},
+		tone: "wait", page: "hasty", code: CodeRate, said: []string{c.site.Text(q.locale, "busy-wait", "Seconds", seconds(wait))},
 		primary: &web.Link{Href: again, Text: c.site.Text(q.locale, "try-again")},
 	})
 }

@@ -37,8 +37,6 @@ const (
 	SubmitBudget = 5 * time.Second
 	// forgiveBudget bounds the taking back of an attempt; the customer waits for it.
 	forgiveBudget = time.Second
-	// BalanceBudget is how long the confirm page waits for balances that the customer asked for.
-	BalanceBudget = 800 * time.Millisecond
 	// BalancesMax bounds the calls into the core that one page may cause.
 	BalancesMax = 4
 	// ResultWait is how long the result page waits for news before it is sent, so that it rarely has to be asked twice.
@@ -101,6 +99,7 @@ type Pages struct {
 	// How often a payment's link and a customer may come. Neither is a limit that a person meets, nor counts anybody by an address.
 	links, customers *edge.Rates
 	waits            *lineWaits
+	refused          *refusals
 	origin           string
 	secure           bool // the pages are reached over https: cookies are bound to it
 	cookie           string
@@ -124,6 +123,9 @@ func New(c Config) (*Pages, error) {
 	p := &Pages{Config: c, site: site, traces: newTraces(TracesMax), origin: u.Scheme + "://" + u.Host, secure: u.Scheme == "https", cookie: "netbank", device: "netbank-device", spoken: "netbank-lang"}
 	if p.waits, err = newLineWaits(c.Registerer); err != nil {
 		return nil, fmt.Errorf("customer: register the metrics of the line: %w", err)
+	}
+	if p.refused, err = newRefusals(c.Registerer, c.Logger); err != nil {
+		return nil, fmt.Errorf("customer: register the metrics of refusals: %w", err)
 	}
 	p.pace()
 	p.soon = map[web.Locale]string{}

@@ -86,7 +86,9 @@ func (c *Pages) entrance(q *request) {
 	if string(q.QueryArgs().Peek("why")) == "session" && lostSession(err) != "" {
 		alert = c.site.Text(q.locale, "alert-session-over")
 	}
-	c.render(q, fasthttp.StatusOK, "sign-in", &web.SignIn{Frame: c.frame(q, "enter-title"), Alert: alert, Action: "/sign-in"})
+	view := web.SignIn{Frame: c.frame(q, "enter-title"), Alert: alert, Action: "/sign-in"}
+	c.refusedHere(q, &view.Frame, "enter")
+	c.render(q, fasthttp.StatusOK, "sign-in", &view)
 }
 
 // enter signs in without a payment: who does wants to know what became of one.

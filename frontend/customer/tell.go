@@ -105,13 +105,17 @@ func (c *Pages) tellWays(q *request, view *web.Message, t *telling) {
 // refuse leads to the page that says why, and that nothing was charged. The payment stays as it is. consent, if there is one, goes with
 // it, so that the next try begins at the code.
 func (c *Pages) refuse(q *request, refusal cluster.Refusal, consent string) {
-	edge.SetOutcome(q.RequestCtx, edge.Refused)
+	code := refusal.Reason.String()
+	c.refused.add(q, code)
 	if q.link == "" { // a sign-in without a payment
-		c.lead(q, "", "away")
+		c.redirect(q, with(with(q.step(""), "why", "away"), "reason", code))
 		return
 	}
-	wait := seconds(refusal.RetryAfter)
-	address := q.step("busy") + "&reason=" + refusal.Reason.String() + "&wait=" + strconv.Itoa(wait)
+	if now, refused := c.Bank.Refused(gate.Confirm); refused && now.Reason == refusal.Reason {
+		refusal.RetryAfter = max(refusal.RetryAfter, now.RetryAfter) // a leader's rate, or how long there has been none
+	}
+	wait := seconds(edge.Spread(refusal.RetryAfter))
+	address := q.step("busy") + "&reason=" + code + "&wait=" + strconv.Itoa(wait)
 	if consent != "" {
 		address += "&c=" + consent
 	}

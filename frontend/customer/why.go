@@ -7,7 +7,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/frontend/edge"
 	"netbank/frontend/web"
@@ -71,16 +70,6 @@ func (c *Pages) note(q *request, t *telling, text string) {
 		code = t.page
 	}
 	c.traces.add(trace{reference: edge.Reference(q.RequestCtx), at: c.Bank.Now(), page: t.page, text: text, code: code, payment: q.payment.ID})
-}
-
-// refusalCode gives a word of an address if it is one of the gate's reasons.
-func refusalCode(word string) string {
-	for r := gate.Reason(1); r < gate.Reasons; r++ {
-		if r.String() == word {
-			return word
-		}
-	}
-	return ""
 }
 
 // Explanation is what a customer's reference stands for, for those who support customers. It holds no account number.

@@ -14,6 +14,7 @@ import (
 	"netbank/cluster"
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
+	"netbank/frontend/edge"
 )
 
 // Headers of a create.
@@ -208,7 +209,7 @@ func (a *API) writeCreated(ctx *fasthttp.RequestCtx, p *partner, result answer, 
 		a.capacity(ctx, capacityWait)
 		return
 	case result.problem == problemOpenPayment:
-		a.refuse(ctx, problemOpenPayment, p.openPolicy, "open-payments", openPaymentsWait)
+		a.refuse(ctx, problemOpenPayment, p.openPolicy, "open-payments", edge.Spread(openPaymentsWait))
 		return
 	case result.problem != nil:
 		detail := result.detail

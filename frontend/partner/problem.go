@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"netbank/cluster/gate"
 	"netbank/frontend/edge"
 )
 
@@ -101,10 +102,13 @@ func (a *API) refuse(ctx *fasthttp.RequestCtx, kind *problemKind, policy, name s
 	header.Set(headerRateLimit, `"`+name+`";r=0;t=`+strconv.FormatInt(seconds, 10))
 }
 
-// capacity refuses because the bank, not the partner, is at its limit. Retries are spread over wait and as much again.
+// capacity refuses because the bank, not the partner, is at its limit. Retries are spread.
 func (a *API) capacity(ctx *fasthttp.RequestCtx, wait time.Duration) {
 	policy := `"capacity";q=` + strconv.Itoa(a.limits.CreatesInFlight) + `;qu="concurrent-requests"`
-	a.refuse(ctx, problemCapacity, policy, "capacity", wait+rand.N(wait+1))
+	if now, refused := a.bank.Refused(gate.Confirm); refused && now.Reason == gate.NoLeader {
+		wait = max(wait, now.RetryAfter) // how long there has been none
+	}
+	a.refuse(ctx, problemCapacity, policy, "capacity", edge.Spread(wait))
 }
 
 // capacityWait is the least Retry-After of a 503.
