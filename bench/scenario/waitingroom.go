@@ -20,6 +20,8 @@ const (
 	roomMultiple = 2.
 	// roomCloseMax is how many customers come in at most until the line closes: far more than a second's worth.
 	roomCloseMax = 20_000
+	// roomMax bounds each of the steps that bring the crowd there.
+	roomMax = 10 * time.Minute
 	// roomStep is what is left of the core after the step that the line has to tell people of.
 	roomStep = 0.5
 )
@@ -71,7 +73,7 @@ func (b *bench) crowdInLine(ctx context.Context) error {
 	}
 	b.Do(fmt.Sprintf("%d payments are created", b.Waiting))
 	links, said := make([]string, b.Waiting), people.NewWords(b.Connections)
-	r, err := load.Closed(ctx, load.Run{Pool: doors.partner, Measure: prepareMax, Limit: int64(b.Waiting), Work: func(c *load.Client, n int64) load.Verdict {
+	r, err := load.Closed(ctx, load.Run{Pool: doors.partner, Measure: roomMax, Limit: int64(b.Waiting), Work: func(c *load.Client, n int64) load.Verdict {
 		o, v := maker.Place(c, n)
 		if links[n] = o.Link; v.Outcome == load.Completed && n%1000 == 0 { // of the others the audit sees the journal only
 			said.Add(c.Index, audit.Told{Payment: o.ID, Source: audit.ByAPI, Status: "RCVD", Version: 1})
@@ -101,7 +103,7 @@ func (b *bench) crowdInLine(ctx context.Context) error {
 	}
 	_, _, err = b.run(ctx, report.Phase{
 		Name: "arrive", What: "people come to the line, each with a payment of his own", Server: "bank", Unit: "people", RequestsEach: 1,
-	}, load.Run{Pool: doors.customer, Measure: prepareMax, Limit: int64(b.Waiting), Work: func(c *load.Client, n int64) load.Verdict { return look(c, links[n]) }}, nil)
+	}, load.Run{Pool: doors.customer, Measure: roomMax, Limit: int64(b.Waiting), Work: func(c *load.Client, n int64) load.Verdict { return look(c, links[n]) }}, nil)
 	if err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func (b *bench) closeLine(ctx context.Context, d *doors, at people.Browser, link
 	ctx, closed := context.WithCancel(ctx)
 	defer closed()
 	over := false
-	_, err := load.Closed(ctx, load.Run{Pool: d.customer, Measure: prepareMax, Limit: roomCloseMax, Work: func(c *load.Client, n int64) load.Verdict {
+	_, err := load.Closed(ctx, load.Run{Pool: d.customer, Measure: roomMax, Limit: roomCloseMax, Work: func(c *load.Client, n int64) load.Verdict {
 		at := at
 		at.Client = c
 		if at.Begin(links[n%int64(len(links))]) {
