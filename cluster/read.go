@@ -220,6 +220,9 @@ func (n *Node) Draining() (since journal.Millis, reason string) {
 	return n.drainingOf(n.executor.Node)
 }
 
+// Executing is how many payments this node has between their permission to debit and the end of their call.
+func (n *Node) Executing() int64 { return n.executors.Load() }
+
 // draining is since when a node is being drained, and why.
 type draining struct {
 	since  journal.Millis

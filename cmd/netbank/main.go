@@ -46,6 +46,7 @@ type program struct {
 	Why       why          `cmd:"" help:"Say how a customer's payment stands, why, and what to tell the customer."`
 	Scale     scaleVerb    `cmd:"" help:"More workers or fewer, in seconds; the most that may be inside the core."`
 	Policy    policyVerb   `cmd:"" help:"What the gate goes by: shares, partners' weights, seats, closed classes."`
+	Audit     auditVerb    `cmd:"" help:"What operators have done, who, and why."`
 	Partners  partners     `cmd:"" help:"Payment platforms."`
 	Customers customers    `cmd:"" help:"The bank's customers."`
 	Breached  breachedVerb `cmd:"" help:"Passwords that others know."`

@@ -25,6 +25,7 @@ type customers struct {
 type importing struct {
 	operator
 	File   string `arg:"" help:"NDJSON file; - is standard input." type:"existingfile"`
+	Reason string `help:"Why, for the audit; no customer's data."`
 	DryRun bool   `help:"Read the file and count, change nothing."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
@@ -39,9 +40,9 @@ func (i *importing) Run(ctx *kong.Context, t *terminal) error {
 		defer opened.Close()
 		file = opened
 	}
-	path := "/api/v1/" + strings.Fields(ctx.Command())[0]
+	path := "/api/v1/" + strings.Fields(ctx.Command())[0] + because(i.Reason)
 	if i.DryRun {
-		path += "?dryRun=1"
+		path += "&dryRun=1"
 	}
 	text, err := i.call(http.MethodPost, path, file)
 	if err != nil {
@@ -63,9 +64,13 @@ func (i *importing) Run(ctx *kong.Context, t *terminal) error {
 	return nil
 }
 
+// because is the part of a call that says why.
+func because(reason string) string { return "?" + url.Values{"reason": {reason}}.Encode() }
+
 type unlock struct {
 	operator
 	Username string `arg:"" help:"The customer's user name."`
+	Reason   string `help:"Why, for the audit; no customer's data."`
 	DryRun   bool   `help:"Say what would be done, change nothing."`
 }
 
@@ -74,7 +79,7 @@ func (u *unlock) Run(t *terminal) error {
 		fmt.Fprintf(t.out, "would open every lock of %s; nothing was changed\n", u.Username)
 		return nil
 	}
-	if _, err := u.call(http.MethodPost, "/api/v1/customers/"+url.PathEscape(u.Username)+"/unlock", nil); err != nil {
+	if _, err := u.call(http.MethodPost, "/api/v1/customers/"+url.PathEscape(u.Username)+"/unlock"+because(u.Reason), nil); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.out, "unlocked %s\n", u.Username)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,7 +23,6 @@ type scaleVerb struct {
 	Level   scaleLevel   `cmd:"" help:"How many payments may be inside the core: normal, reserve or emergency."`
 	Approve scaleApprove `cmd:"" help:"Agree to what another operator wishes."`
 	Status  scaleStatus  `cmd:"" help:"What is wished for, and how far it is."`
-	Audit   scaleAudit   `cmd:"" help:"Who has done what, and why."`
 }
 
 // Help is what `netbank scale --help` says first.
@@ -372,51 +370,4 @@ func wishText(l *ops.Lever, base string) string {
 	default:
 		return fmt.Sprintf(" until %s, then %s (%s: %s)", w.Until.Format(time.RFC3339), base, w.Operator, w.Reason)
 	}
-}
-
-type scaleAudit struct {
-	operator
-	JSON bool `name:"json" help:"Print JSON."`
-}
-
-// Run lists the audit.
-func (c *scaleAudit) Run(t *terminal) error {
-	text, err := c.call(http.MethodGet, "/api/v1/audit", nil)
-	if err != nil {
-		return err
-	}
-	var all struct{ Acts []ops.Act }
-	if err := json.Unmarshal(text, &all); err != nil {
-		return fmt.Errorf("the node's answer is not of this version's form: %w", err)
-	}
-	return t.print(c.JSON, text, func() {
-		table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "TIME\tWHAT\tWHO\tWHY")
-		for _, a := range all.Acts {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", a.At.Format(time.DateTime), actText(a), whoText(a), a.Reason)
-		}
-		_ = table.Flush()
-	})
-}
-
-func actText(a ops.Act) string {
-	switch {
-	case a.Node > 0:
-		return fmt.Sprintf("%s node %d", a.Verb, a.Node)
-	case a.Detail != "":
-		return a.Verb + " (" + a.Detail + ")"
-	case a.Until != nil:
-		return fmt.Sprintf("%s %d → %d until %s", a.Verb, a.From, a.To, a.Until.Format(time.DateTime))
-	}
-	return fmt.Sprintf("%s %d → %d", a.Verb, a.From, a.To)
-}
-
-func whoText(a ops.Act) string {
-	switch {
-	case a.Operator == "":
-		return "by itself"
-	case a.Approver != "":
-		return a.Operator + ", and " + a.Approver
-	}
-	return a.Operator
 }

@@ -85,6 +85,9 @@ type ClusterNode struct {
 	// Draining is since when no customers are to be sent to the node, in the journal's time, and DrainReason why; zero: they are.
 	Draining    time.Time
 	DrainReason string
+	// Left is who is left of a drained node: connections of customers and partners, and payments inside the core. nil: it is not drained, that is
+	// not known, or balancers may not have noticed yet.
+	Left *int64
 	// Core is the node's own connection to the core; nil: not known.
 	Core *CoreStatus
 	// NotReady lists why customers should not be sent to the node, as its own /readyz has it. Ready says that this is known and empty.

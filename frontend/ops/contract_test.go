@@ -198,6 +198,7 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	c.hold(h, "POST", unlock, "", "", 401, "Authorization", "Bearer x")
 	c.hold(h, "POST", unlock, "", "", 403, "Sec-Fetch-Site", "same-site")
 	c.hold(h, "POST", unlock, "", "", 404)
+	c.hold(h, "POST", unlock, "?reason=%07", "", 400)
 	c.hold(newPort(t, &bank{err: cluster.ErrNoLeader}), "POST", unlock, "", "", 503)
 
 	const copied = "/api/v1/backup"

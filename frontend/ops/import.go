@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -146,6 +147,10 @@ func strict(line []byte, v any) error {
 // importLines commits one command a line, many at once; with ?dryRun it only reads them. Lines are independent: a bad one is reported, the others count.
 func (p *port) importLines(w http.ResponseWriter, r *http.Request, parse func([]byte) (*journal.Command, error)) {
 	dry, err := dryRun(r)
+	var reason string
+	if err == nil {
+		reason, err = reasonOf(r)
+	}
 	if err != nil {
 		failWith(w, err)
 		return
@@ -207,7 +212,10 @@ func (p *port) importLines(w http.ResponseWriter, r *http.Request, parse func([]
 	} else if out.Failed > 0 {
 		outcome = "failed"
 	}
-	p.audit(r, "import", outcome, "path", r.URL.Path, "imported", out.Imported, "failed", out.Failed)
+	p.audit(r, "import", outcome, "path", r.URL.Path, "imported", out.Imported, "failed", out.Failed, "reason", reason)
+	if out.Imported > 0 && !dry {
+		p.note(r, "import-"+path.Base(r.URL.Path), reason, []any{"imported", out.Imported, "failed", out.Failed})
+	}
 	answer(w, status, out)
 }
 

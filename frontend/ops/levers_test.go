@@ -244,7 +244,7 @@ func TestWhoWishedCannotAgreeAsWell(t *testing.T) {
 
 func TestWhatOperatorsDoStandsInTheJournalsAudit(t *testing.T) {
 	d := newDrawer()
-	h := leverPort(t, &bank{}, three(), d)
+	h := leverPort(t, &bank{acts: d}, three(), d)
 	post(t, h, "/api/v1/cluster/lead?dryRun=1", `{"node":2,"reason":"a new kernel"}`, 200)
 	post(t, h, "/api/v1/cluster/lead", `{"node":2,"reason":"a new kernel"}`, 200)
 	r := httptest.NewRequest("GET", "http://127.0.0.1:9090/api/v1/audit", nil)

@@ -79,9 +79,10 @@ type Node struct {
 	Core           *CoreStatus `json:"core,omitempty"`     // its own connection to the core
 	Draining       *time.Time  `json:"draining,omitempty"` // since when no customers are to be sent there
 	DrainReason    string      `json:"drainReason,omitempty"`
-	Ready          bool        `json:"ready"`    // false with an empty notReady: not known
-	NotReady       []string    `json:"notReady"` // why customers should not be sent there
-	Serving        bool        `json:"serving"`  // it has answered a request; false: it has not, or that is not known
+	Left           *int64      `json:"left,omitempty"` // of a drained node: connections and payments; missing: not known, or balancers may not have noticed yet
+	Ready          bool        `json:"ready"`          // false with an empty notReady: not known
+	NotReady       []string    `json:"notReady"`       // why customers should not be sent there
+	Serving        bool        `json:"serving"`        // it has answered a request; false: it has not, or that is not known
 }
 
 type nodesAnswer struct {
@@ -203,7 +204,7 @@ func nodeOf(n ClusterNode) Node {
 	}
 	if !n.Draining.IsZero() {
 		since := n.Draining.UTC()
-		line.Draining, line.DrainReason = &since, n.DrainReason
+		line.Draining, line.DrainReason, line.Left = &since, n.DrainReason, n.Left
 	}
 	if !n.CertificateEnd.IsZero() {
 		end := n.CertificateEnd.UTC()

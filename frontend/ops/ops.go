@@ -328,6 +328,11 @@ func (p *port) status(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (p *port) unlock(w http.ResponseWriter, r *http.Request) {
+	reason, err := reasonOf(r)
+	if err != nil {
+		failWith(w, err)
+		return
+	}
 	customer, ok, err := p.Bank.Customer(r.PathValue("name"))
 	if err != nil {
 		fail(w, problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: err.Error(), Remedy: "try again, or ask another node"})
@@ -343,7 +348,8 @@ func (p *port) unlock(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: err.Error(), Remedy: "do it again; it takes effect once"})
 		return
 	}
-	p.audit(r, "unlock", "done", "customer", customer.ID)
+	p.audit(r, "unlock", "done", "customer", customer.ID, "reason", reason)
+	p.note(r, "unlock", reason, []any{"customer", customer.ID})
 	answer(w, http.StatusOK, map[string]string{"result": "unlocked"})
 }
 

@@ -31,6 +31,8 @@ type bank struct {
 	worker   bool // it keeps no journal
 	lock     sync.Mutex
 	commands []*journal.Command
+	notes    []*command.Note // of what operators have done, apart from the rest
+	acts     *drawer         // has them entered; may be nil
 	verdict  journal.Verdict
 	err      error
 	refused  map[gate.Class]gate.Reason
@@ -42,6 +44,14 @@ type bank struct {
 func (b *bank) Submit(cmd *journal.Command, _ time.Time) (journal.Result, error) {
 	b.lock.Lock()
 	defer b.lock.Unlock()
+	if note := cmd.GetNote(); note != nil {
+		b.notes = append(b.notes, note)
+		if b.acts != nil {
+			verdict, err := b.acts.Move(cmd)
+			return journal.Result{Verdict: verdict}, err
+		}
+		return journal.Result{Verdict: journal.Done}, b.err
+	}
 	b.commands = append(b.commands, cmd)
 	return journal.Result{Verdict: b.verdict}, b.err
 }
@@ -277,6 +287,40 @@ func TestPaymentsOfTheAuditHoldNoAccountNumber(t *testing.T) {
 	}
 	if strings.Contains(w.Body.String(), "622") {
 		t.Errorf("an account number stands in %s", w.Body)
+	}
+}
+
+// What changes who may pay is in the journal's audit, whichever door it came by, and on a node alone, too.
+func TestImportsAndUnlocksAreEnteredIntoTheAudit(t *testing.T) {
+	b := &bank{}
+	h := newPort(t, b)
+	f := func(path, body, verb, reason, detail string) {
+		t.Helper()
+		before := len(b.notes)
+		if w := ask(h, "POST", path, token, body); w.Code/100 != 2 && w.Code != http.StatusBadRequest {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+		if verb == "" {
+			if len(b.notes) != before {
+				t.Errorf("%s was entered: %v", path, b.notes[before:])
+			}
+			return
+		}
+		if len(b.notes) != before+1 {
+			t.Fatalf("%s: %d entries", path, len(b.notes)-before)
+		}
+		if n := b.notes[before]; n.Verb != verb || n.Operator != "token" || n.Reason != reason || n.Detail != detail {
+			t.Errorf("%s: %+v", path, n)
+		}
+	}
+	f("/api/v1/customers/wang/unlock?reason=she+called", "", "unlock", "she called", "customer 7")
+	f("/api/v1/customers/wang/unlock", "", "unlock", "no reason was given", "customer 7")
+	f("/api/v1/customers/wang/unlock?reason=%07", "", "", "", "")
+	f("/api/v1/customers?reason=new+ones", customerLine, "import-customers", "new ones", "imported 1, failed 0")
+	f("/api/v1/customers?dryRun=1", customerLine, "", "", "")
+	f("/api/v1/partners", `{"id":1,"name":"Shop"}`, "import-partners", "no reason was given", "imported 1, failed 0")
+	if len(b.commands) != 4 {
+		t.Errorf("%d commands", len(b.commands))
 	}
 }
 

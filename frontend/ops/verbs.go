@@ -72,6 +72,9 @@ func (p *port) cluster(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, m)
 }
 
+// noteWithin bounds the entry of an act into the journal's audit.
+const noteWithin = 5 * time.Second
+
 // verb is a change of the cluster, on its way.
 type verb struct {
 	name       string
@@ -116,17 +119,15 @@ func (p *port) perform(w http.ResponseWriter, r *http.Request, v verb) {
 
 // note enters into the journal's audit what an operator has done. What cannot be entered stands in the log all the same.
 func (p *port) note(r *http.Request, verb, reason string, attributes []any) {
-	if p.Levers == nil {
-		return
-	}
 	var detail []string
 	for i := 0; i+1 < len(attributes); i += 2 {
 		detail = append(detail, fmt.Sprintf("%v %v", attributes[i], attributes[i+1]))
 	}
 	text := []rune(strings.Join(detail, ", "))
 	note := &command.Note{Verb: verb, Operator: caller(r), Reason: reason, Detail: string(text[:min(len(text), ReasonRunesMax)])}
-	if verdict, err := p.Levers.Move(&journal.Command{Body: &command.Command_Note{Note: note}}); err != nil || verdict != journal.Done {
-		p.Logger.Warn("ops: the journal's audit does not have it", "verb", verb, "verdict", verdict.String(), "error", err)
+	result, err := p.Bank.Submit(&journal.Command{Body: &command.Command_Note{Note: note}}, time.Now().Add(noteWithin))
+	if err != nil || result.Verdict != journal.Done && result.Verdict != journal.Repeated {
+		p.Logger.Warn("ops: the journal's audit does not have it", "verb", verb, "verdict", result.Verdict.String(), "error", err)
 	}
 }
 
@@ -314,6 +315,15 @@ func dryRun(r *http.Request) (bool, error) {
 	default:
 		return false, &bad{fmt.Sprintf("dryRun is %.40q", v), "say 1 or 0"}
 	}
+}
+
+// reasonOf reads ?reason=, of verbs that were never asked for one.
+func reasonOf(r *http.Request) (string, error) {
+	reason := r.URL.Query().Get("reason")
+	if reason == "" {
+		return "no reason was given", nil
+	}
+	return reason, checkReason(reason)
 }
 
 // checkReason wants to know why: it is what the next person reads in the audit.

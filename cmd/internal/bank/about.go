@@ -46,6 +46,8 @@ type about struct {
 	Ending    bool     `json:"ending,omitempty"` // it is being stopped in order
 	// Serving says that it has answered a request at its door for customers.
 	Serving bool `json:"serving,omitempty"`
+	// Left is who is left of a drained node: connections, and payments inside the core. nil: it is not drained, or balancers may not have noticed yet.
+	Left *int64 `json:"left,omitempty"`
 	// Customers and Partners are where its doors are, host:port, for balancers; empty: it listens on all addresses, and does not know its own.
 	Customers string `json:"customers,omitempty"`
 	Partners  string `json:"partners,omitempty"`
@@ -156,7 +158,7 @@ func (p *peers) compose() {
 	for _, f := range stored.Fingerprints() {
 		a.Trusts = append(a.Trusts, f.String())
 	}
-	a.Ready = true
+	a.Ready, a.Left = true, p.left()
 	for _, c := range p.checks() {
 		if err := c.Ask(); err != nil {
 			a.Ready, a.NotReady = false, append(a.NotReady, plain(err.Error()))

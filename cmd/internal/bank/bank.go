@@ -437,6 +437,16 @@ func (b *Bank) checks() []ops.Check {
 	return checks
 }
 
+// left is about.Left.
+func (b *Bank) left() *int64 {
+	n, known := b.leaving.remaining(b.config.DrainNotice)
+	if !known {
+		return nil
+	}
+	n += b.node.Executing()
+	return &n
+}
+
 // tokenOf reads a token file, which is made if missing; an empty path has none.
 func tokenOf(path string) (string, error) {
 	if path == "" {

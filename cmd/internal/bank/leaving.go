@@ -25,6 +25,7 @@ type leaving struct {
 	doors   []edge.Door // that are open
 	stopped bool
 	since   journal.Millis // an operator has it drained; 0: nobody has
+	heard   time.Time      // when this node took that up
 	reason  string
 }
 
@@ -43,7 +44,7 @@ func (v *leaving) order(since journal.Millis, reason string) bool {
 	if v.since == since && v.reason == reason {
 		return false
 	}
-	v.since, v.reason = since, reason
+	v.since, v.reason, v.heard = since, reason, time.Now()
 	v.drain()
 	return true
 }
@@ -71,6 +72,17 @@ func (v *leaving) left() (n int64) {
 		n += d.Open()
 	}
 	return n
+}
+
+// remaining is how many connections are left of a drained node, once balancers have had their time to notice; before, nobody can say whether
+// another will come.
+func (v *leaving) remaining(notice time.Duration) (n int64, known bool) {
+	v.lock.Lock()
+	defer v.lock.Unlock()
+	if v.since == 0 || time.Since(v.heard) < notice {
+		return 0, false
+	}
+	return v.left(), true
 }
 
 // check says why customers should not be sent here; nil: they may be.

@@ -3,6 +3,8 @@ package bank
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"netbank/frontend/edge"
 )
@@ -17,6 +19,31 @@ type door struct {
 func (d *door) Drain(on bool)  { d.draining = on }
 func (d *door) Draining() bool { return d.draining }
 func (d *door) Open() int64    { return d.open }
+
+// Nobody is told that a drained node can be ended before balancers have had their time to notice.
+func TestWhoIsLeftIsKnownOnceBalancersHaveNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var v leaving
+		d := &door{}
+		v.open(d)
+		f := func(wait time.Duration, known bool, want int64) {
+			t.Helper()
+			time.Sleep(wait)
+			if n, ok := v.remaining(time.Second); n != want || ok != known {
+				t.Errorf("%d are left, known %v; want %d, %v", n, ok, want, known)
+			}
+		}
+		f(0, false, 0)
+		v.order(1, "a new kernel")
+		f(999*time.Millisecond, false, 0)
+		d.open = 2
+		f(time.Millisecond, true, 2)
+		v.order(0, "")
+		f(time.Minute, false, 0)
+		v.order(2, "again")
+		f(0, false, 0)
+	})
+}
 
 // An order that was taken up before the doors are open holds for them; one that is taken back does not open the doors of a node that is
 // being stopped.

@@ -46,6 +46,7 @@ type peers struct {
 	stored atomic.Pointer[peer.Identity] // what the next start would begin with
 	about  atomic.Pointer[[]byte]        // what this node tells of itself; nil: nothing yet
 	checks func() []ops.Check
+	left   func() *int64
 	node   atomic.Pointer[cluster.Node] // nil until the journal is open
 	// pressure is how busy this node is; nil: it is not known yet.
 	pressure *atomic.Pointer[expansion.Pressure]

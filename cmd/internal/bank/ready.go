@@ -26,7 +26,7 @@ func (b *Bank) becomeReady(ctx context.Context) error {
 
 // joinOthers waits for the cluster, and says in the log what it waits for.
 func (b *Bank) joinOthers(ctx context.Context) error {
-	b.peers.checks = b.checks
+	b.peers.checks, b.peers.left = b.checks, b.left
 	b.keeping.Go(func() { b.peers.keep(b.kept) })
 	ticker := time.NewTicker(ReadyLookEvery)
 	defer ticker.Stop()

@@ -85,7 +85,7 @@ func (o operated) fill(all []ops.ClusterNode) {
 		}
 		n.Version, n.Operator, n.CertificateEnd, n.Core = a.Version, a.Operator, a.CertificateEnd, &a.Core
 		if n.Up || n.Since.IsZero() { // what one says that does not answer any more holds no longer
-			n.Ready, n.NotReady, n.Serving = a.Ready, a.NotReady, a.Serving
+			n.Ready, n.NotReady, n.Serving, n.Left = a.Ready, a.NotReady, a.Serving, a.Left
 		}
 	}
 }
