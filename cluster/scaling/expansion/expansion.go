@@ -3,6 +3,7 @@ package expansion
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ type Runner struct {
 type Sample struct {
 	At       time.Duration  // since an origin of the caller's, advancing monotonically
 	Now      journal.Millis // the journal's time, in which wishes end
-	Nodes    []Pressure     // of the nodes that answer customers
+	Nodes    []Pressure     // of the nodes that answer customers; those that are quiet count only where all are
 	Silent   int            // nodes that answer customers and have not told their pressure
 	Core     Core
 	Line     Line
@@ -194,9 +195,10 @@ func (e *Expansion) pass(s *Sample) {
 
 // find says what limits. The core comes first: while it does, more of anything else only brings it more.
 func (e *Expansion) find(s *Sample) Finding {
-	f := Finding{Nodes: len(s.Nodes)}
+	nodes := inUse(s.Nodes)
+	f := Finding{Nodes: len(nodes)}
 	for part := range Part(Parts) {
-		for _, n := range s.Nodes {
+		for _, n := range nodes {
 			f.Busy[part] += n.Of(part)
 		}
 		if f.Nodes > 0 {
@@ -224,6 +226,15 @@ func (e *Expansion) find(s *Sample) Finding {
 	}
 	f.Text = e.text(s, &f)
 	return f
+}
+
+// inUse leaves out nodes to which no customer comes: what balancers keep in reserve has room that nobody is given. At night, when customers
+// come to none, all count.
+func inUse(all []Pressure) []Pressure {
+	if used := slices.DeleteFunc(slices.Clone(all), func(n Pressure) bool { return n.Quiet }); len(used) > 0 {
+		return used
+	}
+	return all
 }
 
 // isIdle says whether every part is below In. While the core limits nobody knows what there would be to do without that.
@@ -282,7 +293,7 @@ func (e *Expansion) decide(s *Sample, f *Finding) string {
 		return "watches"
 	case !e.idle.is:
 		return "keeps its workers"
-	case f.Nodes < 2:
+	case len(s.Nodes) < 2:
 		return "keeps the last node that serves"
 	case f.Moving || s.At-e.changed < e.c.InPause || !e.idle.lasts(s.At, e.c.InAfter):
 		return "will give workers back one by one"

@@ -41,12 +41,13 @@ func TestItMovesWithinItsBoundsAfterItsPausesAndNeverForASlowCore(t *testing.T) 
 				}
 				before := w.m.Wishes().Workers
 				short := w.s.Line == LineForSignIns
+				used := inUse(w.s.Nodes)
 				for part := range Part(Parts) {
 					sum := 0
-					for _, n := range w.s.Nodes {
+					for _, n := range used {
 						sum += n.Of(part)
 					}
-					short = short || len(w.s.Nodes) > 0 && sum/len(w.s.Nodes) >= c.Out
+					short = short || len(used) > 0 && sum/len(used) >= c.Out
 				}
 				if short {
 					busy = w.s.At
@@ -100,7 +101,7 @@ func drawSpell(t *rapid.T, w *world, began *time.Duration) {
 			high = w.c.In - 1
 		}
 		for range number(0, 6, "nodes") {
-			w.s.Nodes = append(w.s.Nodes, Pressure{SignIn: number(low, high, "sign-in"), Processor: number(0, high, "processor"), Connections: number(0, high, "connections")})
+			w.s.Nodes = append(w.s.Nodes, Pressure{SignIn: number(low, high, "sign-in"), Processor: number(0, high, "processor"), Connections: number(0, high, "connections"), Quiet: number(0, 3, "quiet") == 0})
 		}
 	}
 }
@@ -187,7 +188,7 @@ func TestWhatANodeTellsOfItsPressureIsMadeFit(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"signIn":-5,"processor":1000,"connections":50,"waitMillis":99999999}`), &p); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := p.Fit(), (Pressure{0, 100, 50, 60_000}); got != want {
+	if got, want := p.Fit(), (Pressure{SignIn: 0, Processor: 100, Connections: 50, WaitMillis: 60_000}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

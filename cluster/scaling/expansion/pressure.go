@@ -36,6 +36,8 @@ type Pressure struct {
 	Processor   int `json:"processor"`            // of the processors' time that the process may use
 	Connections int `json:"connections"`          // of the fuller door's places
 	WaitMillis  int `json:"waitMillis,omitempty"` // that who signs in now waits for the pool
+	// Quiet says that no customer has come lately: balancers may keep the node in reserve.
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // Of gives one part.
@@ -44,7 +46,7 @@ func (p Pressure) Of(part Part) int { return [Parts]int{p.SignIn, p.Processor, p
 // Fit makes what another node tells fit to be reckoned with.
 func (p Pressure) Fit() Pressure {
 	percent := func(n int) int { return min(max(n, 0), 100) }
-	return Pressure{percent(p.SignIn), percent(p.Processor), percent(p.Connections), min(max(p.WaitMillis, 0), waitMax)}
+	return Pressure{percent(p.SignIn), percent(p.Processor), percent(p.Connections), min(max(p.WaitMillis, 0), waitMax), p.Quiet}
 }
 
 // Reading is what a node's counters say at a moment. Times and counts grow from the node's start.
@@ -58,6 +60,7 @@ type Reading struct {
 	Periods    uint64        // in which its control group has been given processor time
 	Throttled  uint64        // of these, those in which it was stopped because it had used its share
 	Full       float64       // part of the fuller door's places that are taken
+	Quiet      bool          // no customer has come lately
 }
 
 // Meter makes a node's pressure of its readings. It is not safe for concurrent use.
@@ -89,5 +92,5 @@ func (m *Meter) Read(r Reading) Pressure {
 	}
 	m.begun, m.last = true, r
 	percent := func(part Part) int { return int(100*m.part[part] + 0.5) }
-	return Pressure{percent(SignIn), percent(Processor), percent(Connections), int(r.Wait.Milliseconds())}.Fit()
+	return Pressure{percent(SignIn), percent(Processor), percent(Connections), int(r.Wait.Milliseconds()), r.Quiet}.Fit()
 }

@@ -199,6 +199,7 @@ func play(t *testing.T, text string) string {
 //	config max=8,…            a bank with that configuration, and a leader that begins
 //	leader                    another leader begins
 //	nodes 3 sign-in=96 …      so many nodes answer customers, and are as busy as that
+//	reserve 3                 besides, so many to which no customer comes
 //	core free|full|stalled|unreachable
 //	line open|sign-ins|core
 //	provider ok|stuck N|cold N|failed    it runs what it is told, or so many; so many serve; it fails
@@ -249,6 +250,10 @@ func (w *world) do(words []string) {
 		w.s.Nodes = nil
 		for range number(arg(1)) {
 			w.s.Nodes = append(w.s.Nodes, p)
+		}
+	case "reserve":
+		for range number(arg(1)) {
+			w.s.Nodes = append(w.s.Nodes, Pressure{Quiet: true})
 		}
 	case "core":
 		w.s.Core = map[string]Core{"free": CoreFree, "full": CoreFull, "stalled": CoreStalled, "unreachable": CoreUnreachable}[arg(1)]

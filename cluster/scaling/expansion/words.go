@@ -42,7 +42,7 @@ func (e *Expansion) ofCore(s *Sample) string {
 // ofPart says how short a part is, and on how many of the nodes.
 func (e *Expansion) ofPart(s *Sample, f *Finding, part Part) string {
 	short, wait := 0, 0
-	for _, n := range s.Nodes {
+	for _, n := range inUse(s.Nodes) {
 		if n.Of(part) >= e.c.Out {
 			short++
 		}

@@ -135,10 +135,14 @@ func doorOf(addr string) string {
 	return addr
 }
 
-// answering notes that customers are answered here.
+// quiet says whether no customer has come for QuietAfter.
+func (p *peers) quiet() bool { return time.Since(time.Unix(0, p.came.Load())) > QuietAfter }
+
+// answering notes that customers are answered here, and when the last one came.
 func (p *peers) answering(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
+		p.came.Store(ctx.Time().UnixNano())
 		if !p.serving.Load() && ctx.Response.StatusCode() < fasthttp.StatusInternalServerError {
 			p.serving.Store(true)
 		}

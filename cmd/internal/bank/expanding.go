@@ -19,6 +19,8 @@ import (
 const (
 	// PressureEvery is the time between two looks of a node at how busy it is.
 	PressureEvery = time.Second
+	// QuietAfter is how long no customer has come to a node that says it is quiet.
+	QuietAfter = 10 * time.Second
 	// OwnerTimeout bounds the question whether something else is in charge of the workers, which is asked before a wish.
 	OwnerTimeout = 5 * time.Second
 )
@@ -33,7 +35,7 @@ func (b *Bank) measure(ctx context.Context, d *doors) {
 		pool := b.sessions.Pool()
 		r := expansion.Reading{
 			At: time.Since(began), Hashing: pool.Worked, Workers: pool.Workers, Wait: pool.Wait,
-			Full: max(d.customer.Full(), d.partner.Full()),
+			Full: max(d.customer.Full(), d.partner.Full()), Quiet: b.peers != nil && b.peers.quiet(),
 		}
 		processor(&r, group)
 		pressure := meter.Read(r)

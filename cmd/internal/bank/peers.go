@@ -54,8 +54,9 @@ type peers struct {
 	// removed says that another node has refused this one as no member any more, when it was asked last.
 	removed atomic.Bool
 
-	serving atomic.Bool // a customer has been answered here
-	ending  atomic.Bool // this node is being stopped
+	serving atomic.Bool  // a customer has been answered here
+	came    atomic.Int64 // when the last one came, in nanoseconds since the epoch
+	ending  atomic.Bool  // this node is being stopped
 
 	writing sync.Mutex // guards id
 	id      *identity
