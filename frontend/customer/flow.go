@@ -153,7 +153,11 @@ func (c *Pages) own(q *request) bool {
 	if len(token) == 0 {
 		page = "forbidden"
 	}
-	c.tell(q, fasthttp.StatusForbidden, telling{tone: "bad", page: page})
+	t := telling{tone: "bad", page: page}
+	if string(q.Path()) == passwordAction {
+		t.primary = &web.Link{Href: "/security", Text: c.site.Text(q.locale, "security-title")}
+	}
+	c.tell(q, fasthttp.StatusForbidden, t)
 	return false
 }
 

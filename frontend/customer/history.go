@@ -59,7 +59,7 @@ func (c *Pages) payments(q *request) {
 		c.unseen(q, "payments-unseen", "/payments")
 		return
 	}
-	view := web.Payments{Frame: c.frame(q, "payments-title"), Intro: c.site.Text(q.locale, "payments-text", "Days", paymentsKeptDays), Later: before == (journal.PaymentID{})}
+	view := web.Payments{Frame: c.frame(q, "payments-title"), Intro: c.site.Text(q.locale, "payments-text", "Days", paymentsKeptDays), None: c.site.Text(q.locale, "payments-none", "Days", paymentsKeptDays), Later: before == (journal.PaymentID{})}
 	for i := range page {
 		p := &page[i]
 		v := verdictOf(p)

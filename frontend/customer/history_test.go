@@ -108,6 +108,6 @@ func TestUnknownIsNotFailed_MyPaymentsSayWhenTheyMayNotBeAll(t *testing.T) {
 	for _, address := range []string{"/payments", "/payments/" + id.String()} {
 		p := v.open(address)
 		p.want(t, 503, h.says("payments-unseen-title"), `href="`+address+`"`)
-		p.wantNot(t, h.says("state-not-charged"), h.says("payments-none"))
+		p.wantNot(t, h.says("state-not-charged"), h.says("payments-none", "Days", paymentsKeptDays))
 	}
 }

@@ -171,13 +171,13 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("GET", "/wait", "line", c.wait)
 	on("GET", "/session", "read", c.inForce)
 	on("GET", "/security", "read", c.security)
-	on("POST", "/security/password", "sign-in", c.changePassword)
+	on("POST", passwordAction, "sign-in", c.changePassword)
 	on("GET", "/payments", "read", c.payments)
 	on("GET", "/payments/{payment}", "read", c.payment)
 	on("POST", "/sign-out", "sign-in", c.signOut)
 	on("GET", "/signed-out", "read", c.signedOut)
 	on("GET", "/sign-out", "read", c.home)
-	on("GET", "/security/password", "read", c.security)
+	on("GET", passwordAction, "read", c.security)
 	// The address of a form, opened by hand or from a history, leads to the step that is due.
 	for _, form := range []string{"sign-in", "cancel", "sign-out"} {
 		on("GET", "/pay/{id}/"+form, "read", c.entry)

@@ -12,13 +12,16 @@ import (
 	"netbank/session"
 )
 
+// passwordAction is where the form of a new password is sent.
+const passwordAction = "/security/password"
+
 // security is where customers change what they sign in with.
 func (c *Pages) security(q *request) {
 	if !c.signedIn(q) {
 		return
 	}
 	view := web.Security{
-		Frame: c.frame(q, "security-title"), Action: "/security/password", CSRF: q.session.CSRFToken(), Username: q.session.Username,
+		Frame: c.frame(q, "security-title"), Action: passwordAction, CSRF: q.session.CSRFToken(), Username: q.session.Username,
 		Since: c.site.Text(q.locale, "password-from-bank"), Min: session.ChosenMin, Max: session.PasswordMax,
 		Alert: c.alert(q, "password-wrong", "password-repeat", "password-short", "password-long", "password-characters", "password-own", "password-breached",
 			"password-same", "password-busy", "password-unknown"),

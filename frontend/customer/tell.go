@@ -97,6 +97,8 @@ func (c *Pages) tellWays(q *request, view *web.Message, t *telling) {
 	switch {
 	case t.primary == nil && !t.still:
 		view.Primary = &web.Link{Href: q.step(""), Text: c.site.Text(q.locale, "pay-open")}
+	case t.primary == nil && view.Cancel == nil && view.Back != "": // there is nothing else to do
+		view.Primary, view.Back = &web.Link{Href: view.Back, Text: c.site.Text(q.locale, "back-to-merchant")}, ""
 	case t.primary != nil && t.primary.Href == view.Back:
 		view.Back = "" // the main link leads there
 	}

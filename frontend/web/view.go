@@ -130,6 +130,7 @@ type Payments struct {
 	Note   string // what to mind of the list; empty: nothing
 	Rows   []Payment
 	Intro  string // what is in the list
+	None   string // what to say in its place where it is empty
 	Later  bool   // it begins with the newest
 	Older  *Link  // nil: nothing is behind the last
 	Newest *Link  // nil: this is where it begins

@@ -139,6 +139,7 @@ func (i *inspector) walk() {
 	i.look("rejected")
 	i.at("payments", strings.SplitN(link, "/pay/", 2)[0]+"/payments")
 	i.at("payment-rejected", strings.SplitN(link, "/pay/", 2)[0]+"/payments/"+id)
+	i.changesPassword(strings.SplitN(link, "/pay/", 2)[0] + "/security")
 	if lab.status(t, id) != "RJCT" {
 		t.Fatal(lab.status(t, id))
 	}
@@ -159,6 +160,23 @@ func (i *inspector) walk() {
 	i.open(next)
 	i.sees(".reserved-text")
 	i.takesLong(next)
+}
+
+// changesPassword looks at the page of it, where it says why not, and where it is done.
+func (i *inspector) changesPassword(page string) {
+	i.at("security", page)
+	change := func(again string) {
+		i.t.Helper()
+		i.run(chromedp.SendKeys(chromedp.CSS("#present"), i.who.Password), chromedp.SendKeys(chromedp.CSS("#chosen"), "four plums in a row"), chromedp.SendKeys(chromedp.CSS("#again"), again))
+		i.click(`form[action="/security/password"] button`)
+	}
+	change("for plums in a row")
+	i.sees("#alert")
+	i.look("security-repeat")
+	change("four plums in a row")
+	i.sees(".done")
+	i.look("security-changed")
+	i.who.Password = "four plums in a row"
 }
 
 // takesLong pays while the core's answers are lost: the pages of a payment that is under way, and of one in doubt.
