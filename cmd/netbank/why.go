@@ -34,19 +34,22 @@ func (y *why) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	var e ops.Explained
+	var e ops.Case
 	if err := answerInto(text, &e); err != nil {
 		return err
 	}
 	return t.print(y.JSON, text, func() { t.printWhy(&e) })
 }
 
-func (t *terminal) printWhy(e *ops.Explained) {
+func (t *terminal) printWhy(e *ops.Case) {
 	t.say("%s: %s", e.Reference, e.Code)
 	when := func(what string, at time.Time) {
 		if !at.IsZero() {
 			t.say("%-11s %s", what, at.Local().Format("2006-01-02 15:04:05 MST"))
 		}
+	}
+	if e.Meaning != "" {
+		t.say("%s", e.Meaning)
 	}
 	when("page shown", e.Shown)
 	if e.Payment != "" {

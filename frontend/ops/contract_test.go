@@ -47,7 +47,7 @@ func TestRoutesAreThoseOfTheDocument(t *testing.T) {
 			call := method + " " + path
 			documented = append(documented, call)
 			open := operation.Security != nil && len(*operation.Security) == 1 && len((*operation.Security)[0]) == 0
-			if verb := strings.HasPrefix(path, "/api/"); verb == open {
+			if asksWho(path) == open {
 				t.Errorf("%s is documented as open: %v", call, open)
 			}
 		}
@@ -58,11 +58,14 @@ func TestRoutesAreThoseOfTheDocument(t *testing.T) {
 		t.Errorf("served\n%s\ndocumented\n%s", strings.Join(served, "\n"), strings.Join(documented, "\n"))
 	}
 	for _, r := range (&port{Config: Config{Gatherer: prometheus.NewRegistry()}}).routes() {
-		if _, path, _ := strings.Cut(r.pattern, " "); r.verb != strings.HasPrefix(path, "/api/") {
+		if _, path, _ := strings.Cut(r.pattern, " "); r.verb != asksWho(path) {
 			t.Errorf("%s asks for the token: %v", r.pattern, r.verb)
 		}
 	}
 }
+
+// asksWho tells whether a call needs a token.
+func asksWho(path string) bool { return strings.HasPrefix(path, "/api/") || path == "/support" }
 
 // contract holds calls against the document, and notes which documented answers were met.
 type contract struct {
@@ -218,12 +221,16 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	c.hold(h, "GET", support, "", "", 403, "Host", "rebound.example")
 	for path, item := range c.spec.Paths.Map() { // the support token opens nothing else
 		for method := range item.Operations() {
-			if strings.HasPrefix(path, "/api/") && path != support {
+			if asksWho(path) && path != support && path != "/support" {
 				c.hold(h, method, path, "", "", 401, "Authorization", "Bearer "+supportToken)
 			}
 		}
 	}
+	c.hold(h, "GET", "/support", "?reference=known", "", 200)
+	c.hold(h, "GET", "/support", "", "", 401, "Authorization", "Bearer x")
+	c.hold(h, "GET", "/support", "", "", 403, "Sec-Fetch-Site", "cross-site", "Host", "rebound.example")
 	for status, reference := range map[int]string{400: strings.Repeat("x", 65), 404: "unknown", 503: "blind"} {
+		c.hold(h, "GET", "/support", "?reference="+reference, "", status)
 		c.reference = reference
 		c.hold(h, "GET", support, "", "", status)
 	}

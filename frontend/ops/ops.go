@@ -104,6 +104,7 @@ type route struct {
 	handle  http.HandlerFunc
 	verb    bool // asks who calls
 	reads   bool // the support token is enough
+	page    bool // for people: a browser asks for the token
 	long    bool // may take as long as ReadTimeout, and answers as long as somebody reads
 }
 
@@ -116,6 +117,7 @@ func (p *port) routes() []route {
 		{pattern: "GET /{$}", handle: p.page},
 		{pattern: "GET /cluster", handle: p.clusterPage},
 		{pattern: "GET /scale", handle: p.scalePage},
+		{pattern: "GET /support", handle: p.supportPage, verb: true, reads: true, page: true},
 		{pattern: "GET /style.css", handle: p.style},
 		{pattern: "GET /api/v1/status", handle: p.status, verb: true},
 		{pattern: "GET /api/v1/cluster", handle: p.cluster, verb: true},
@@ -165,7 +167,7 @@ func New(c Config) (http.Handler, error) {
 	for _, r := range p.routes() {
 		handle := r.handle
 		if r.verb {
-			handle = p.authenticated(r.reads, handle)
+			handle = p.authenticated(r, handle)
 		}
 		if !r.long {
 			handle = soon(handle)
@@ -246,11 +248,22 @@ func loopback(hostPort string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// authenticated lets in who bears the token; reads says that the support token is enough. Where there is none, the certificate that the connection was made with is enough.
-func (p *port) authenticated(reads bool, next http.HandlerFunc) http.HandlerFunc {
+// authenticated lets in who bears the token that a route asks for. Where there is none, the certificate that the connection was made with is enough.
+func (p *port) authenticated(asked route, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !p.known(r) && !(reads && p.supports(r)) {
+		if asked.page {
+			// A browser sends a password by itself, also when another site's page made it ask; so it opens what is only read.
+			if _, password, ok := r.BasicAuth(); ok {
+				r.Header.Set("Authorization", "Bearer "+password)
+			}
+		}
+		if !p.known(r) && !(asked.reads && p.supports(r)) {
 			p.metrics.strangers.Inc()
+			if asked.page {
+				w.Header().Set("WWW-Authenticate", `Basic realm="netbank support: any name, and the support token as the password", charset="UTF-8"`)
+				http.Error(w, "This page needs the support token: give any name, and as the password the line of the node's --support-token-file.", http.StatusUnauthorized)
+				return
+			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="netbank operator"`)
 			fail(w, problem{
 				Status: http.StatusUnauthorized, Code: "unauthorized", Detail: "this call needs the operator's token",

@@ -68,6 +68,10 @@ func peopleText(n int) string {
 }
 
 func (p *port) show(w http.ResponseWriter, t *template.Template, v any) {
+	p.showAs(w, http.StatusOK, t, v)
+}
+
+func (p *port) showAs(w http.ResponseWriter, status int, t *template.Template, v any) {
 	var b bytes.Buffer
 	if err := t.Execute(&b, v); err != nil {
 		p.Logger.Error("ops: a page cannot be written", "error", err)
@@ -75,6 +79,7 @@ func (p *port) show(w http.ResponseWriter, t *template.Template, v any) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
 

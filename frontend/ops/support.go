@@ -27,31 +27,44 @@ type Explained struct {
 	Stale        bool                `json:"stale,omitempty"`  // as last seen: no leader confirms it
 }
 
+// Case is an explanation as it is answered.
+type Case struct {
+	Explained
+	Meaning string `json:"meaning,omitempty"` // of the code, for who works at the bank
+}
+
 // referenceBytesMax bounds a reference that is asked for: a payment's number has 36 characters.
 const referenceBytesMax = 64
 
 // support explains a reference to who supports customers.
 func (p *port) support(w http.ResponseWriter, r *http.Request) {
-	reference := r.PathValue("reference")
+	e, wrong := p.explained(r, r.PathValue("reference"))
+	if wrong != nil {
+		fail(w, *wrong)
+		return
+	}
+	answer(w, http.StatusOK, e)
+}
+
+// explained looks a reference up, and logs that somebody did.
+func (p *port) explained(r *http.Request, reference string) (*Case, *problem) {
 	if len(reference) > referenceBytesMax {
-		fail(w, problem{
+		return nil, &problem{
 			Status: http.StatusBadRequest, Code: "invalid", Detail: fmt.Sprintf("a reference has at most %d characters", referenceBytesMax),
 			Remedy: "give the payment's number, or the reference at the foot of the customer's page",
-		})
-		return
+		}
 	}
 	e, ok, err := p.Why(reference)
 	switch {
 	case !ok && err != nil:
-		fail(w, problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: err.Error(), Remedy: "try again, or ask another node"})
+		return nil, &problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: err.Error(), Remedy: "try again, or ask another node"}
 	case !ok:
 		p.audit(r, "why", "unknown")
-		fail(w, problem{
+		return nil, &problem{
 			Status: http.StatusNotFound, Code: "not-found", Detail: "this node knows no payment of that number and remembers no page with that reference",
 			Remedy: "a page's reference is known for a while to the node that showed it, so ask the others too, or ask the customer for the payment's number",
-		})
-	default:
-		p.audit(r, "why", "done", "payment", e.Payment)
-		answer(w, http.StatusOK, e)
+		}
 	}
+	p.audit(r, "why", "done", "payment", e.Payment)
+	return &Case{e, e.meaning()}, nil
 }

@@ -153,6 +153,34 @@ func TestTheOperatorsPagesInABrowser(t *testing.T) {
 	look("console-troubled", &console{status: sick, refused: true}, coordinators(troubled), slow(), fine)
 	look("console-down", &console{status: sick}, coordinators(func(list []ops.ClusterNode) { list[0].Leader = false }), nil, ops.Check{Name: "leader", Ask: func() error { return errors.New("no leader takes payments; look at the disk") }}, gone)
 	look("console-alone", &console{status: well}, nil, nil, fine)
+	supportPage(t, browser, source)
+}
+
+// supportPage lets a browser look up what a customer reads out.
+func supportPage(t *testing.T, browser context.Context, source string) {
+	t.Helper()
+	at := time.Date(2010, 11, 11, 2, 0, 0, 0, time.UTC)
+	const secret = "fedcba9876543210fedcba9876543210"
+	h, err := ops.New(ops.Config{
+		Bank: &console{}, Gatherer: prometheus.NewRegistry(), Token: "0123456789abcdef0123456789abcdef", SupportToken: secret, BankName: "Bank of Demonstration", Logger: slog.New(slog.DiscardHandler),
+		Why: func(reference string) (ops.Explained, bool, error) {
+			return ops.Explained{
+				Reference: reference, Code: "queue-full", Payment: "019ab0c4-5b7e-7c3a-9d2f-0123456789ab", Partner: 3, Payee: "Zhōnghuá Handicraft and Household Goods Trading Cooperative 上海分公司 Ltd",
+				Amount: "CNY 9,999,999,999.99", State: "in-doubt", Status: "PDNG", ResponseCode: "96", Shown: at, Created: at, Granted: at, Changed: at,
+				Told: map[string][]string{"en": {"Many payments at this moment", "Your payment was not started, and nothing was charged."}, "zh-CN": {"当前付款人数较多", "您的付款尚未开始，未扣款。"}},
+				Tell: map[string][]string{"en": {"Not yet known", "Do not pay again."}, "zh-CN": {"结果尚未确定", "请勿重复付款。"}},
+			}, reference == "7KQ2M-X9R4T", nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	defer server.Close()
+	address := strings.Replace(server.URL, "http://", "http://support:"+secret+"@", 1) + "/support"
+	lookAt(t, browser, source, "support", address)
+	lookAt(t, browser, source, "support-known", address+"?reference=7KQ2M-X9R4T")
+	lookAt(t, browser, source, "support-unknown", address+"?reference=other")
 }
 
 // lookAt lets axe-core look at a page in light and dark, at the widths of a phone and of a desk, and takes pictures if asked to.
