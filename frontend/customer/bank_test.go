@@ -292,7 +292,13 @@ func newHouse(t testing.TB) *house { return newHouseAt(t, "https://pay.bank.exam
 
 func newHouseAt(t testing.TB, public string) *house {
 	t.Helper()
-	h := &house{t: t, bank: newBank(t), logs: &bytes.Buffer{}}
+	return newHouseOver(t, newBank(t), public)
+}
+
+// newHouseOver makes another node over the same journal.
+func newHouseOver(t testing.TB, b *bank, public string) *house {
+	t.Helper()
+	h := &house{t: t, bank: b, logs: &bytes.Buffer{}}
 	registry := prometheus.NewRegistry()
 	var err error
 	h.sessions, err = session.New(session.Config{
