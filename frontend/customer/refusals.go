@@ -89,7 +89,7 @@ func (r *refusals) add(q *request, code string) {
 	}
 }
 
-// refusedHere shows on a sign-in page why the last try was refused, if it was: in one word beside the reference, by which support finds it.
+// refusedHere shows on a page with a password why the last try was refused, if it was: in one word beside the reference, by which support finds it.
 func (c *Pages) refusedHere(q *request, f *web.Frame, page string) {
 	code, alert := "", ""
 	switch why := string(q.QueryArgs().Peek("why")); why {
@@ -97,7 +97,7 @@ func (c *Pages) refusedHere(q *request, f *web.Frame, page string) {
 		code, alert = CodeAddress, why
 	case "sign-in-busy":
 		code, alert = CodeBusy, why
-	case "away":
+	case "away", "password-busy":
 		code, alert = refusalCode(string(q.QueryArgs().Peek("reason"))), why
 	}
 	if code == "" {

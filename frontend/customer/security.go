@@ -32,6 +32,7 @@ func (c *Pages) security(q *request) {
 			view.Done = c.site.Text(q.locale, "password-changed")
 		}
 	}
+	c.refusedHere(q, &view.Frame, "security")
 	c.render(q, fasthttp.StatusOK, "security", &view)
 }
 
@@ -45,9 +46,8 @@ func (c *Pages) changePassword(q *request) {
 		c.redirect(q, "/security?why=password-repeat")
 		return
 	}
-	if _, refused := c.Bank.Refused(gate.SignIn); refused {
-		edge.SetOutcome(q.RequestCtx, edge.Refused)
-		c.redirect(q, "/security?why=password-busy")
+	if refusal, refused := c.Bank.Refused(gate.SignIn); refused {
+		c.passwordBusy(q, refusal.Reason.String())
 		return
 	}
 	changed, err := c.Sessions.ChangePassword(q.session, field("present"), field("chosen"), time.Now().Add(SignInBudget))
@@ -58,6 +58,12 @@ func (c *Pages) changePassword(q *request) {
 	c.Logger.Info("customer: a password was changed", "customer", q.session.Customer, "reference", edge.Reference(q.RequestCtx))
 	c.setCookie(q.RequestCtx, c.cookie, changed.Cookie, 0)
 	c.redirect(q, "/security?why=password-changed")
+}
+
+// passwordBusy says that a password was not looked at, and why in one word.
+func (c *Pages) passwordBusy(q *request, code string) {
+	c.refused.add(q, code)
+	c.redirect(q, "/security?why=password-busy&reason="+code)
 }
 
 // passwordStays says why a password was not changed, or that this is not known.
@@ -75,12 +81,13 @@ func (c *Pages) passwordStays(q *request, err error) {
 	case errors.As(err, &unfit):
 		why = string(unfit.Why)
 	case errors.Is(err, session.ErrBusy):
-		edge.SetOutcome(q.RequestCtx, edge.Refused)
-		why = "busy"
+		c.passwordBusy(q, CodeBusy)
+		return
 	case errors.Is(err, session.ErrWrong):
 		why = "wrong"
 	case undone(err):
-		why = "busy"
+		c.passwordBusy(q, refusalOf(err).Reason.String())
+		return
 	}
 	if why == "unknown" || errors.Is(err, session.ErrCredential) {
 		c.Logger.Error("customer: a password could not be changed", "reference", edge.Reference(q.RequestCtx), "error", err)

@@ -13,6 +13,8 @@ var meanings = map[string]string{
 	"breaker":    "The core could not be reached, so nothing was sent to it.",
 	"plan":       "An operator's plan kept this work out. Nothing reached the core.",
 	"no-leader":  "No leader could record anything at that moment. Nothing was sent; the page says whether an earlier try may count.",
+	"busy":       "More sign-ins were waiting than passwords can be checked. No attempt was counted.",
+	"address":    "Very many wrong sign-ins came from the customer's network, a carrier's perhaps. No attempt was counted; the customer's usual device is let in.",
 	"rate":       "The link, or the customer's pages, were opened far more often than a person does. Nothing was looked at.",
 	// How a payment came to stand where it does.
 	"declined":              "The core declined it; its response code says why. Nothing was charged.",

@@ -64,6 +64,9 @@ func TestEveryCodeHasAMeaningForWhoWorksAtTheBank(t *testing.T) {
 	for r := gate.Reason(1); r < gate.Reasons; r++ {
 		f(r.String())
 	}
+	for _, code := range []string{"busy", "address", "rate"} { // of the pages
+		f(code)
+	}
 	for r := journal.ReasonNone; r <= journal.ReasonCoreUnavailable; r++ {
 		f(r.String())
 	}
