@@ -167,7 +167,7 @@ func cancelled(v *visitor) {
 	v.click("form.cancel button")
 	v.sees(".state.info")
 	v.reads("Payment cancelled")
-	v.click(".back a")
+	v.click("a.go")
 	v.sees(`#outcome[data-status="CANC"]`)
 	if !strings.Contains(v.where(), "error=cancelled") {
 		v.t.Fatalf("came back to %s", v.where())
@@ -182,7 +182,7 @@ func expired(v *visitor) {
 	v.run(chromedp.Reload())
 	v.sees(".state.bad")
 	v.reads("This payment has expired")
-	v.click(".back a")
+	v.click("a.go")
 	v.until("the link leads back", func() bool { return strings.HasPrefix(v.where(), v.lab.Partner.RedirectURI) })
 	if !strings.Contains(v.where(), "state=a%20b") || !strings.Contains(v.where(), "error=expired") {
 		v.t.Fatalf("came back to %s", v.where())
