@@ -18,16 +18,19 @@ type Policy struct {
 }
 
 // Policy gives it as this node's copy of the journal has it. A worker, which has none, knows its configuration only.
-func (n *Node) Policy() Policy {
+func (n *Node) Policy() Policy { return n.cfg.policy(n.ruled()) }
+
+// ruled gives what operators have set, as this node's copy of the journal has it.
+func (n *Node) ruled() *journal.Policy {
 	set := new(journal.Policy)
 	if n.far == nil {
 		n.log.View(func(m *journal.Machine) { set = m.Policy() })
 	}
-	return n.cfg.policy(set)
+	return set
 }
 
 func (c *Config) policy(set *journal.Policy) Policy {
-	p := Policy{Version: set.Version, At: set.At, Reason: set.Reason, Operator: set.Operator, Seats: c.Gate.Ceiling, Shares: c.Gate.Shares, Weights: c.Gate.PartnerWeights}
+	p := Policy{Version: set.Version, At: set.At, Reason: set.Reason, Operator: set.Operator, Seats: c.seats(set), Shares: c.Gate.Shares, Weights: c.Gate.PartnerWeights}
 	if set.Version == 0 {
 		if p.Shares == [gate.Classes]float64{} {
 			p.Shares = gate.Default().Shares
@@ -41,17 +44,19 @@ func (c *Config) policy(set *journal.Policy) Policy {
 	for class := range p.Shares {
 		p.Shares[class], p.Closed[class] = float64(set.Shares[class])/journal.ShareWhole, set.Closed[class]
 	}
-	if set.Seats > 0 {
-		p.Seats = int(set.Seats)
-	}
 	return p
 }
 
-// Ceiling gives how many seats a level has at most.
-func (n *Node) Ceiling(level uint32) int {
-	p := n.Policy()
-	return n.cfg.ceiling(level, p.Seats)
+// seats is the most that may be inside the core at the normal level.
+func (c *Config) seats(set *journal.Policy) int {
+	if set.Seats > 0 {
+		return int(set.Seats)
+	}
+	return c.Gate.Ceiling
 }
+
+// Ceiling gives how many seats a level has at most.
+func (n *Node) Ceiling(level uint32) int { return n.cfg.ceiling(level, n.cfg.seats(n.ruled())) }
 
 // ceiling is that of a level, where the normal one has so many seats.
 func (c *Config) ceiling(level uint32, seats int) int {
@@ -69,15 +74,16 @@ func (l *leader) keepPolicy() {
 	if l.n.cfg.AdmissionOff {
 		return
 	}
-	p := l.n.Policy()
-	if p.Version != l.policy {
-		l.policy = p.Version
+	set := l.n.ruled()
+	if set.Version != l.policy {
+		l.policy = set.Version
+		p := l.n.cfg.policy(set)
 		l.decide(l.gate.SetShares(l.now, p.Shares, p.Weights, l.decisions[:0]))
 		l.decide(l.gate.SetPlan(l.now, p.Closed, l.decisions[:0]))
 		l.n.logger.Info("the gate has a policy", "version", p.Version, "operator", p.Operator, "reason", p.Reason)
 	}
 	level := &l.n.Wishes().Level.Now
-	ceiling := l.n.cfg.ceiling(level.Value, p.Seats)
+	ceiling := l.n.cfg.ceiling(level.Value, l.n.cfg.seats(set))
 	if ceiling == l.ceiling {
 		return
 	}

@@ -68,8 +68,8 @@ type lineState struct {
 	entered   uint64
 }
 
-// lineCommand is command for the waiting line.
-func (m *Machine) lineCommand(termHolds bool, c *Command, out *Result) {
+// admissionCommand is command for admission: the waiting line, and the limit that the gate has found.
+func (m *Machine) admissionCommand(termHolds bool, c *Command, out *Result) {
 	switch body := c.Body.(type) {
 	case *command.Command_Arrive:
 		m.arrive(body.Arrive, out)

@@ -273,7 +273,7 @@ func (m *Machine) clusterCommand(termHolds bool, c *Command, out *Result) {
 	case *command.Command_PutPolicy:
 		m.putPolicy(body.PutPolicy, out)
 	default:
-		m.lineCommand(termHolds, c, out)
+		m.admissionCommand(termHolds, c, out)
 	}
 }
 
