@@ -7,7 +7,7 @@ SYSTEM = netbank/cmd/internal/browser netbank/cmd/internal/system netbank/cmd/in
 BASE ?= HEAD~1
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit system needs check screenshots generate limits fuzz bench bench-compare chaos chaos-bugs clean go-version
+.PHONY: help build run test unit system needs check screenshots generate limits fuzz bench bench-compare chaos chaos-bugs peers clean go-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ chaos: build ## faults from a seed for SECONDS (120) against a bank of processes
 
 chaos-bugs: go-version ## plant bugs into copies of netbank, and show that chaos finds each: BUGS="ended-session"
 	GO=$(GO) cmd/internal/chaos/planted $(BUGS)
+
+peers: go-version ## build and test the module that puts others' limiters before the simulated core (cd bench/peers && go run . for its table)
+	cd bench/peers && $(GO) vet ./... && $(GO) test ./...
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results
