@@ -26,7 +26,7 @@ func bank(t *testing.T) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building netbank-lab: %v\n%s", err, out)
 	}
-	args := []string{"dev", "--data-dir", data, "--customers", "40", "--password-hash", "cheap", "--core-model", "fixed:0"}
+	args := []string{"dev", "--alone", "--data-dir", data, "--customers", "40", "--password-hash", "cheap", "--core-model", "fixed:0"}
 	start(t, exec.Command(program, append(args, freeAddresses(t)...)...))
 	return data
 }

@@ -44,7 +44,7 @@ func startLab(t *testing.T, more ...string) *bankLab {
 	data := filepath.Join(dir, "data")
 	ports := freePorts(t, 6)
 	args := []string{
-		"dev", "--data-dir", data, "--customers", "40", "--password-hash", "cheap",
+		"dev", "--alone", "--data-dir", data, "--customers", "40", "--password-hash", "cheap",
 		// Another name than the shop's, so that the two are other sites to a browser, as they are in life.
 		"--customer-addr", "localhost:" + ports[0], "--partner-addr", "127.0.0.1:" + ports[1], "--operator-addr", "127.0.0.1:" + ports[2],
 		"--shop-addr", "127.0.0.1:" + ports[3], "--core-addr", "127.0.0.1:" + ports[4], "--core-admin", "127.0.0.1:" + ports[5],

@@ -44,8 +44,9 @@ type Dev struct {
 	Customers    int    `help:"How many demo customers to seed." default:"100"`
 	PasswordHash string `help:"standard (argon2id, 19 MiB) or cheap, which hides what sign-ins cost and is for measuring only." enum:"standard,cheap" default:"standard"`
 
-	Nodes       int    `help:"Coordinators: 1, 3 or 5. Three survive the death of any one of them; each is a process, and a balancer has the addresses above." default:"1"`
-	Workers     int    `help:"Nodes without a journal beside them, up to 8." default:"0"`
+	Nodes       int    `help:"Coordinators: 1, 3 or 5. Three survive the death of any one of them, and one is started again; each is a process, and a balancer has the addresses above." default:"1"`
+	Workers     int    `help:"Nodes without a journal beside them, up to 8; they stay. Those of 'netbank scale' come and go besides, and are counted apart." default:"0"`
+	Alone       bool   `help:"One process, with nothing in front of it: nothing can be added to it. For measuring one node."`
 	NodePort    int    `help:"The first port of a cluster's nodes on 127.0.0.1: node 1 has this one and the three behind it, node 2 those ten further on." default:"7110"`
 	ControlAddr string `help:"Of a cluster: where the balancer says how it is, and where nodes are started again." default:"127.0.0.1:8085"`
 	Restart     bool   `help:"Start a cluster's node again when it dies. Without it the node stays down until 'netbank-lab node start'."`

@@ -29,9 +29,10 @@ const (
 	ClusterPorts = (nodesMax + workersMax + 12) * NodePorts
 	// memberNotice is how long the balancer takes to notice that a node leaves: it asks ten times a second, and a busy machine answers late.
 	memberNotice = 500 * time.Millisecond
-	// Data directories when none is named. One node and a cluster never share one: each has a journal of its own, and a core that has seen
+	// Data directories when none is named. Banks of different kinds never share one: each has a journal of its own, and a core that has seen
 	// the references of only one.
-	aloneDir   = "data/dev"
+	oneDir     = "data/dev"
+	aloneDir   = "data/dev-alone"
 	clusterDir = "data/dev-cluster"
 	// clusterFile remembers how the cluster of a data directory was founded.
 	clusterFile = "cluster.json"
@@ -59,8 +60,8 @@ func (d *Dev) founding() founded {
 	return f
 }
 
-// clustered says whether the demo bank is more than one process.
-func (d *Dev) clustered() bool { return d.Nodes > 1 || d.Workers > 0 }
+// clustered says whether others can join the demo bank, which then has a balancer in front of it.
+func (d *Dev) clustered() bool { return !d.Alone }
 
 // checkNodes refuses what cannot be a cluster, and fills in the data directory.
 func (d *Dev) checkNodes() error {
@@ -73,17 +74,21 @@ func (d *Dev) checkNodes() error {
 	if d.WorkerSignIns < 0 || d.WorkerSignIns > workerSignInsMax {
 		return fmt.Errorf("--worker-sign-ins is %v; it may be 0 to %d", d.WorkerSignIns, workerSignInsMax)
 	}
-	if (d.WorkersFirst || d.behindHAProxy()) && !d.clustered() {
-		return errors.New("--workers-first and --balancer haproxy are of a cluster; give it --nodes 3")
+	if d.Alone && (d.Nodes > 1 || d.Workers > 0 || d.WorkersFirst || d.behindHAProxy()) {
+		return errors.New("--alone is one process; leave out --nodes, --workers, --workers-first and --balancer")
 	}
 	room := (d.Nodes + d.Workers) * NodePorts
 	if last := 1 << 16; d.clustered() && (d.NodePort < 1 || d.NodePort+room > last) {
 		return fmt.Errorf("--node-port is %d; it may be 1 to %d", d.NodePort, last-room)
 	}
 	if d.DataDir == "" {
-		d.DataDir = aloneDir
-		if d.clustered() {
+		switch {
+		case d.Alone:
+			d.DataDir = aloneDir
+		case d.Nodes > 1 || d.Workers > 0:
 			d.DataDir = clusterDir
+		default:
+			d.DataDir = oneDir
 		}
 	}
 	dir, err := filepath.Abs(d.DataDir)
@@ -104,11 +109,13 @@ func (d *Dev) checkFounded() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // whoever makes the directory will say what is wrong with it
 		if _, err := os.Stat(d.path("bank")); err == nil && d.clustered() {
-			return fmt.Errorf("%s holds a bank of one node; leave --nodes out, choose another --data-dir, or begin anew after `netbank-lab reset --data-dir %s`", d.DataDir, d.DataDir)
+			return fmt.Errorf("%s holds a bank of one process; go on with --alone, choose another --data-dir, or begin anew after `netbank-lab reset --data-dir %s`", d.DataDir, d.DataDir)
 		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("cannot read how the cluster was founded: %w", rootCause(err))
+	case d.Alone:
+		return fmt.Errorf("%s holds a cluster; leave --alone out, choose another --data-dir, or begin anew after `netbank-lab reset --data-dir %s`", d.DataDir, d.DataDir)
 	}
 	if err := json.Unmarshal(text, &was); err != nil {
 		return fmt.Errorf("%s: %w; begin anew after `netbank-lab reset --data-dir %s`", d.path(clusterFile), err, d.DataDir)
@@ -210,12 +217,23 @@ func (d *Dev) asCluster() string {
 	if !d.clustered() {
 		return ""
 	}
+	if d.Nodes+d.Workers == 1 {
+		return ""
+	}
 	return fmt.Sprintf(", as a cluster of %d nodes behind a balancer", d.Nodes+d.Workers)
 }
 
 func (d *Dev) aboutNodes() string {
 	if !d.clustered() {
 		return ""
+	}
+	expand := fmt.Sprintf(`  More workers while customers pay, and fewer again by themselves:
+
+    bin/netbank scale out 3 --reason "to see it" --for 10m --operator http://%s --operator-token-file %s
+
+`, d.OperatorAddr, d.path("operator.token"))
+	if d.Nodes+d.Workers == 1 {
+		return expand
 	}
 	return fmt.Sprintf(`  Each node is a process, with its number, its doors and its log in the file for programs. Kill one, even the
   leader, and go on paying:
@@ -224,9 +242,5 @@ func (d *Dev) aboutNodes() string {
     kill -9 <process id>
     netbank-lab node start <name> --data-dir %s
 
-  More workers, and fewer again by themselves:
-
-    netbank scale out 3 --reason "to see it" --for 10m --operator http://%s --operator-token-file %s
-
-`, d.DataDir, d.DataDir, d.OperatorAddr, d.path("operator.token"))
+`, d.DataDir, d.DataDir) + expand
 }

@@ -32,6 +32,10 @@ func TestEveryNodeHasItsOwnDoorsAndKnowsAllFounders(t *testing.T) {
 		}
 	}
 	d.Nodes, d.Workers = 1, 0
+	if all := d.members(); len(all) != 1 || !slices.Contains(d.memberArgs(all[0]), "--scale") {
+		t.Error("workers cannot be added to one coordinator")
+	}
+	d.Alone = true
 	if len(d.members()) != 0 || slices.Contains(d.BankArgs(), "--peer-addr") {
 		t.Error("one node alone is run as a cluster")
 	}
@@ -48,7 +52,9 @@ func TestADataDirectoryIsThatOfOneKindOfBank(t *testing.T) {
 	dir := t.TempDir()
 	three := Dev{DataDir: dir, Nodes: 3, NodePort: 7110}
 	f(three, "")
-	f(Dev{DataDir: dir, Nodes: 1}, "")
+	f(Dev{DataDir: dir, Nodes: 1, NodePort: 7110}, "")
+	f(Dev{DataDir: dir, Nodes: 1, Alone: true}, "")
+	f(Dev{DataDir: dir, Nodes: 3, Alone: true}, "--alone")
 	f(Dev{DataDir: dir, Nodes: 2}, "--nodes is 2")
 	f(Dev{DataDir: dir, Nodes: 0}, "--nodes is 0")
 	f(Dev{DataDir: dir, Nodes: 3, NodePort: 65_535}, "--node-port is 65535")
@@ -58,7 +64,8 @@ func TestADataDirectoryIsThatOfOneKindOfBank(t *testing.T) {
 	}
 	f(three, "")
 	f(Dev{DataDir: dir, Nodes: 3, NodePort: 7110, Workers: 2}, "")
-	f(Dev{DataDir: dir, Nodes: 1}, "--nodes 3")
+	f(Dev{DataDir: dir, Nodes: 1, NodePort: 7110}, "--nodes 3")
+	f(Dev{DataDir: dir, Nodes: 1, Alone: true}, "leave --alone out")
 	f(Dev{DataDir: dir, Nodes: 3, NodePort: 8110}, "--node-port 7110")
 	if err := os.WriteFile(filepath.Join(dir, clusterFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,12 +75,13 @@ func TestADataDirectoryIsThatOfOneKindOfBank(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(alone, "bank"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f(Dev{DataDir: alone, Nodes: 3, NodePort: 7110}, "one node")
+	f(Dev{DataDir: alone, Nodes: 3, NodePort: 7110}, "--alone")
+	f(Dev{DataDir: alone, Nodes: 1, Alone: true}, "")
 
-	for nodes, want := range map[int]string{1: aloneDir, 3: clusterDir} {
-		d := Dev{Nodes: nodes, NodePort: 7110}
+	for want, d := range map[string]Dev{oneDir: {Nodes: 1}, aloneDir: {Nodes: 1, Alone: true}, clusterDir: {Nodes: 3}} {
+		d.NodePort = 7110
 		if err := d.checkNodes(); err != nil || !strings.HasSuffix(d.DataDir, want) || !filepath.IsAbs(d.DataDir) {
-			t.Errorf("%d nodes are kept in %s (%v)", nodes, d.DataDir, err)
+			t.Errorf("%d nodes are kept in %s (%v)", d.Nodes, d.DataDir, err)
 		}
 	}
 }

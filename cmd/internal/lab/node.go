@@ -38,7 +38,7 @@ func (c *cluster) call(method, path string) ([]byte, error) {
 		return nil, &bank.Error{Code: bank.ExitUsage, Err: err}
 	}
 	if d.Balancer == nil {
-		return nil, &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("the demo bank in %s is one node; `netbank-lab dev --nodes 3` runs a cluster", c.DataDir)}
+		return nil, &bank.Error{Code: bank.ExitUsage, Err: fmt.Errorf("the demo bank in %s is one process; without --alone it is a cluster", c.DataDir)}
 	}
 	token, err := bank.ReadToken(d.Path(d.Operator.TokenFile))
 	if err != nil {

@@ -90,7 +90,7 @@ func (d *Dev) openNodes(ctx context.Context, note func(string, ...any)) (_ *node
 	for _, m := range d.members() {
 		n.file.Nodes = append(n.file.Nodes, m.entry())
 		n.children = append(n.children, &child{
-			name: m.name, args: d.memberArgs(m), dir: d.DataDir, note: note, kept: d.Restart, again: make(chan struct{}), changed: n.wake,
+			name: m.name, args: d.memberArgs(m), dir: d.DataDir, note: note, kept: d.Restart || d.Nodes == 1 && !m.worker, again: make(chan struct{}), changed: n.wake,
 		})
 	}
 	if err := n.route(nil); err != nil {

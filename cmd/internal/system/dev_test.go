@@ -27,12 +27,18 @@ import (
 // that has started the others.
 func newDemoCluster(t *testing.T, customers int) *rig {
 	t.Helper()
+	return newDemo(t, customers, "as a cluster of 4 nodes", "--nodes=3", "--workers=1")
+}
+
+// newDemo starts a demo bank with these flags, and makes those who use it once it has said these words.
+func newDemo(t *testing.T, customers int, words string, flags ...string) *rig {
+	t.Helper()
 	r := prepare(t, customers, "fixed:15ms")
 	r.told.newest = make(map[string]uint32)
-	r.bank = start(t, labProgram, r.log("dev"), append(r.devArgs(150), "--workers=1")...)
-	r.await("the demo cluster", func() bool {
+	r.bank = start(t, labProgram, r.log("dev"), append(r.devArgs(150), flags...)...)
+	r.await("the demo bank", func() bool {
 		text, err := os.ReadFile(r.log("dev"))
-		return err == nil && bytes.Contains(text, []byte("as a cluster of 4 nodes"))
+		return err == nil && bytes.Contains(text, []byte(words))
 	}, r.bank)
 	r.meet()
 	return r
@@ -42,7 +48,7 @@ func newDemoCluster(t *testing.T, customers int) *rig {
 func (r *rig) devArgs(room int) []string {
 	r.t.Helper()
 	return []string{
-		"dev", "--nodes=3", "--node-port=" + strconv.Itoa(r.portsInARow(room)), "--control-addr=" + ports(r.t, r.random, 1)[0], "--data-dir=" + r.dev.DataDir,
+		"dev", "--node-port=" + strconv.Itoa(r.portsInARow(room)), "--control-addr=" + ports(r.t, r.random, 1)[0], "--data-dir=" + r.dev.DataDir,
 		"--customer-addr=" + r.dev.CustomerAddr, "--partner-addr=" + r.dev.PartnerAddr, "--operator-addr=" + r.dev.OperatorAddr, "--shop-addr=" + r.dev.ShopAddr,
 		"--notify-addr=" + r.dev.NotifyAddr, "--core-addr=" + r.dev.CoreAddr, "--core-admin=" + r.dev.CoreAdmin, "--core-model=" + r.dev.CoreModel,
 		"--customers=" + strconv.Itoa(r.dev.Customers), "--password-hash=cheap",
@@ -224,13 +230,13 @@ func TestAtMostOneDebit_KillTheLeaderBehindTheBalancer(t *testing.T) {
 // What a person meets who asks for a cluster that cannot be, or of another.
 func TestADemoClusterThatCannotBeSaysWhyInOneLine(t *testing.T) {
 	r := prepare(t, 2, "fixed:0ms")
-	args := r.devArgs(30)
+	args := append(r.devArgs(30), "--nodes=3")
 	r.refusedAs(append(slices.Clone(args), "--nodes=2"), bank.ExitUsage, "--nodes is 2", "1, 3 or 5")
 	r.refusedAs(append(slices.Clone(args), "--node-port=65530"), bank.ExitUsage, "--node-port is 65530")
 	if err := os.Mkdir(filepath.Join(r.dev.DataDir, "bank"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r.refusedAs(args, bank.ExitUsage, r.dev.DataDir, "one node", "--nodes", "netbank-lab reset")
+	r.refusedAs(args, bank.ExitUsage, r.dev.DataDir, "one process", "--alone", "netbank-lab reset")
 	if err := os.Remove(filepath.Join(r.dev.DataDir, "bank")); err != nil {
 		t.Fatal(err)
 	}
@@ -241,12 +247,12 @@ func TestADemoClusterThatCannotBeSaysWhyInOneLine(t *testing.T) {
 	if err := os.Remove(filepath.Join(r.dev.DataDir, "cluster.json")); err != nil {
 		t.Fatal(err)
 	}
-	port := strings.TrimPrefix(args[2], "--node-port=")
+	port := strings.TrimPrefix(args[1], "--node-port=")
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	r.refusedAs(args, bank.ExitAddress, port, "--node-port")
-	r.refusedAs([]string{"node", "list", "--data-dir", r.dev.DataDir}, bank.ExitUsage, "one node", "--nodes 3")
+	r.refusedAs([]string{"node", "list", "--data-dir", r.dev.DataDir}, bank.ExitUsage, "one process", "--alone")
 }

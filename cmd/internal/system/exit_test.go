@@ -119,7 +119,7 @@ func TestADemoBankThatCannotRunSaysWhyInOneLine(t *testing.T) {
 	r.core.stop(t)
 	dev := func() []string {
 		return []string{
-			"dev", "--data-dir=" + r.dev.DataDir, "--customer-addr=" + r.dev.CustomerAddr, "--partner-addr=" + r.dev.PartnerAddr, "--operator-addr=" + r.dev.OperatorAddr,
+			"dev", "--alone", "--data-dir=" + r.dev.DataDir, "--customer-addr=" + r.dev.CustomerAddr, "--partner-addr=" + r.dev.PartnerAddr, "--operator-addr=" + r.dev.OperatorAddr,
 			"--shop-addr=" + r.dev.ShopAddr, "--core-addr=" + r.dev.CoreAddr, "--core-admin=" + r.dev.CoreAdmin, "--customers=2", "--password-hash=cheap",
 		}
 	}

@@ -57,6 +57,16 @@ func TestScaleOutAndIn_NobodyHasToTryAnythingTwice(t *testing.T) {
 	r.audit()
 }
 
+// What somebody gets who types `make run`: workers come and go without another word.
+func TestADemoBankOfOneNodeTakesWorkers(t *testing.T) {
+	r := newDemo(t, 40, "Begin here, at the shop")
+	out := r.scale("out", "2", "--reason", "to see it", "--for", "10m", "--yes", "--wait", "1m")
+	if strings.Count(out, "serving: node") != 2 || len(r.scaled()) != 2 {
+		t.Errorf("two workers should serve: %v\n%s", r.scaled(), out)
+	}
+	r.scale("in", "--reason", "seen", "--yes", "--wait", "1m")
+}
+
 // The leader dies as soon as the wish is committed, before its workers have come.
 func TestTheWishSurvivesTheLeadersDeath_TheNumberAskedAndNotMore(t *testing.T) {
 	r := newDemoCluster(t, 40)
