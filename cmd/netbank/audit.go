@@ -51,6 +51,8 @@ func actText(a ops.Act) string {
 		return fmt.Sprintf("%s node %d", a.Verb, a.Node)
 	case a.Detail != "":
 		return a.Verb + " (" + a.Detail + ")"
+	case a.From == a.To && a.Until == nil: // it was about no lever
+		return a.Verb
 	case a.Until != nil:
 		return fmt.Sprintf("%s %d → %d until %s", a.Verb, a.From, a.To, a.Until.Format(time.DateTime))
 	}
