@@ -48,7 +48,7 @@ type Confirmation struct {
 	CreditorAccount,
 	CreditorName,
 	DebtorAccount string
-	TOTPStep    int64
+	Proof       journal.Proof
 	KnownDevice bool
 	Tier        uint8
 	Partner     journal.PartnerID

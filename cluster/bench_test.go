@@ -51,7 +51,7 @@ func benchConfirm(b *testing.B, n *Node) {
 					return
 				}
 				if got.Verdict == journal.FactorUsed { // another order of this customer overtook
-					x.TOTPStep = lastStep.Add(1)
+					x.Proof = journal.TOTP(lastStep.Add(1))
 					continue
 				}
 				if got.Payment.State != journal.StateSettled {

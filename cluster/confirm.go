@@ -306,7 +306,7 @@ func (n *Node) authorise(c *call, x *Confirmation) {
 			Customer: uint64(x.Customer), SessionEpoch: uint64(x.SessionEpoch), SessionExpiresMs: int64(x.SessionExpires),
 			AmountMinor: x.Amount.Minor, Currency: x.Amount.Currency,
 			CreditorAccount: x.CreditorAccount, CreditorName: x.CreditorName, DebtorAccount: x.DebtorAccount,
-			Factor: command.Factor_FACTOR_TOTP, FactorStep: x.TOTPStep, KnownDevice: x.KnownDevice,
+			Factor: x.Proof.Factor, FactorStep: x.Proof.Step, Credential: x.Proof.Credential, SignCount: x.Proof.SignCount, KnownDevice: x.KnownDevice,
 		}},
 	}
 	c.size = sizeInEntry(c.cmd)

@@ -209,7 +209,7 @@ func TestRule2_TheTimeOfTheLeadersTurnIsNotThatOfACallsArrival(t *testing.T) {
 			PaymentId: x.Payment[:], Node: 50, Incarnation: 1,
 			Customer: uint64(x.Customer), SessionEpoch: uint64(x.SessionEpoch), SessionExpiresMs: int64(x.SessionExpires),
 			AmountMinor: x.Amount.Minor, Currency: x.Amount.Currency, CreditorAccount: x.CreditorAccount, CreditorName: x.CreditorName,
-			DebtorAccount: x.DebtorAccount, Factor: command.Factor_FACTOR_TOTP, FactorStep: x.TOTPStep,
+			DebtorAccount: x.DebtorAccount, Factor: x.Proof.Factor, FactorStep: x.Proof.Step, Credential: x.Proof.Credential, SignCount: x.Proof.SignCount,
 		}}}
 		raw, err := cmd.MarshalVT()
 		if err != nil {

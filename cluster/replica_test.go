@@ -86,7 +86,7 @@ func order(t testing.TB, n *Node, customer uint64) Confirmation {
 		Payment: id, Customer: journal.CustomerID(customer), SessionEpoch: access.Epoch,
 		SessionExpires: journal.Millis(now.Add(5 * time.Minute).UnixMilli()),
 		Amount:         journal.Money{Minor: 1990, Currency: "CNY"}, CreditorAccount: "6222999999990001", CreditorName: "Shop",
-		DebtorAccount: accountOf(customer), TOTPStep: lastStep.Add(1), Budget: 30 * time.Second,
+		DebtorAccount: accountOf(customer), Proof: journal.TOTP(lastStep.Add(1)), Budget: 30 * time.Second,
 	}
 }
 

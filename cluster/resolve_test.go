@@ -172,7 +172,7 @@ func grantOf(x Confirmation, node uint32, incarnation uint64) *journal.Command {
 		PaymentId: x.Payment[:], Node: node, Incarnation: incarnation, Customer: uint64(x.Customer), SessionEpoch: uint64(x.SessionEpoch),
 		SessionExpiresMs: int64(x.SessionExpires), AmountMinor: x.Amount.Minor, Currency: x.Amount.Currency,
 		CreditorAccount: x.CreditorAccount, CreditorName: x.CreditorName, DebtorAccount: x.DebtorAccount,
-		Factor: command.Factor_FACTOR_TOTP, FactorStep: x.TOTPStep,
+		Factor: x.Proof.Factor, FactorStep: x.Proof.Step, Credential: x.Proof.Credential, SignCount: x.Proof.SignCount,
 	}}}
 }
 

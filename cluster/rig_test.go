@@ -140,7 +140,7 @@ func (r *rig) create() Confirmation {
 		Payment: id, Customer: journal.CustomerID(customer), SessionEpoch: 1,
 		SessionExpires: journal.Millis(time.Now().Add(5 * time.Minute).UnixMilli()),
 		Amount:         journal.Money{Minor: 1990, Currency: "CNY"}, CreditorAccount: "6222999999990001", CreditorName: "Shop",
-		DebtorAccount: accountOf(customer), TOTPStep: int64(r.made), Budget: 10 * time.Second,
+		DebtorAccount: accountOf(customer), Proof: journal.TOTP(int64(r.made)), Budget: 10 * time.Second,
 	}
 }
 

@@ -50,7 +50,7 @@ func FuzzConsent(f *testing.F) {
 		if c, err := k.store.OpenConsent(k.session, token); err == nil && c.Payment != payment {
 			t.Fatalf("%q opened as %+v", token, c)
 		}
-		c, _, _, err := decodeConsent(content)
+		c, err := decodeConsent(content)
 		if err == nil && max(len(c.CreditorAccount), len(c.CreditorName), len(c.DebtorAccount)) > ConsentTextMax {
 			t.Fatal("a text beyond its bound")
 		}

@@ -49,7 +49,8 @@ type Opener interface {
 const (
 	purposeCookie  = "netbank cookie v1"
 	purposeDevice  = "netbank device v1"
-	purposeConsent = "netbank consent v1"
+	purposeConsent = "netbank consent v2"
+	purposeChange  = "netbank change of factors v1"
 	purposePass    = "netbank pass v1"
 	purposeLink    = "netbank link v1"
 )
@@ -61,6 +62,7 @@ type generation struct {
 	cookie  cipher.AEAD
 	device  cipher.AEAD
 	consent cipher.AEAD
+	change  cipher.AEAD
 	pass    cipher.AEAD
 	link    cipher.Block
 }
@@ -132,7 +134,7 @@ func newGeneration(key journal.Key, opener Opener) (*generation, error) {
 		return nil, fmt.Errorf("session: root key %d has %d bytes, not %d; rotate to a new one", key.ID, len(secret), RootKeySize)
 	}
 	g := &generation{id: key.ID, created: key.Created}
-	for purpose, aead := range map[string]*cipher.AEAD{purposeCookie: &g.cookie, purposeDevice: &g.device, purposeConsent: &g.consent, purposePass: &g.pass} {
+	for purpose, aead := range map[string]*cipher.AEAD{purposeCookie: &g.cookie, purposeDevice: &g.device, purposeConsent: &g.consent, purposeChange: &g.change, purposePass: &g.pass} {
 		block, err := subKey(secret, purpose)
 		if err != nil {
 			return nil, fmt.Errorf("session: root key %d: %w", key.ID, err)

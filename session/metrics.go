@@ -25,6 +25,8 @@ var outcomes = [...]outcome{
 	{ErrCredential, "credential"},
 	{ErrLocked, "locked"},
 	{ErrUsed, "used"},
+	{ErrCodeOld, "old"},
+	{ErrPasskey, "passkey"},
 	{ErrWrong, "wrong"},
 	{ErrUnavailable, "unavailable"},
 	{ErrNoKey, "no-key"},
@@ -44,16 +46,18 @@ func outcomeOf(err error) string {
 
 // metrics collects for one Store. Labels are words of this package only.
 type metrics struct {
-	opens   *prometheus.CounterVec
-	openOK  prometheus.Counter
-	signIns *prometheus.CounterVec
-	codes   *prometheus.CounterVec
-	changes *prometheus.CounterVec
-	unasked prometheus.Counter
-	cache   *prometheus.CounterVec
-	hits    prometheus.Counter
-	misses  prometheus.Counter
-	all     []prometheus.Collector
+	opens    *prometheus.CounterVec
+	openOK   prometheus.Counter
+	signIns  *prometheus.CounterVec
+	codes    *prometheus.CounterVec
+	changes  *prometheus.CounterVec
+	messages *prometheus.CounterVec
+	passkeys *prometheus.CounterVec
+	unasked  prometheus.Counter
+	cache    *prometheus.CounterVec
+	hits     prometheus.Counter
+	misses   prometheus.Counter
+	all      []prometheus.Collector
 }
 
 func newMetrics(s *Store) *metrics {
@@ -64,10 +68,12 @@ func newMetrics(s *Store) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
 	m := &metrics{
-		opens:   counter("netbank_session_opened_total", "Session cookies looked at, by result: ok, none, idle, expired, replaced, ended."),
-		cache:   counter("netbank_session_cache_total", "Look-ups of a session's profile in the cache, by result: hit, miss."),
-		signIns: counter("netbank_signin_total", "Sign-ins by result: ok, wrong, locked, malformed, busy, address, unavailable, credential, no-key."),
-		codes:   counter("netbank_signin_codes_total", "One-time codes by result: ok, wrong, locked, used, replaced, ended, unavailable, credential."),
+		opens:    counter("netbank_session_opened_total", "Session cookies looked at, by result: ok, none, idle, expired, replaced, ended."),
+		cache:    counter("netbank_session_cache_total", "Look-ups of a session's profile in the cache, by result: hit, miss."),
+		signIns:  counter("netbank_signin_total", "Sign-ins by result: ok, wrong, locked, malformed, busy, address, unavailable, credential, no-key."),
+		codes:    counter("netbank_signin_codes_total", "One-time codes by result: ok, wrong, locked, used, replaced, ended, unavailable, credential."),
+		messages: counter("netbank_signin_messages_total", "One-time codes that were sent, by result when they were checked: ok, wrong, locked, old, malformed, replaced, ended, unavailable."),
+		passkeys: counter("netbank_signin_passkeys_total", "Passkeys' assertions by result: ok, wrong, locked, passkey (removed or unknown), malformed, replaced, ended, unavailable."),
 	}
 	m.changes = counter("netbank_password_changes_total", "Changes of a password that customers asked for, by result: ok, wrong, locked, unfit, busy, replaced, ended, unavailable, credential, no-key.")
 	m.unasked = prometheus.NewCounter(prometheus.CounterOpts{
@@ -76,7 +82,7 @@ func newMetrics(s *Store) *metrics {
 	m.openOK = m.opens.WithLabelValues("ok")
 	m.hits, m.misses = m.cache.WithLabelValues("hit"), m.cache.WithLabelValues("miss")
 	m.all = []prometheus.Collector{
-		m.opens, m.cache, m.signIns, m.codes, m.changes, m.unasked, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
+		m.opens, m.cache, m.signIns, m.codes, m.messages, m.passkeys, m.changes, m.unasked, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
 		gauge("netbank_session_keys", "Root keys in the ring.", func() float64 { return float64(len(*s.generations.Load())) }),
 		gauge("netbank_signin_hash_queue", "Sign-ins that hold a place in the password pool and are not being hashed.", func() float64 { return float64(s.hasher.queued()) }),
 		gauge("netbank_signin_hash_running", "Passwords being hashed now.", func() float64 { return float64(s.hasher.running.Load()) }),

@@ -260,9 +260,9 @@ func attemptPassword(customer journal.CustomerID, known bool) *journal.Command {
 	}}}
 }
 
-func attemptCode(customer journal.CustomerID, known bool) *journal.Command {
+func attemptFactor(customer journal.CustomerID, known bool, factor command.Factor) *journal.Command {
 	return &journal.Command{Id: commandID(), Body: &command.Command_Attempt{Attempt: &command.Attempt{
-		Customer: uint64(customer), Factor: command.Factor_FACTOR_TOTP, KnownDevice: known,
+		Customer: uint64(customer), Factor: factor, KnownDevice: known,
 	}}}
 }
 

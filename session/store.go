@@ -41,6 +41,8 @@ type Config struct {
 	// CodeClock gives the time of one-time codes; nil: Clock. A bank gives the machine's: customers' devices go by that, and
 	// the directory's time may be far from it, if an operator has accepted so.
 	CodeClock func() time.Time
+	// Passkeys is the site whose passkeys are taken; the zero value takes none.
+	Passkeys PasskeySite
 	// Params are those of the passwords in the directory, or of most: a user name that nobody has costs as much. The zero
 	// value is Standard.
 	Params Params
@@ -115,6 +117,7 @@ type Store struct {
 	bank      string
 	params    Params
 	deriver   Deriver
+	site      PasskeySite
 	clock     func() time.Time
 	wall      func() time.Time // of one-time codes
 	right     *rightCodes
@@ -168,6 +171,7 @@ func New(c Config) (*Store, error) {
 		bank:      c.Bank,
 		params:    c.Params,
 		deriver:   c.Deriver,
+		site:      c.Passkeys,
 		clock:     clock,
 		wall:      wall,
 		right:     newRightCodes(),
@@ -192,6 +196,9 @@ func New(c Config) (*Store, error) {
 	}
 	return s, nil
 }
+
+// PasskeySite is whose passkeys are taken.
+func (s *Store) PasskeySite() *PasskeySite { return &s.site }
 
 // SignInsPerSecond is what the password pool can do, from measured times: admission releases no more than that.
 func (s *Store) SignInsPerSecond() float64 { return s.hasher.rate() }

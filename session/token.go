@@ -52,6 +52,7 @@ type kind struct {
 var (
 	cookieKind  = kind{purposeCookie, KeyLifetime, func(g *generation) cipher.AEAD { return g.cookie }}
 	consentKind = kind{purposeConsent, KeyLifetime, func(g *generation) cipher.AEAD { return g.consent }}
+	changeKind  = kind{purposeChange, KeyLifetime, func(g *generation) cipher.AEAD { return g.change }}
 	deviceKind  = kind{purposeDevice, DeviceLifetime + RotateEvery + SealDelay, func(g *generation) cipher.AEAD { return g.device }}
 )
 

@@ -75,20 +75,11 @@ func (s *Store) checkCode(session *Session, code string, deadline time.Time) (in
 		}
 		return judgeCode(seed, code, at, access.TOTPStep)
 	}
-	result, err := s.submit(attemptCode(session.Customer, session.KnownDevice), deadline)
+	access, err := s.attempt(session, command.Factor_FACTOR_TOTP, deadline)
 	if err != nil {
 		return 0, err
 	}
-	switch result.Verdict {
-	case journal.Done, journal.Repeated: // Repeated: it took the node two tries to commit it, and it is counted once
-	case journal.Locked:
-		return 0, lockedUntil(&result.Access, journal.LaneOneTimeCode)
-	case journal.NoSession:
-		return 0, ErrEnded
-	default:
-		return 0, fmt.Errorf("%w: attempt: %s", ErrUnavailable, result.Verdict)
-	}
-	step, err := judgeCode(seed, code, at, result.Access.TOTPStep)
+	step, err := judgeCode(seed, code, at, access.TOTPStep)
 	if err == nil {
 		s.right.add(tried, at)
 	}
@@ -108,12 +99,12 @@ func judgeCode(seed []byte, code string, at time.Time, spent int64) (int64, erro
 }
 
 func (s *Store) seed(id journal.CustomerID) ([]byte, error) {
-	customer, ok, err := s.directory.CustomerByID(id)
+	customer, err := s.customer(id)
 	if err != nil {
-		return nil, fmt.Errorf("%w: customer: %w", ErrUnavailable, err)
+		return nil, err
 	}
-	if !ok {
-		return nil, ErrEnded
+	if len(customer.TOTPSealed) == 0 {
+		return nil, ErrWrong // the customer has no authenticator: no code is right
 	}
 	seed, err := s.opener.Open(TOTPPurpose(id), customer.TOTPSealed)
 	if err == nil && (len(seed) < SeedMin || len(seed) > SeedMax) {

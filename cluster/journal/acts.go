@@ -21,6 +21,7 @@ const (
 	VerbDrain    = "drain"
 	VerbUndrain  = "undrain"
 	VerbPolicy   = "policy"
+	VerbReset    = "reset-factors"
 	VerbProposed = "-proposed" // waits for a second operator
 	VerbDropped  = "-dropped"  // nobody agreed in time
 	VerbLapsed   = "-lapsed"   // gave way to the base, its time being over

@@ -14,7 +14,8 @@ func (m *Machine) authorise(termHolds bool, c *command.Authorise, out *Result) {
 		return
 	}
 	r := &m.found.rec
-	if c.Node == 0 || c.Incarnation == 0 || c.Factor != command.Factor_FACTOR_TOTP || c.FactorStep < 1 {
+	proof := Proof{c.GetFactor(), c.GetFactorStep(), c.GetCredential(), c.GetSignCount()}
+	if c.Node == 0 || c.Incarnation == 0 || !m.whole(&proof) {
 		m.answer(BadCommand, out)
 		return
 	}
@@ -38,10 +39,12 @@ func (m *Machine) authorise(termHolds bool, c *command.Authorise, out *Result) {
 		m.answer(NoSession, out)
 	case !m.consents(c):
 		m.answer(ConsentDiffers, out)
-	case c.FactorStep <= m.access.cells.at(slot).step:
-		m.answer(FactorUsed, out)
 	default:
-		m.grant(slot, c, out)
+		if verdict := m.proves(slot, Subject(r.id), &proof); verdict != Done {
+			m.answer(verdict, out)
+			return
+		}
+		m.grant(slot, c, &proof, out)
 	}
 }
 
@@ -68,11 +71,9 @@ func (m *Machine) consents(c *command.Authorise) bool {
 
 // grant assigns the wire identity and the executor (rules 1 and 5). No second grant of this payment can follow, and no
 // reference is ever given twice.
-func (m *Machine) grant(slot uint32, c *command.Authorise, out *Result) {
-	access := m.access.cells.edit(slot)
-	access.step = c.FactorStep
-	access.clear(LaneOneTimeCode)
-	out.Access = access.access()
+func (m *Machine) grant(slot uint32, c *command.Authorise, proof *Proof, out *Result) {
+	m.spend(slot, proof)
+	out.Access = m.access.cells.at(slot).access()
 
 	r := &m.found.rec
 	m.stan = m.stan%stanMax + 1

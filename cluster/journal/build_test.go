@@ -66,6 +66,14 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_FactorPassed{FactorPassed: b}
 	case *command.ChangePassword:
 		c.Body = &command.Command_ChangePassword{ChangePassword: b}
+	case *command.SendCode:
+		c.Body = &command.Command_SendCode{SendCode: b}
+	case *command.PutPasskey:
+		c.Body = &command.Command_PutPasskey{PutPasskey: b}
+	case *command.DropPasskey:
+		c.Body = &command.Command_DropPasskey{DropPasskey: b}
+	case *command.ResetFactors:
+		c.Body = &command.Command_ResetFactors{ResetFactors: b}
 	case *command.OutboxDone:
 		c.Body = &command.Command_OutboxDone{OutboxDone: b}
 	case *command.Prune:

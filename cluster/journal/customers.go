@@ -37,7 +37,7 @@ func (m *Machine) signing(customer uint64, out *Result) *accessRecord {
 func (m *Machine) attempt(c *command.Attempt, out *Result) {
 	lane := LaneUnknownDevice
 	switch {
-	case c.GetFactor() == command.Factor_FACTOR_TOTP:
+	case c.GetFactor() == command.Factor_FACTOR_TOTP, c.GetFactor() == command.Factor_FACTOR_MESSAGE, c.GetFactor() == command.Factor_FACTOR_PASSKEY:
 		lane = LaneOneTimeCode
 	case c.GetFactor() != command.Factor_FACTOR_PASSWORD:
 		out.Verdict = BadCommand
@@ -215,7 +215,7 @@ func (m *Machine) usernameHolder(name string) (CustomerID, bool) {
 
 func (m *Machine) validCustomer(c *command.PutCustomer) bool {
 	l := &m.limits
-	if c.GetId() == 0 || !visible(c.Username, 1, l.UsernameBytes) || len(c.PasswordSealed) > l.SealedBytes || len(c.TotpSealed) > l.SealedBytes ||
+	if c.GetId() == 0 || !visible(c.Username, 1, l.UsernameBytes) || len(c.PasswordSealed) > l.SealedBytes || len(c.TotpSealed) > l.SealedBytes || len(c.PhoneSealed) > l.SealedBytes ||
 		!readable(c.Name, 0, l.NameRunes) || !readable(c.ReservedMessage, 0, l.TextRunes) || !visible(c.Locale, 0, l.LocaleBytes) ||
 		len(c.Accounts) > l.Accounts {
 		return false
@@ -247,12 +247,14 @@ var errCustomer = errors.New("a customer's record is damaged")
 const (
 	customerFormat       = 1
 	customerFormatChosen = 2 // the same, and at the end when the customer has chosen the password
+	customerFormatPhone  = 3 // the same, 0 if that never was, and where codes are sent
 )
 
 func customerOf(c *command.PutCustomer) Customer {
 	record := Customer{
 		ID: CustomerID(c.Id), Username: c.Username, PasswordSealed: c.PasswordSealed, TOTPSealed: c.TotpSealed,
 		Name: c.Name, ReservedMessage: c.ReservedMessage, Tier: c.Tier, Locale: c.Locale, Accounts: make([]Account, len(c.Accounts)),
+		PhoneSealed: c.PhoneSealed,
 	}
 	for i, a := range c.Accounts {
 		record.Accounts[i] = Account{Number: a.Number, Currency: a.Currency, Label: a.Label}
@@ -263,7 +265,9 @@ func customerOf(c *command.PutCustomer) Customer {
 // appendCustomer encodes a customer. The accounts stand first, since each grant looks at them and at nothing else.
 func appendCustomer(to []byte, c *Customer) []byte {
 	format := byte(customerFormat)
-	if c.PasswordChanged != 0 {
+	if len(c.PhoneSealed) > 0 {
+		format = customerFormatPhone
+	} else if c.PasswordChanged != 0 {
 		format = customerFormatChosen
 	}
 	to = append(to, format)
@@ -276,8 +280,11 @@ func appendCustomer(to []byte, c *Customer) []byte {
 	to = appendText(appendText(to, c.Name), c.ReservedMessage)
 	to = binary.AppendUvarint(to, uint64(c.Tier))
 	to = appendText(to, c.Locale)
-	if c.PasswordChanged != 0 {
+	if format != customerFormat {
 		to = binary.AppendUvarint(to, uint64(c.PasswordChanged))
+	}
+	if format == customerFormatPhone {
+		to = appendText(to, c.PhoneSealed)
 	}
 	return to
 }
@@ -288,7 +295,7 @@ const storedTextMax = 1 << 16
 func readCustomer(b []byte) (c Customer, ok bool) {
 	p := parser{rest: b}
 	format := p.byte()
-	if format != customerFormat && format != customerFormatChosen {
+	if format < customerFormat || format > customerFormatPhone {
 		return c, false
 	}
 	str := func() string { return string(p.text(storedTextMax)) }
@@ -302,8 +309,11 @@ func readCustomer(b []byte) (c Customer, ok bool) {
 	c.Name, c.ReservedMessage = str(), str()
 	c.Tier = uint32(p.uint())
 	c.Locale = str()
-	if format == customerFormatChosen {
+	if format != customerFormat {
 		c.PasswordChanged = p.millis()
+	}
+	if format == customerFormatPhone {
+		c.PhoneSealed = append([]byte(nil), p.text(storedTextMax)...)
 	}
 	return c, !p.bad && len(p.rest) == 0
 }
@@ -354,6 +364,17 @@ func (m *Machine) customer(id CustomerID) (c Customer, ok bool) {
 	found, err := m.store.Get(appendCustomerKey(nil, id), func(value []byte) { c, ok = readCustomer(value) })
 	if err == nil && found && !ok {
 		err = errCustomer
+	}
+	if err == nil && ok {
+		whole := true
+		_, err = m.store.Get(appendFactorsKey(nil, id), func(value []byte) {
+			var f factors
+			f, whole = readFactors(value)
+			c.Passkeys = f.passkeys
+		})
+		if err == nil && !whole {
+			err = errFactors
+		}
 	}
 	if err != nil {
 		m.fail(err)

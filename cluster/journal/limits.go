@@ -26,28 +26,31 @@ type Limits struct {
 	TokenUses      int // nodes that one token may let in
 	Nodes          int // members of the cluster, with those removed: of more, the one that was removed first is forgotten
 	Coordinators   int // members that are coordinators: five voters, and two that take the place of others
+	Passkeys       int // of one customer
 	Acts           int // entries of the audit; of more, the oldest leaves
 	Stored         int // payments, open and finished, and idempotency keys each, between two prunings
 
-	AccountBytes   int // an account number (IBAN: 34, ISO 13616)
-	NameRunes      int // a creditor's, customer's or partner's name (Berlin Group: Max70Text)
-	EndToEndRunes  int // end-to-end identification (Max35Text)
-	TextRunes      int // remittance text, reserved message (Max140Text)
-	LabelRunes     int // an account's label
-	URIBytes       int // each URI
-	UsernameBytes  int
-	LocaleBytes    int
-	SealedBytes    int    // a sealed password hash, seed or root key
-	AddressBytes   int    // a node's address
-	VerbBytes      int    // a word of the audit
-	OperatorRunes  int    // who has done something
-	ReasonRunes    int    // why, and what else the audit says of it
-	TokenLife      Millis // of a join token, at most
-	WishFor        Millis // a wish with an end, at most
-	WishPending    Millis // that a wish waits for a second operator
-	AmountMinorMax int64  // the wire carries 12 digits (field 4)
-	ExpiresAfter   Millis // from the creation of a payment to its expiry, and from the making of its id to its creation, at most
-	ClockSlack     Millis // how far a proposer's clock, which made the expiry and the payment's id, may be ahead
+	AccountBytes    int // an account number (IBAN: 34, ISO 13616)
+	NameRunes       int // a creditor's, customer's or partner's name (Berlin Group: Max70Text)
+	EndToEndRunes   int // end-to-end identification (Max35Text)
+	TextRunes       int // remittance text, reserved message (Max140Text)
+	LabelRunes      int // an account's label
+	URIBytes        int // each URI
+	UsernameBytes   int
+	LocaleBytes     int
+	SealedBytes     int    // a sealed password hash, seed or root key
+	CredentialBytes int    // a passkey's id
+	PublicKeyBytes  int    // its key: an RSA key of 2,048 bits takes 272
+	AddressBytes    int    // a node's address
+	VerbBytes       int    // a word of the audit
+	OperatorRunes   int    // who has done something
+	ReasonRunes     int    // why, and what else the audit says of it
+	TokenLife       Millis // of a join token, at most
+	WishFor         Millis // a wish with an end, at most
+	WishPending     Millis // that a wish waits for a second operator
+	AmountMinorMax  int64  // the wire carries 12 digits (field 4)
+	ExpiresAfter    Millis // from the creation of a payment to its expiry, and from the making of its id to its creation, at most
+	ClockSlack      Millis // how far a proposer's clock, which made the expiry and the payment's id, may be ahead
 }
 
 // DefaultLimits are the limits of version 1 of the journal.
@@ -74,28 +77,31 @@ func DefaultLimits() Limits {
 		TokenUses:      1024,
 		Nodes:          1024,
 		Coordinators:   7,
+		Passkeys:       8,
 		Acts:           1000,
 		Stored:         1 << 28,
 
-		AccountBytes:   34,
-		NameRunes:      70,
-		EndToEndRunes:  35,
-		TextRunes:      140,
-		LabelRunes:     35,
-		URIBytes:       1024,
-		UsernameBytes:  64,
-		LocaleBytes:    16,
-		SealedBytes:    1024,
-		AddressBytes:   255,
-		VerbBytes:      32,
-		OperatorRunes:  100,
-		ReasonRunes:    200,
-		TokenLife:      7 * 24 * hour,
-		WishFor:        31 * 24 * hour,
-		WishPending:    hour,
-		AmountMinorMax: 999_999_999_999,
-		ExpiresAfter:   24 * hour,
-		ClockSlack:     minute,
+		AccountBytes:    34,
+		NameRunes:       70,
+		EndToEndRunes:   35,
+		TextRunes:       140,
+		LabelRunes:      35,
+		URIBytes:        1024,
+		UsernameBytes:   64,
+		LocaleBytes:     16,
+		SealedBytes:     1024,
+		CredentialBytes: 255,
+		PublicKeyBytes:  320,
+		AddressBytes:    255,
+		VerbBytes:       32,
+		OperatorRunes:   100,
+		ReasonRunes:     200,
+		TokenLife:       7 * 24 * hour,
+		WishFor:         31 * 24 * hour,
+		WishPending:     hour,
+		AmountMinorMax:  999_999_999_999,
+		ExpiresAfter:    24 * hour,
+		ClockSlack:      minute,
 	}
 }
 
@@ -134,6 +140,13 @@ const (
 	LockAfter = 5
 	// LockFor is how long a lane stays locked, from its last attempt that counted.
 	LockFor = 15 * minute
+	// CodeFor is how long a code that was sent is good; with the next one it is good no more.
+	CodeFor = 5 * minute
+	// CodeEvery is how long the next code for the same payment has to wait, CodesForOne how many there are for it, and CodesPerHour how many a customer
+	// is sent in all within an hour.
+	CodeEvery    = 30 * second
+	CodesForOne  = 3
+	CodesPerHour = 10
 	// PruneAfter is how long an idempotency key and a finished payment are kept, whatever a Prune asks for. It is longer than
 	// an id of a payment may be old when it is created (Limits.ExpiresAfter), so no id is ever used twice.
 	PruneAfter = 48 * hour

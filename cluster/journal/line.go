@@ -80,7 +80,7 @@ func (m *Machine) admissionCommand(termHolds bool, c *Command, out *Result) {
 	case *command.Command_FindLimit:
 		m.findLimit(termHolds, body.FindLimit, out)
 	default:
-		out.Verdict = BadCommand
+		m.factorsCommand(c, out)
 	}
 }
 

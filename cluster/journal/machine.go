@@ -317,6 +317,14 @@ func (m *Machine) subject(c *Command, out *Result) {
 		customer = body.FactorPassed.GetCustomer()
 	case *command.Command_ChangePassword:
 		customer = body.ChangePassword.GetCustomer()
+	case *command.Command_SendCode:
+		customer = body.SendCode.GetCustomer()
+	case *command.Command_PutPasskey:
+		customer = body.PutPasskey.GetCustomer()
+	case *command.Command_DropPasskey:
+		customer = body.DropPasskey.GetCustomer()
+	case *command.Command_ResetFactors:
+		customer = body.ResetFactors.GetCustomer()
 	}
 	if m.find(payment, out) {
 		out.Payment = m.found.payment()
@@ -384,6 +392,7 @@ func (m *Machine) move(to State, reason Reason) {
 // The keys of the Store. The first byte says what stands there.
 const (
 	keyCustomer    = 'c' // + id: a customer
+	keyFactors     = 'f' // + customer: passkeys, and the code that was sent last
 	keyHistory     = 'h' // + customer + grant, the newest first: the id of a finished payment
 	keyIdempotency = 'i' // + key: the payment created under it
 	keyNotice      = 'o' // + partner + sequence: a notice

@@ -20,17 +20,19 @@ const (
 	NoSession              // the session is not in force: replaced, ended or too old
 	ConsentDiffers         // Authorise: amount, payee or account are not those of the payment
 	Locked                 // too many failed attempts; Access says until when
-	FactorUsed             // a one-time code's step was used before
+	FactorUsed             // a one-time code was used before, is not the newest that was sent, or too old
 	TooMany                // a limit on open payments or records is reached
 	BadCommand             // a field is out of its range; the proposer is at fault
 	TokenUsed              // Enrol: the token has let in as many nodes as it is good for
 	TokenExpired           // Enrol: the token's time is over
+	FactorRefused          // the passkey was taken away, or its signature counter has not gone on
 )
 
 func (v Verdict) String() string {
 	names := [...]string{
 		"done", "repeated", "attached", "exists", "key-conflict", "not-found", "not-allowed", "stale-term",
 		"no-session", "consent-differs", "locked", "factor-used", "too-many", "bad-command", "token-used", "token-expired",
+		"factor-refused",
 	}
 	if int(v) < len(names) {
 		return names[v]

@@ -530,7 +530,7 @@ func (t *tables) readPartner(p *parser) bool {
 
 func (t *tables) readSeen(p *parser) bool {
 	id, verdict := p.bytes(len(CommandID{})), Verdict(p.byte())
-	if p.bad || verdict > TokenExpired {
+	if p.bad || verdict > FactorRefused {
 		return false
 	}
 	if _, twice := t.seen.find(CommandID(id)); twice {

@@ -202,7 +202,9 @@ type Customer struct {
 	ID              CustomerID
 	Username        string
 	PasswordSealed  []byte // a PHC string
-	TOTPSealed      []byte // a raw TOTP seed
+	TOTPSealed      []byte // a raw TOTP seed; empty: none
+	PhoneSealed     []byte // where one-time codes are sent; empty: nowhere
+	Passkeys        []Passkey
 	Name            string
 	ReservedMessage string
 	Tier            uint32

@@ -13,9 +13,14 @@ func PutCustomer(c *journal.Customer) *wire.Customer {
 		Id: uint64(c.ID), Username: c.Username, PasswordSealed: c.PasswordSealed, TotpSealed: c.TOTPSealed,
 		Name: c.Name, ReservedMessage: c.ReservedMessage, Tier: c.Tier, Locale: c.Locale, Accounts: make([]*wire.Account, len(c.Accounts)),
 		PasswordChangedMs: int64(c.PasswordChanged),
+		PhoneSealed: c.PhoneSealed,
 	}
 	for i, a := range c.Accounts {
 		w.Accounts[i] = &wire.Account{Number: a.Number, Currency: a.Currency, Label: a.Label}
+	}
+	for i := range c.Passkeys {
+		k := &c.Passkeys[i]
+		w.Passkeys = append(w.Passkeys, &wire.Passkey{Id: k.ID, PublicKey: k.PublicKey, SignCount: k.SignCount, Name: k.Name, AddedMs: int64(k.Added), UsedMs: int64(k.Used)})
 	}
 	return w
 }
@@ -29,9 +34,15 @@ func TakeCustomer(w *wire.Customer) (c journal.Customer) {
 		ID: journal.CustomerID(w.Id), Username: w.Username, PasswordSealed: w.PasswordSealed, TOTPSealed: w.TotpSealed,
 		Name: w.Name, ReservedMessage: w.ReservedMessage, Tier: w.Tier, Locale: w.Locale,
 		PasswordChanged: journal.Millis(w.PasswordChangedMs),
+		PhoneSealed: w.PhoneSealed,
 	}
 	for _, a := range w.Accounts {
 		c.Accounts = append(c.Accounts, journal.Account{Number: a.GetNumber(), Currency: a.GetCurrency(), Label: a.GetLabel()})
+	}
+	for _, k := range w.Passkeys {
+		c.Passkeys = append(c.Passkeys, journal.Passkey{
+			ID: k.GetId(), PublicKey: k.GetPublicKey(), SignCount: k.GetSignCount(), Name: k.GetName(), Added: journal.Millis(k.GetAddedMs()), Used: journal.Millis(k.GetUsedMs()),
+		})
 	}
 	return c
 }

@@ -128,7 +128,7 @@ func (b *labBank) Run() error {
 	b.Lab.AdmissionOff = b.Admission == "off"
 	b.Lab.Operator = map[string]http.Handler{benchmark.ProfilesPath: benchmark.Profiles()}
 	if b.DemoFile != "" {
-		phone, err := lab.Phone(b.DemoFile)
+		phone, err := lab.Phone(b.DemoFile, b.MessageGateway, b.MessageGatewayTokenFile)
 		if err != nil {
 			return &bank.Error{Code: bank.ExitUsage, Err: err}
 		}

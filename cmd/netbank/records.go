@@ -20,6 +20,8 @@ type partners struct {
 type customers struct {
 	Import importing `cmd:"" help:"Add or replace customers: one JSON object a line."`
 	Unlock unlock    `cmd:"" help:"Open what too many wrong attempts have locked."`
+
+	ResetFactors resetFactors `cmd:"" help:"Take all passkeys of a customer away, who has lost a device. Know who is asking first."`
 }
 
 type importing struct {
@@ -84,4 +86,24 @@ func (u *unlock) Run(t *terminal) error {
 	}
 	fmt.Fprintf(t.out, "unlocked %s\n", u.Username)
 	return nil
+}
+
+type resetFactors struct {
+	changing
+	Username string `arg:"" help:"The customer's user name."`
+}
+
+// Help is what `netbank customers reset-factors --help` says first.
+func (*resetFactors) Help() string {
+	return `Takes all passkeys of a customer away, voids the code that was sent last, ends the session and opens the locks. Password, authenticator and
+telephone number stay: 'netbank customers import' changes them. Reason and operator enter the audit ('netbank audit').
+
+Examples:
+  netbank customers reset-factors wang --reason "lost the phone; recognised by call-back" --dry-run
+  netbank customers reset-factors wang --reason "lost the phone; recognised by call-back"`
+}
+
+// Run resets them.
+func (f *resetFactors) Run(t *terminal) error {
+	return f.change(t, "/api/v1/customers/"+url.PathEscape(f.Username)+"/reset-factors", ops.ResetRequest{Reason: f.Reason}, nil)
 }

@@ -159,7 +159,7 @@ func (b *bank) authorise(x cluster.Confirmation) (journal.Result, error) {
 	return b.apply(&journal.Command{Body: &command.Command_Authorise{Authorise: &command.Authorise{
 		PaymentId: x.Payment[:], Node: 1, Incarnation: 1, Customer: uint64(x.Customer), SessionEpoch: uint64(x.SessionEpoch), SessionExpiresMs: int64(x.SessionExpires),
 		AmountMinor: x.Amount.Minor, Currency: x.Amount.Currency, CreditorAccount: x.CreditorAccount, CreditorName: x.CreditorName, DebtorAccount: x.DebtorAccount,
-		Factor: command.Factor_FACTOR_TOTP, FactorStep: x.TOTPStep, KnownDevice: x.KnownDevice,
+		Factor: x.Proof.Factor, FactorStep: x.Proof.Step, Credential: x.Proof.Credential, SignCount: x.Proof.SignCount, KnownDevice: x.KnownDevice,
 	}}})
 }
 
@@ -422,6 +422,9 @@ func (v *visitor) send(method, address string, form url.Values) page {
 	return p
 }
 
+// scriptTag is the one script that a page may have.
+var scriptTag = regexp.MustCompile(`<script nonce="([A-Za-z0-9_-]{22})" src="/static/passkey\.[0-9a-f]+\.js"></script>`)
+
 var (
 	rawKey = regexp.MustCompile(`>\s*[a-z]+(-[a-z]+)+\s*<`)
 	tags   = regexp.MustCompile(`(?s)<[^>]*>`)
@@ -459,6 +462,9 @@ func (v *visitor) check(p page) {
 		}
 		if name == "Strict-Transport-Security" && !v.h.pages.secure {
 			want = ""
+		}
+		if m := scriptTag.FindStringSubmatch(p.body); m != nil && name == "Content-Security-Policy" {
+			want += "; script-src 'nonce-" + m[1] + "'; require-trusted-types-for 'script'; trusted-types 'none'"
 		}
 		if got != want {
 			t.Errorf("%s: %s is %q, want %q", p.address, name, got, want)
@@ -503,7 +509,7 @@ func (v *visitor) follow(p page) page {
 		if p.status != fasthttp.StatusSeeOther {
 			return p
 		}
-		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/security", "/locked", "/wait"}, path) {
+		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/security", "/factors", "/factors/new", "/factors/code", "/locked", "/wait"}, path) {
 			v.h.t.Fatalf("%s leads to %q", p.address, p.location)
 		}
 		p = v.get(p.location)

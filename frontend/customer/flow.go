@@ -252,15 +252,16 @@ func (c *Pages) chooseAccount(q *request) {
 // seal makes the consent of what was shown, and leads to the code that confirms it.
 func (c *Pages) seal(q *request, account *journal.Account) {
 	p := &q.payment
-	token, err := c.Sessions.SealConsent(q.session, session.Consent{
+	consent := session.Consent{
 		Payment: p.ID, Amount: p.Amount, CreditorAccount: p.CreditorAccount, CreditorName: p.CreditorName, DebtorAccount: account.Number,
-	})
+	}
+	token, err := c.Sessions.SealConsent(q.session, consent)
 	if err != nil {
 		c.Logger.Error("customer: a consent cannot be sealed", "payment", p.ID.String(), "reference", edge.Reference(q.RequestCtx), "error", err)
 		c.refuse(q, noLeader(), "")
 		return
 	}
-	c.redirect(q, q.codeStep(token, ""))
+	c.redirect(q, q.at(&ask{consent: &consent, token: token}, "code", byDefault, ""))
 }
 
 // noLeader is the refusal of a bank that can record nothing at the moment.

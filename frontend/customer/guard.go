@@ -6,11 +6,12 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// policy is the content security policy: nothing but our own style sheet and images, no script, no frame. Forms lead to
+// policy is the content security policy: nothing but our own style sheet and images, no script, no frame. Where a passkey is used, allowScript adds
+// the one script, by a nonce. Forms lead to
 // ourselves only; the way to the merchant is a link, which no policy on forms concerns.
 const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// permissions turns off what reaches outside of the page. No page has a script that could ask for it.
+// permissions turns off what reaches outside of the page. No page's script asks for it.
 const permissions = "camera=(), display-capture=(), geolocation=(), hid=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
 
 // harden sets the headers that every answer bears.

@@ -87,7 +87,10 @@ type Config struct {
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
 	Location   *time.Location // of the few times that pages show; nil: UTC
-	Line       bool           // new flows wait in a line when the bank has one that is closed
+	Messages   Messenger      // nil: no codes are sent
+	// TOTPMax is, by currency, the most that the code of an authenticator alone confirms, in minor units; in others it confirms nothing. nil: it has no limit.
+	TOTPMax map[string]int64
+	Line    bool // new flows wait in a line when the bank has one that is closed
 }
 
 // Pages serves a bank's customers.
@@ -156,6 +159,7 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("POST", "/pay/{id}/confirm", "read", c.chooseAccount)
 	on("GET", "/pay/{id}/code", "read", c.code)
 	on("POST", "/pay/{id}/code", "confirm", c.pay)
+	on("POST", "/pay/{id}/message", "confirm", c.message)
 	on("GET", "/pay/{id}/result", "read", c.result)
 	on("GET", "/pay/{id}/busy", "read", c.busy)
 	on("GET", "/pay/{id}/wait", "line", c.wait)
@@ -172,6 +176,13 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("GET", "/session", "read", c.inForce)
 	on("GET", "/security", "read", c.security)
 	on("POST", passwordAction, "sign-in", c.changePassword)
+	on("GET", "/factors", "read", c.factors)
+	on("GET", "/factors/new", "read", c.newPasskey)
+	on("POST", "/factors/new", "sign-in", c.madePasskey)
+	on("POST", "/factors/remove", "sign-in", c.removePasskey)
+	on("GET", "/factors/code", "read", c.changeCode)
+	on("POST", "/factors/code", "sign-in", c.enact)
+	on("POST", "/factors/message", "sign-in", c.changeMessage)
 	on("GET", "/payments", "read", c.payments)
 	on("GET", "/payments/{payment}", "read", c.payment)
 	on("POST", "/sign-out", "sign-in", c.signOut)
@@ -179,8 +190,11 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("GET", "/sign-out", "read", c.home)
 	on("GET", passwordAction, "read", c.security)
 	// The address of a form, opened by hand or from a history, leads to the step that is due.
-	for _, form := range []string{"sign-in", "cancel", "sign-out"} {
+	for _, form := range []string{"sign-in", "cancel", "sign-out", "message"} {
 		on("GET", "/pay/{id}/"+form, "read", c.entry)
+	}
+	for _, form := range []string{"remove", "message"} {
+		on("GET", "/factors/"+form, "read", c.factors)
 	}
 	r.GET("/static/{file}", m.Route("/static/{file}", "static", c.static))
 	lost := func(status int, page string) fasthttp.RequestHandler {
@@ -391,7 +405,7 @@ func (c *Pages) alert(q *request, allowed ...string) string {
 }
 
 // shownParameters are the parameters of a page's address that its links to other languages keep.
-var shownParameters = [...]string{"s", "c", "why", "reason", "wait", "balances", "what", "until", "sent", "stay", "before"}
+var shownParameters = [...]string{"s", "c", "f", "why", "reason", "wait", "balances", "what", "until", "sent", "stay", "before"}
 
 // here is the address of this page, for its links to other languages.
 func (q *request) here() string {
@@ -400,8 +414,10 @@ func (q *request) here() string {
 		case q.IsPost():
 			return "/"
 		case path == "/locked", path == "/security", path == "/payments", path == "/payments/"+q.payment.ID.String():
-		case path == "/signed-out", path == "/sign-in", path == "/session", path == "/wait":
+		case path == "/signed-out", path == "/sign-in", path == "/session", path == "/wait", path == "/factors", path == "/factors/new":
 			return path
+		case path == "/factors/code":
+			return path + "?c=" + url.QueryEscape(string(q.QueryArgs().Peek("c"))) + "&f=" + url.QueryEscape(string(q.QueryArgs().Peek("f")))
 		default:
 			return "/"
 		}

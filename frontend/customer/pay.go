@@ -6,52 +6,41 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"netbank/cluster"
 	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/frontend/edge"
-	"netbank/frontend/web"
 	"netbank/session"
 )
 
-// codeStep is the address of the code page for a sealed consent; why names an alert that it shows.
-func (q *request) codeStep(consent, why string) string {
-	address := q.step("code") + "&c=" + consent
-	if why != "" {
-		address += "&why=" + why
-	}
-	return address
-}
-
 // consented opens the consent that the step carries, or leads back to the page it is given on.
-func (c *Pages) consented(q *request) (consent session.Consent, token string, ok bool) {
+func (c *Pages) consented(q *request) (a ask, ok bool) {
 	sealed := q.QueryArgs().Peek("c")
 	consent, err := c.Sessions.OpenConsent(q.session, sealed)
 	if err != nil || consent.Payment != q.payment.ID {
 		c.lead(q, "confirm", "consent-old")
-		return session.Consent{}, "", false
+		return ask{}, false
 	}
-	return consent, string(sealed), true
+	return ask{consent: &consent, token: string(sealed), way: q.askedWay()}, true
 }
 
 func (c *Pages) code(q *request) {
 	if !c.due(q) {
 		return
 	}
-	consent, token, ok := c.consented(q)
-	if !ok {
+	if a, ok := c.consented(q); ok {
+		c.askFor(q, &a)
+	}
+}
+
+// message sends a code that is good for what was seen.
+func (c *Pages) message(q *request) {
+	if !c.checked(q) {
 		return
 	}
-	// What is shown is what was sealed, and what will be authorised.
-	order := c.order(q)
-	order.CreditorName, order.Amount, order.Account = consent.CreditorName, show(consent.Amount), q.accountOf(consent.DebtorAccount, consent.Amount.Currency)
-	csrf := q.session.CSRFToken()
-	c.render(q, fasthttp.StatusOK, "code", &web.Code{
-		Frame: c.frame(q, "code-title"), Order: order, Alert: c.alert(q, "code-wrong", "code-used", "code-malformed"),
-		Action: q.codeStep(token, ""), CSRF: csrf, Cancel: &web.Form{Action: q.step("cancel"), CSRF: csrf},
-	})
+	if a, ok := c.consented(q); ok {
+		c.sendCode(q, &a)
+	}
 }
 
 // pay is the one request that moves money.
@@ -59,25 +48,26 @@ func (c *Pages) pay(q *request) {
 	if !c.checked(q) {
 		return
 	}
-	consent, token, ok := c.consented(q)
+	a, ok := c.consented(q)
 	if !ok {
 		return
 	}
+	consent := a.consent
 	// What would be refused anyway is refused before an attempt is counted, unless an earlier click is still on its way.
 	if refusal, refused := c.Bank.Refused(gate.Confirm); refused && !c.Bank.Confirming(q.payment.ID) {
-		c.refuse(q, refusal, token)
+		c.refuse(q, refusal, a.token)
 		return
 	}
 	started := time.Now()
-	step, err := c.Sessions.CheckCode(q.session, typedCode(q), started.Add(SubmitBudget))
+	proof, err := c.prove(q, &a, started.Add(SubmitBudget))
 	if err != nil {
-		c.codeRefused(q, token, err)
+		c.factorRefused(q, &a, err)
 		return
 	}
 	confirmed, err := c.Bank.Confirm(cluster.Confirmation{
 		Payment: q.payment.ID, Customer: q.session.Customer, SessionEpoch: q.session.Epoch, SessionExpires: q.session.Expires(),
 		Amount: consent.Amount, CreditorAccount: consent.CreditorAccount, CreditorName: consent.CreditorName, DebtorAccount: consent.DebtorAccount,
-		TOTPStep: step, KnownDevice: q.session.KnownDevice, Tier: q.session.Tier, Partner: q.payment.Partner,
+		Proof: proof, KnownDevice: q.session.KnownDevice, Tier: q.session.Tier, Partner: q.payment.Partner,
 		Budget: ConfirmBudget - time.Since(started), Within: ConfirmObjective,
 	})
 	switch {
@@ -88,12 +78,12 @@ func (c *Pages) pay(q *request) {
 		c.unheard(q)
 	case err != nil:
 		c.forgive(q)
-		c.refuse(q, refusalOf(err), token)
+		c.refuse(q, refusalOf(err), a.token)
 	case confirmed.Refusal != nil:
 		c.forgive(q)
-		c.refuse(q, *confirmed.Refusal, token)
+		c.refuse(q, *confirmed.Refusal, a.token)
 	default:
-		c.confirmed(q, token, &confirmed)
+		c.confirmed(q, &a, &confirmed)
 	}
 }
 
@@ -128,9 +118,9 @@ func typedCode(q *request) string {
 	}, trimmed(q.RequestCtx, "code"))
 }
 
-// codeRefused answers a code that was not taken. The other half of a double click may have spent it, at another node: then the outcome is what
+// factorRefused answers a factor that was not taken. The other half of a double click may have spent it, at another node: then the outcome is what
 // counts, of which this node may not have heard yet.
-func (c *Pages) codeRefused(q *request, token string, err error) {
+func (c *Pages) factorRefused(q *request, a *ask, err error) {
 	heard := errors.Is(err, session.ErrMalformed) || c.Bank.Unconfirmed(q.payment.ID, 0)
 	if p, ok, _ := c.Bank.Payment(q.payment.ID); ok && p.State != journal.StateReceived {
 		c.lead(q, "result", "")
@@ -143,22 +133,22 @@ func (c *Pages) codeRefused(q *request, token string, err error) {
 	case errors.Is(err, session.ErrReplaced), errors.Is(err, session.ErrEnded):
 		c.lead(q, "", "session")
 	case errors.Is(err, session.ErrUnavailable):
-		c.refuse(q, noLeader(), token)
-	case errors.Is(err, session.ErrMalformed):
-		c.redirect(q, q.codeStep(token, "code-malformed"))
-	case errors.Is(err, session.ErrUsed) && !heard: // for this payment, or for another one
-		c.refuse(q, noLeader(), token)
-	case errors.Is(err, session.ErrUsed):
-		c.redirect(q, q.codeStep(token, "code-used"))
+		c.refuse(q, noLeader(), a.token)
+	case (errors.Is(err, session.ErrUsed) || errors.Is(err, session.ErrPasskey)) && !heard: // for this payment, or for another one
+		c.refuse(q, noLeader(), a.token)
 	default:
-		if !errors.Is(err, session.ErrWrong) || errors.Is(err, session.ErrCredential) {
-			c.Logger.Error("customer: a one-time code cannot be checked", "reference", edge.Reference(q.RequestCtx), "error", err)
+		why := refusedWhy(a.way, err)
+		if why == "" || errors.Is(err, session.ErrCredential) {
+			c.Logger.Error("customer: a second factor cannot be checked", "reference", edge.Reference(q.RequestCtx), "error", err)
 		}
-		c.redirect(q, q.codeStep(token, "code-wrong"))
+		if why == "" {
+			why = "code-wrong"
+		}
+		c.redirect(q, q.at(a, "code", a.way, why))
 	}
 }
 
-func (c *Pages) confirmed(q *request, token string, confirmed *cluster.Confirmed) {
+func (c *Pages) confirmed(q *request, a *ask, confirmed *cluster.Confirmed) {
 	switch confirmed.Verdict {
 	case journal.Done:
 		// Only the factor that authorised the payment makes a device known.
@@ -174,18 +164,20 @@ func (c *Pages) confirmed(q *request, token string, confirmed *cluster.Confirmed
 		c.forgive(q)
 		c.lead(q, "confirm", "consent-old")
 	case journal.FactorUsed:
-		c.codeRefused(q, token, session.ErrUsed)
+		c.factorRefused(q, a, session.ErrUsed)
+	case journal.FactorRefused:
+		c.factorRefused(q, a, session.ErrPasskey)
 	case journal.Locked:
 		until := confirmed.Access.Lanes[journal.LaneOneTimeCode].LastAttempt + journal.LockFor
-		c.codeRefused(q, token, &session.LockedError{Until: time.UnixMilli(int64(until))})
+		c.factorRefused(q, a, &session.LockedError{Until: time.UnixMilli(int64(until))})
 	case journal.StaleTerm:
 		c.forgive(q)
-		c.refuse(q, noLeader(), token)
+		c.refuse(q, noLeader(), a.token)
 	default: // as a rule the payment has moved on: expired, cancelled, another's
 		if p, ok, _ := c.Bank.Payment(q.payment.ID); ok && p.State == journal.StateReceived && c.Bank.Now() < p.Expires {
 			c.Logger.Error("customer: the journal did not authorise", "verdict", confirmed.Verdict.String(), "payment", p.ID.String(), "reference", edge.Reference(q.RequestCtx))
 			c.forgive(q)
-			c.refuse(q, noLeader(), token)
+			c.refuse(q, noLeader(), a.token)
 			return
 		}
 		c.lead(q, "result", "")

@@ -335,7 +335,7 @@ func TestBoundConsent_AConsentIsGoodForItsPaymentAndSessionOnly(t *testing.T) {
 	code := v.toCode(cheapLink)
 	action, fields := code.form(t, "code")
 	fields.Set("code", h.code(0))
-	consent := action[strings.Index(action, "&c=")+3:]
+	consent := strings.TrimSuffix(action[strings.Index(action, "&c=")+3:], "&f=totp")
 	swapped := strings.Replace(dearLink, "?", "/code?", 1) + "&c=" + consent
 	v.follow(v.send("POST", swapped, fields)).want(t, 200, h.says("alert-consent-old"))
 	v.open(swapped).want(t, 200, h.says("alert-consent-old"))

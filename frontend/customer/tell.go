@@ -148,7 +148,7 @@ func (c *Pages) busy(q *request) {
 		q.session, customer = s, s.Customer
 		// Only a consent that opens is led back to; anything else begins at the confirm page.
 		if consent, err := c.Sessions.OpenConsent(s, q.QueryArgs().Peek("c")); err == nil && consent.Payment == q.payment.ID {
-			again = q.codeStep(string(q.QueryArgs().Peek("c")), "")
+			again = q.at(&ask{consent: &consent, token: string(q.QueryArgs().Peek("c"))}, "code", byDefault, "")
 		}
 	}
 	// Invariant RefusedMeansNotCharged: that nothing was charged is said only where a leader's word makes it certain. What refused this try knows

@@ -81,8 +81,8 @@ var parameter = regexp.MustCompile(`\{(\w+)\}`)
 func (c *contract) hold(h http.Handler, method, template, query, body string, status int, header ...string) string {
 	c.t.Helper()
 	path := strings.NewReplacer("{node}", "2", "{name}", "wang", "{lever}", "workers", "{reference}", cmp.Or(c.reference, "known")).Replace(template) + query
-	if template == "/api/v1/customers/{name}/unlock" && status == http.StatusNotFound {
-		path = "/api/v1/customers/nobody/unlock"
+	if strings.Contains(template, "{name}") && status == http.StatusNotFound {
+		path = strings.Replace(template, "{name}", "nobody", 1) + query
 	}
 	if strings.Contains(template, "{node}") && status == http.StatusNotFound {
 		path = strings.Replace(template, "{node}", "99", 1) + query
@@ -203,6 +203,16 @@ func TestPortKeepsTheDocumentedContract(t *testing.T) {
 	c.hold(h, "POST", unlock, "", "", 404)
 	c.hold(h, "POST", unlock, "?reason=%07", "", 400)
 	c.hold(newPort(t, &bank{err: cluster.ErrNoLeader}), "POST", unlock, "", "", 503)
+
+	const reset = "/api/v1/customers/{name}/reset-factors"
+	c.hold(h, "POST", reset, "", `{"reason":"x"}`, 200)
+	c.hold(h, "POST", reset, "?dryRun=1", `{"reason":"x"}`, 200)
+	c.hold(h, "POST", reset, "?dryRun=maybe", `{"reason":"x"}`, 400)
+	c.hold(h, "POST", reset, "", `{"reason":""}`, 400)
+	c.hold(h, "POST", reset, "", `{"reason":"x"}`, 401, "Authorization", "Bearer x")
+	c.hold(h, "POST", reset, "", `{"reason":"x"}`, 403, "Sec-Fetch-Site", "same-site")
+	c.hold(h, "POST", reset, "", `{"reason":"x"}`, 404)
+	c.hold(newPort(t, &bank{err: cluster.ErrNoLeader}), "POST", reset, "", `{"reason":"x"}`, 503)
 
 	const copied = "/api/v1/backup"
 	c.hold(h, "GET", copied, "", "", 401, "Authorization", "Bearer x")

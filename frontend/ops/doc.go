@@ -22,6 +22,7 @@
 //	POST /api/v1/partners                     partners, one JSON object a line              (verb)
 //	POST /api/v1/customers                    customers, one JSON object a line             (verb)
 //	POST /api/v1/customers/{name}/unlock      opens what too many attempts have locked      (verb)
+//	POST /api/v1/customers/{name}/reset-factors  takes a customer's passkeys away           (verb)
 //
 // A verb that changes something takes ?dryRun=1, and then says what it would do.
 package ops

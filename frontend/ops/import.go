@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,7 +38,8 @@ type Customer struct {
 	Password        string    `json:"password,omitempty"`      // either this
 	PasswordHash    string    `json:"passwordHash,omitempty"`  // or a PHC string
 	ResetPassword   bool      `json:"resetPassword,omitempty"` // also in the place of one that the customer has chosen
-	TOTP            string    `json:"totp"`                    // base32, RFC 4648
+	TOTP            string    `json:"totp,omitempty"`          // base32, RFC 4648; empty: no authenticator
+	Phone           string    `json:"phone,omitempty"`         // E.164, where one-time codes are sent; empty: nowhere
 	Name            string    `json:"name"`
 	ReservedMessage string    `json:"reservedMessage"`
 	Tier            uint32    `json:"tier"`
@@ -109,11 +111,9 @@ func (p *port) importCustomers(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, fmt.Errorf("customer %d: %w", in.ID, err)
 		}
-		seed, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.TrimRight(strings.ToUpper(in.TOTP), "="))
-		if err != nil || len(seed) < 16 || len(seed) > 64 {
-			return nil, fmt.Errorf("customer %d: totp is not a base32 seed of 16 to 64 bytes", in.ID)
+		if put.PhoneSealed, put.TotpSealed, err = p.factorsOf(&in); err != nil {
+			return nil, fmt.Errorf("customer %d: %w", in.ID, err)
 		}
-		put.TotpSealed = p.Credentials.TOTP(journal.CustomerID(in.ID), seed)
 		for _, a := range in.Accounts {
 			if !isAccount(a.Number) {
 				return nil, fmt.Errorf("customer %d: an account number is not 1 to %d digits, which is what the core's wire can carry", in.ID, accountDigitsMax)
@@ -122,6 +122,29 @@ func (p *port) importCustomers(w http.ResponseWriter, r *http.Request) {
 		}
 		return &journal.Command{Body: &command.Command_PutCustomer{PutCustomer: put}}, nil
 	})
+}
+
+// factorsOf seals the second factors that a customer is imported with. Passkeys are the customer's own doing, and stay.
+func (p *port) factorsOf(in *Customer) (phone, totp []byte, err error) {
+	id := journal.CustomerID(in.ID)
+	if in.Phone != "" {
+		number, ok := session.NormalPhone(in.Phone)
+		if !ok {
+			return nil, nil, errors.New("phone is no number with its country's code, such as +8613800001234")
+		}
+		phone = p.Credentials.Phone(id, number)
+	}
+	if in.TOTP != "" {
+		seed, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.TrimRight(strings.ToUpper(in.TOTP), "="))
+		if err != nil || len(seed) < session.SeedMin || len(seed) > session.SeedMax {
+			return nil, nil, fmt.Errorf("totp is not a base32 seed of %d to %d bytes", session.SeedMin, session.SeedMax)
+		}
+		totp = p.Credentials.TOTP(id, seed)
+	}
+	if phone == nil && totp == nil {
+		return nil, nil, errors.New("give totp, phone or both: without a second factor the customer can confirm nothing")
+	}
+	return phone, totp, nil
 }
 
 // accountDigitsMax is what field 2 of the core's wire holds (ISO 8583: n..19).

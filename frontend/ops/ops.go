@@ -55,6 +55,7 @@ type Credentials interface {
 	PasswordHash(id journal.CustomerID, phc string) ([]byte, error)
 	// TOTP seals a raw seed.
 	TOTP(id journal.CustomerID, seed []byte) []byte
+	Phone(id journal.CustomerID, number string) []byte
 }
 
 // Config of the port.
@@ -140,6 +141,7 @@ func (p *port) routes() []route {
 		{pattern: "POST /api/v1/partners", handle: p.importPartners, verb: true, long: true},
 		{pattern: "POST /api/v1/customers", handle: p.importCustomers, verb: true, long: true},
 		{pattern: "POST /api/v1/customers/{name}/unlock", handle: p.unlock, verb: true},
+		{pattern: "POST /api/v1/customers/{name}/reset-factors", handle: p.resetFactors, verb: true},
 	}
 }
 
@@ -346,13 +348,8 @@ func (p *port) unlock(w http.ResponseWriter, r *http.Request) {
 		failWith(w, err)
 		return
 	}
-	customer, ok, err := p.Bank.Customer(r.PathValue("name"))
-	if err != nil {
-		fail(w, problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: err.Error(), Remedy: "try again, or ask another node"})
-		return
-	}
+	customer, ok := p.customerOf(w, r)
 	if !ok {
-		fail(w, problem{Status: http.StatusNotFound, Code: "not-found", Detail: "no customer of that name", Remedy: "names are compared letter by letter"})
 		return
 	}
 	cmd := &journal.Command{Body: unlockOf(customer.ID)}

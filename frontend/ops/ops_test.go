@@ -97,6 +97,10 @@ func (plainCredentials) PasswordHash(id journal.CustomerID, phc string) ([]byte,
 	return fmt.Appendf(nil, "sealed %d", id), nil
 }
 
+func (plainCredentials) Phone(id journal.CustomerID, number string) []byte {
+	return []byte(fmt.Sprintf("phone %d", id))
+}
+
 func (plainCredentials) TOTP(id journal.CustomerID, seed []byte) []byte {
 	return fmt.Appendf(nil, "seed %d", id)
 }

@@ -11,6 +11,7 @@ type Frame struct {
 	Payments  string   // where the customer's payments are listed; empty: nobody is signed in, or there is something to finish here first
 	Security  string   // where the customer's password is changed; empty as Payments
 	Ending    *Ending  // what the page says of its session's end; nil: it has none to say
+	Script    string   // the nonce of the page's script; empty: the page has none
 	Back      string   // the merchant's address; empty: the page has no payment, or its main link leads there
 }
 
@@ -86,14 +87,55 @@ type Confirm struct {
 	Cancel   *Form
 }
 
-// Code asks for the one-time code.
+// Code asks for a second factor: a passkey, a code that was sent or is to be, or the code of an authenticator.
 type Code struct {
 	Frame
-	Order  Order
-	Alert  string
-	Action string
+	Step    string // of the way of a payment; empty: it is not about one
+	Heading string
+	Order   *Order // nil: it is about a change of the customer's factors
+	What    string // that change
+	Alert   string
+	Way     string // passkey, message or totp; empty: the customer has none that will do
+	Action  string
+	CSRF    string
+	Button  string
+	Options string // for the browser's passkeys, in JSON
+	Phone   string // the last digits of the number that codes are sent to
+	Send    *Form  // sends the first code; nil: it was sent, or none is
+	Resend  *Form  // sends another
+	Others  []Link // other ways to confirm
+	Cancel  *Form
+	Leave   *Link // back, where there is nothing to cancel
+}
+
+// NewPasskey makes a passkey.
+type NewPasskey struct {
+	Frame
+	Alert   string
+	Action  string
+	CSRF    string
+	Options string
+	Name    string // that the customer may change
+}
+
+// Factors tells which second factors the customer has.
+type Factors struct {
+	Frame
+	Alert    string
+	Done     string // what has just been done; empty: nothing
+	Passkeys []Passkey
+	None     string // what to say where there are no passkeys
+	Add      *Link  // nil: no more can be added
+	Rows     []Row  // the other factors
+}
+
+// Passkey is one of the customer's.
+type Passkey struct {
+	Name   string
+	When   string // it was added, and used
+	Value  string // stands for it in the form; never its id
 	CSRF   string
-	Cancel *Form
+	Remove string // the button's words for who does not see what it stands beside
 }
 
 // Link is an address with its words.

@@ -33,7 +33,7 @@ const (
 // locales lists them with their names in their own language.
 var locales = []LanguageLink{{Tag: Chinese, Name: "中文"}, {Tag: English, Name: "English"}}
 
-var pages = []string{"sign-in", "confirm", "code", "session", "security", "payments", "message"}
+var pages = []string{"sign-in", "confirm", "code", "session", "security", "payments", "message", "passkey", "factors"}
 
 // Site renders pages. It is safe for concurrent use.
 type Site struct {
@@ -79,7 +79,7 @@ func New() (*Site, error) {
 }
 
 func (s *Site) loadAssets() error {
-	types := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+	types := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
 	entries, err := files.ReadDir("static")
 	if err != nil {
 		return fmt.Errorf("web: %w", err)

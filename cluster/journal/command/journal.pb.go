@@ -36,6 +36,8 @@ const (
 	Factor_FACTOR_UNSPECIFIED Factor = 0
 	Factor_FACTOR_PASSWORD    Factor = 1
 	Factor_FACTOR_TOTP        Factor = 2
+	Factor_FACTOR_MESSAGE     Factor = 3 // a one-time code that was sent
+	Factor_FACTOR_PASSKEY     Factor = 4 // WebAuthn
 )
 
 // Enum value maps for Factor.
@@ -44,11 +46,15 @@ var (
 		0: "FACTOR_UNSPECIFIED",
 		1: "FACTOR_PASSWORD",
 		2: "FACTOR_TOTP",
+		3: "FACTOR_MESSAGE",
+		4: "FACTOR_PASSKEY",
 	}
 	Factor_value = map[string]int32{
 		"FACTOR_UNSPECIFIED": 0,
 		"FACTOR_PASSWORD":    1,
 		"FACTOR_TOTP":        2,
+		"FACTOR_MESSAGE":     3,
+		"FACTOR_PASSKEY":     4,
 	}
 )
 
@@ -445,6 +451,10 @@ type Command struct {
 	//	*Command_Enter
 	//	*Command_MoveLine
 	//	*Command_FindLimit
+	//	*Command_SendCode
+	//	*Command_PutPasskey
+	//	*Command_DropPasskey
+	//	*Command_ResetFactors
 	//	*Command_ChangePassword
 	//	*Command_PutPolicy
 	Body          isCommand_Body `protobuf_oneof:"body"`
@@ -829,6 +839,42 @@ func (x *Command) GetFindLimit() *FindLimit {
 	return nil
 }
 
+func (x *Command) GetSendCode() *SendCode {
+	if x != nil {
+		if x, ok := x.Body.(*Command_SendCode); ok {
+			return x.SendCode
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutPasskey() *PutPasskey {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutPasskey); ok {
+			return x.PutPasskey
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDropPasskey() *DropPasskey {
+	if x != nil {
+		if x, ok := x.Body.(*Command_DropPasskey); ok {
+			return x.DropPasskey
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetResetFactors() *ResetFactors {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ResetFactors); ok {
+			return x.ResetFactors
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetChangePassword() *ChangePassword {
 	if x != nil {
 		if x, ok := x.Body.(*Command_ChangePassword); ok {
@@ -999,6 +1045,22 @@ type Command_FindLimit struct {
 	FindLimit *FindLimit `protobuf:"bytes,43,opt,name=find_limit,json=findLimit,proto3,oneof"`
 }
 
+type Command_SendCode struct {
+	SendCode *SendCode `protobuf:"bytes,50,opt,name=send_code,json=sendCode,proto3,oneof"`
+}
+
+type Command_PutPasskey struct {
+	PutPasskey *PutPasskey `protobuf:"bytes,51,opt,name=put_passkey,json=putPasskey,proto3,oneof"`
+}
+
+type Command_DropPasskey struct {
+	DropPasskey *DropPasskey `protobuf:"bytes,52,opt,name=drop_passkey,json=dropPasskey,proto3,oneof"`
+}
+
+type Command_ResetFactors struct {
+	ResetFactors *ResetFactors `protobuf:"bytes,53,opt,name=reset_factors,json=resetFactors,proto3,oneof"`
+}
+
 type Command_ChangePassword struct {
 	ChangePassword *ChangePassword `protobuf:"bytes,60,opt,name=change_password,json=changePassword,proto3,oneof"`
 }
@@ -1080,6 +1142,14 @@ func (*Command_Enter) isCommand_Body() {}
 func (*Command_MoveLine) isCommand_Body() {}
 
 func (*Command_FindLimit) isCommand_Body() {}
+
+func (*Command_SendCode) isCommand_Body() {}
+
+func (*Command_PutPasskey) isCommand_Body() {}
+
+func (*Command_DropPasskey) isCommand_Body() {}
+
+func (*Command_ResetFactors) isCommand_Body() {}
 
 func (*Command_ChangePassword) isCommand_Body() {}
 
@@ -1208,6 +1278,7 @@ type PutCustomer struct {
 	Tier            uint32                 `protobuf:"varint,7,opt,name=tier,proto3" json:"tier,omitempty"`
 	Locale          string                 `protobuf:"bytes,8,opt,name=locale,proto3" json:"locale,omitempty"`
 	Accounts        []*Account             `protobuf:"bytes,9,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	PhoneSealed     []byte                 `protobuf:"bytes,10,opt,name=phone_sealed,json=phoneSealed,proto3" json:"phone_sealed,omitempty"` // where one-time codes are sent, sealed under the key-encryption key; empty: nowhere
 	// The password replaces one that the customer has chosen, too, and the session in force ends.
 	ResetPassword bool `protobuf:"varint,20,opt,name=reset_password,json=resetPassword,proto3" json:"reset_password,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1303,6 +1374,13 @@ func (x *PutCustomer) GetLocale() string {
 func (x *PutCustomer) GetAccounts() []*Account {
 	if x != nil {
 		return x.Accounts
+	}
+	return nil
+}
+
+func (x *PutCustomer) GetPhoneSealed() []byte {
+	if x != nil {
+		return x.PhoneSealed
 	}
 	return nil
 }
@@ -1653,8 +1731,10 @@ type Authorise struct {
 	DebtorAccount   string `protobuf:"bytes,11,opt,name=debtor_account,json=debtorAccount,proto3" json:"debtor_account,omitempty"`
 	// The second factor that was checked.
 	Factor        Factor `protobuf:"varint,12,opt,name=factor,proto3,enum=netbank.journal.Factor" json:"factor,omitempty"`
-	FactorStep    int64  `protobuf:"varint,13,opt,name=factor_step,json=factorStep,proto3" json:"factor_step,omitempty"` // TOTP: the time step that was used, good for once
+	FactorStep    int64  `protobuf:"varint,13,opt,name=factor_step,json=factorStep,proto3" json:"factor_step,omitempty"` // as in Proof
 	KnownDevice   bool   `protobuf:"varint,14,opt,name=known_device,json=knownDevice,proto3" json:"known_device,omitempty"`
+	Credential    []byte `protobuf:"bytes,15,opt,name=credential,proto3" json:"credential,omitempty"`                 // as in Proof
+	SignCount     uint32 `protobuf:"varint,16,opt,name=sign_count,json=signCount,proto3" json:"sign_count,omitempty"` // as in Proof
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1787,6 +1867,89 @@ func (x *Authorise) GetKnownDevice() bool {
 	return false
 }
 
+func (x *Authorise) GetCredential() []byte {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *Authorise) GetSignCount() uint32 {
+	if x != nil {
+		return x.SignCount
+	}
+	return 0
+}
+
+// Proof is a second factor that a node has checked, and what makes it good for once.
+type Proof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Factor        Factor                 `protobuf:"varint,1,opt,name=factor,proto3,enum=netbank.journal.Factor" json:"factor,omitempty"`
+	Step          int64                  `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`                            // TOTP: the time step; message: the number of the code that was sent
+	Credential    []byte                 `protobuf:"bytes,3,opt,name=credential,proto3" json:"credential,omitempty"`                 // passkey: its id
+	SignCount     uint32                 `protobuf:"varint,4,opt,name=sign_count,json=signCount,proto3" json:"sign_count,omitempty"` // passkey: of the assertion
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proof) Reset() {
+	*x = Proof{}
+	mi := &file_journal_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proof) ProtoMessage() {}
+
+func (x *Proof) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proof.ProtoReflect.Descriptor instead.
+func (*Proof) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Proof) GetFactor() Factor {
+	if x != nil {
+		return x.Factor
+	}
+	return Factor_FACTOR_UNSPECIFIED
+}
+
+func (x *Proof) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Proof) GetCredential() []byte {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *Proof) GetSignCount() uint32 {
+	if x != nil {
+		return x.SignCount
+	}
+	return 0
+}
+
 // NotSent: the executor will not send this payment, and nobody else may.
 type NotSent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1799,7 +1962,7 @@ type NotSent struct {
 
 func (x *NotSent) Reset() {
 	*x = NotSent{}
-	mi := &file_journal_proto_msgTypes[9]
+	mi := &file_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1974,7 @@ func (x *NotSent) String() string {
 func (*NotSent) ProtoMessage() {}
 
 func (x *NotSent) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[9]
+	mi := &file_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1987,7 @@ func (x *NotSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotSent.ProtoReflect.Descriptor instead.
 func (*NotSent) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{9}
+	return file_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *NotSent) GetPaymentId() []byte {
@@ -1861,7 +2024,7 @@ type Settle struct {
 
 func (x *Settle) Reset() {
 	*x = Settle{}
-	mi := &file_journal_proto_msgTypes[10]
+	mi := &file_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +2036,7 @@ func (x *Settle) String() string {
 func (*Settle) ProtoMessage() {}
 
 func (x *Settle) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[10]
+	mi := &file_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +2049,7 @@ func (x *Settle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settle.ProtoReflect.Descriptor instead.
 func (*Settle) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{10}
+	return file_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Settle) GetPaymentId() []byte {
@@ -1934,7 +2097,7 @@ type MarkInDoubt struct {
 
 func (x *MarkInDoubt) Reset() {
 	*x = MarkInDoubt{}
-	mi := &file_journal_proto_msgTypes[11]
+	mi := &file_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2109,7 @@ func (x *MarkInDoubt) String() string {
 func (*MarkInDoubt) ProtoMessage() {}
 
 func (x *MarkInDoubt) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[11]
+	mi := &file_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2122,7 @@ func (x *MarkInDoubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkInDoubt.ProtoReflect.Descriptor instead.
 func (*MarkInDoubt) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{11}
+	return file_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MarkInDoubt) GetPaymentId() []byte {
@@ -1979,7 +2142,7 @@ type BeginReversal struct {
 
 func (x *BeginReversal) Reset() {
 	*x = BeginReversal{}
-	mi := &file_journal_proto_msgTypes[12]
+	mi := &file_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2154,7 @@ func (x *BeginReversal) String() string {
 func (*BeginReversal) ProtoMessage() {}
 
 func (x *BeginReversal) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[12]
+	mi := &file_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2167,7 @@ func (x *BeginReversal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginReversal.ProtoReflect.Descriptor instead.
 func (*BeginReversal) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{12}
+	return file_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BeginReversal) GetPaymentId() []byte {
@@ -2024,7 +2187,7 @@ type Reversed struct {
 
 func (x *Reversed) Reset() {
 	*x = Reversed{}
-	mi := &file_journal_proto_msgTypes[13]
+	mi := &file_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2199,7 @@ func (x *Reversed) String() string {
 func (*Reversed) ProtoMessage() {}
 
 func (x *Reversed) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[13]
+	mi := &file_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2212,7 @@ func (x *Reversed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reversed.ProtoReflect.Descriptor instead.
 func (*Reversed) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{13}
+	return file_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Reversed) GetPaymentId() []byte {
@@ -2075,7 +2238,7 @@ type Expire struct {
 
 func (x *Expire) Reset() {
 	*x = Expire{}
-	mi := &file_journal_proto_msgTypes[14]
+	mi := &file_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2250,7 @@ func (x *Expire) String() string {
 func (*Expire) ProtoMessage() {}
 
 func (x *Expire) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[14]
+	mi := &file_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2263,7 @@ func (x *Expire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire.ProtoReflect.Descriptor instead.
 func (*Expire) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{14}
+	return file_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Expire) GetPaymentIds() [][]byte {
@@ -2122,7 +2285,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_journal_proto_msgTypes[15]
+	mi := &file_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2297,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[15]
+	mi := &file_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2310,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{15}
+	return file_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Attempt) GetCustomer() uint64 {
@@ -2184,7 +2347,7 @@ type FactorPassed struct {
 
 func (x *FactorPassed) Reset() {
 	*x = FactorPassed{}
-	mi := &file_journal_proto_msgTypes[16]
+	mi := &file_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2359,7 @@ func (x *FactorPassed) String() string {
 func (*FactorPassed) ProtoMessage() {}
 
 func (x *FactorPassed) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[16]
+	mi := &file_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2372,7 @@ func (x *FactorPassed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactorPassed.ProtoReflect.Descriptor instead.
 func (*FactorPassed) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{16}
+	return file_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FactorPassed) GetCustomer() uint64 {
@@ -2237,7 +2400,7 @@ type SignIn struct {
 
 func (x *SignIn) Reset() {
 	*x = SignIn{}
-	mi := &file_journal_proto_msgTypes[17]
+	mi := &file_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2412,7 @@ func (x *SignIn) String() string {
 func (*SignIn) ProtoMessage() {}
 
 func (x *SignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[17]
+	mi := &file_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2425,7 @@ func (x *SignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignIn.ProtoReflect.Descriptor instead.
 func (*SignIn) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{17}
+	return file_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SignIn) GetCustomer() uint64 {
@@ -2293,7 +2456,7 @@ type ChangePassword struct {
 
 func (x *ChangePassword) Reset() {
 	*x = ChangePassword{}
-	mi := &file_journal_proto_msgTypes[18]
+	mi := &file_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2468,7 @@ func (x *ChangePassword) String() string {
 func (*ChangePassword) ProtoMessage() {}
 
 func (x *ChangePassword) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[18]
+	mi := &file_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2481,7 @@ func (x *ChangePassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassword.ProtoReflect.Descriptor instead.
 func (*ChangePassword) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{18}
+	return file_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChangePassword) GetCustomer() uint64 {
@@ -2366,7 +2529,7 @@ type EndSession struct {
 
 func (x *EndSession) Reset() {
 	*x = EndSession{}
-	mi := &file_journal_proto_msgTypes[19]
+	mi := &file_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2541,7 @@ func (x *EndSession) String() string {
 func (*EndSession) ProtoMessage() {}
 
 func (x *EndSession) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[19]
+	mi := &file_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2554,7 @@ func (x *EndSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSession.ProtoReflect.Descriptor instead.
 func (*EndSession) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{19}
+	return file_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EndSession) GetCustomer() uint64 {
@@ -2417,7 +2580,7 @@ type Unlock struct {
 
 func (x *Unlock) Reset() {
 	*x = Unlock{}
-	mi := &file_journal_proto_msgTypes[20]
+	mi := &file_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2592,7 @@ func (x *Unlock) String() string {
 func (*Unlock) ProtoMessage() {}
 
 func (x *Unlock) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[20]
+	mi := &file_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2605,7 @@ func (x *Unlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlock.ProtoReflect.Descriptor instead.
 func (*Unlock) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{20}
+	return file_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Unlock) GetCustomer() uint64 {
@@ -2463,7 +2626,7 @@ type OutboxDone struct {
 
 func (x *OutboxDone) Reset() {
 	*x = OutboxDone{}
-	mi := &file_journal_proto_msgTypes[21]
+	mi := &file_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2638,7 @@ func (x *OutboxDone) String() string {
 func (*OutboxDone) ProtoMessage() {}
 
 func (x *OutboxDone) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[21]
+	mi := &file_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2651,7 @@ func (x *OutboxDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutboxDone.ProtoReflect.Descriptor instead.
 func (*OutboxDone) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{21}
+	return file_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OutboxDone) GetPartner() uint32 {
@@ -2524,7 +2687,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_journal_proto_msgTypes[22]
+	mi := &file_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2699,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[22]
+	mi := &file_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2712,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{22}
+	return file_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Prune) GetFinishedBeforeMs() int64 {
@@ -2585,7 +2748,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_journal_proto_msgTypes[23]
+	mi := &file_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2760,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[23]
+	mi := &file_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +2773,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{23}
+	return file_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Contradiction) GetPaymentId() []byte {
@@ -2646,7 +2809,7 @@ type BumpEpoch struct {
 
 func (x *BumpEpoch) Reset() {
 	*x = BumpEpoch{}
-	mi := &file_journal_proto_msgTypes[24]
+	mi := &file_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2821,7 @@ func (x *BumpEpoch) String() string {
 func (*BumpEpoch) ProtoMessage() {}
 
 func (x *BumpEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[24]
+	mi := &file_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2834,7 @@ func (x *BumpEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BumpEpoch.ProtoReflect.Descriptor instead.
 func (*BumpEpoch) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{24}
+	return file_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BumpEpoch) GetReferencesAbove() uint64 {
@@ -2693,7 +2856,7 @@ type PutAuthority struct {
 
 func (x *PutAuthority) Reset() {
 	*x = PutAuthority{}
-	mi := &file_journal_proto_msgTypes[25]
+	mi := &file_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2868,7 @@ func (x *PutAuthority) String() string {
 func (*PutAuthority) ProtoMessage() {}
 
 func (x *PutAuthority) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[25]
+	mi := &file_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2881,7 @@ func (x *PutAuthority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutAuthority.ProtoReflect.Descriptor instead.
 func (*PutAuthority) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{25}
+	return file_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PutAuthority) GetId() uint32 {
@@ -2752,7 +2915,7 @@ type IssueFrom struct {
 
 func (x *IssueFrom) Reset() {
 	*x = IssueFrom{}
-	mi := &file_journal_proto_msgTypes[26]
+	mi := &file_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +2927,7 @@ func (x *IssueFrom) String() string {
 func (*IssueFrom) ProtoMessage() {}
 
 func (x *IssueFrom) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[26]
+	mi := &file_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +2940,7 @@ func (x *IssueFrom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueFrom.ProtoReflect.Descriptor instead.
 func (*IssueFrom) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{26}
+	return file_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *IssueFrom) GetId() uint32 {
@@ -2797,7 +2960,7 @@ type DropAuthority struct {
 
 func (x *DropAuthority) Reset() {
 	*x = DropAuthority{}
-	mi := &file_journal_proto_msgTypes[27]
+	mi := &file_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +2972,7 @@ func (x *DropAuthority) String() string {
 func (*DropAuthority) ProtoMessage() {}
 
 func (x *DropAuthority) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[27]
+	mi := &file_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +2985,7 @@ func (x *DropAuthority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropAuthority.ProtoReflect.Descriptor instead.
 func (*DropAuthority) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{27}
+	return file_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DropAuthority) GetId() uint32 {
@@ -2846,7 +3009,7 @@ type PutToken struct {
 
 func (x *PutToken) Reset() {
 	*x = PutToken{}
-	mi := &file_journal_proto_msgTypes[28]
+	mi := &file_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2858,7 +3021,7 @@ func (x *PutToken) String() string {
 func (*PutToken) ProtoMessage() {}
 
 func (x *PutToken) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[28]
+	mi := &file_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +3034,7 @@ func (x *PutToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutToken.ProtoReflect.Descriptor instead.
 func (*PutToken) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{28}
+	return file_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutToken) GetId() []byte {
@@ -2921,7 +3084,7 @@ type Enrol struct {
 
 func (x *Enrol) Reset() {
 	*x = Enrol{}
-	mi := &file_journal_proto_msgTypes[29]
+	mi := &file_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3096,7 @@ func (x *Enrol) String() string {
 func (*Enrol) ProtoMessage() {}
 
 func (x *Enrol) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[29]
+	mi := &file_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3109,7 @@ func (x *Enrol) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enrol.ProtoReflect.Descriptor instead.
 func (*Enrol) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{29}
+	return file_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Enrol) GetToken() []byte {
@@ -2982,7 +3145,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_journal_proto_msgTypes[30]
+	mi := &file_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3157,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[30]
+	mi := &file_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3170,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{30}
+	return file_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutNode) GetNode() uint32 {
@@ -3041,7 +3204,7 @@ type RemoveNode struct {
 
 func (x *RemoveNode) Reset() {
 	*x = RemoveNode{}
-	mi := &file_journal_proto_msgTypes[31]
+	mi := &file_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3216,7 @@ func (x *RemoveNode) String() string {
 func (*RemoveNode) ProtoMessage() {}
 
 func (x *RemoveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[31]
+	mi := &file_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3229,7 @@ func (x *RemoveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
 func (*RemoveNode) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{31}
+	return file_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveNode) GetNode() uint32 {
@@ -3095,7 +3258,7 @@ type PutWish struct {
 
 func (x *PutWish) Reset() {
 	*x = PutWish{}
-	mi := &file_journal_proto_msgTypes[32]
+	mi := &file_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3270,7 @@ func (x *PutWish) String() string {
 func (*PutWish) ProtoMessage() {}
 
 func (x *PutWish) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[32]
+	mi := &file_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3283,7 @@ func (x *PutWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutWish.ProtoReflect.Descriptor instead.
 func (*PutWish) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{32}
+	return file_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutWish) GetLever() Lever {
@@ -3191,7 +3354,7 @@ type ApproveWish struct {
 
 func (x *ApproveWish) Reset() {
 	*x = ApproveWish{}
-	mi := &file_journal_proto_msgTypes[33]
+	mi := &file_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3366,7 @@ func (x *ApproveWish) String() string {
 func (*ApproveWish) ProtoMessage() {}
 
 func (x *ApproveWish) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[33]
+	mi := &file_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3379,7 @@ func (x *ApproveWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveWish.ProtoReflect.Descriptor instead.
 func (*ApproveWish) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{33}
+	return file_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ApproveWish) GetLever() Lever {
@@ -3249,7 +3412,7 @@ type LapseWishes struct {
 
 func (x *LapseWishes) Reset() {
 	*x = LapseWishes{}
-	mi := &file_journal_proto_msgTypes[34]
+	mi := &file_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3424,7 @@ func (x *LapseWishes) String() string {
 func (*LapseWishes) ProtoMessage() {}
 
 func (x *LapseWishes) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[34]
+	mi := &file_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3437,7 @@ func (x *LapseWishes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LapseWishes.ProtoReflect.Descriptor instead.
 func (*LapseWishes) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{34}
+	return file_journal_proto_rawDescGZIP(), []int{35}
 }
 
 // DrainNode: no customer is sent to a member any more, or again.
@@ -3290,7 +3453,7 @@ type DrainNode struct {
 
 func (x *DrainNode) Reset() {
 	*x = DrainNode{}
-	mi := &file_journal_proto_msgTypes[35]
+	mi := &file_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +3465,7 @@ func (x *DrainNode) String() string {
 func (*DrainNode) ProtoMessage() {}
 
 func (x *DrainNode) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[35]
+	mi := &file_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +3478,7 @@ func (x *DrainNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNode.ProtoReflect.Descriptor instead.
 func (*DrainNode) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{35}
+	return file_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DrainNode) GetNode() uint32 {
@@ -3359,7 +3522,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_journal_proto_msgTypes[36]
+	mi := &file_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3371,7 +3534,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[36]
+	mi := &file_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3384,7 +3547,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{36}
+	return file_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Note) GetVerb() string {
@@ -3425,7 +3588,7 @@ type Arrive struct {
 
 func (x *Arrive) Reset() {
 	*x = Arrive{}
-	mi := &file_journal_proto_msgTypes[37]
+	mi := &file_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3600,7 @@ func (x *Arrive) String() string {
 func (*Arrive) ProtoMessage() {}
 
 func (x *Arrive) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[37]
+	mi := &file_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3613,7 @@ func (x *Arrive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Arrive.ProtoReflect.Descriptor instead.
 func (*Arrive) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{37}
+	return file_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Arrive) GetPaymentId() []byte {
@@ -3471,7 +3634,7 @@ type Enter struct {
 
 func (x *Enter) Reset() {
 	*x = Enter{}
-	mi := &file_journal_proto_msgTypes[38]
+	mi := &file_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +3646,7 @@ func (x *Enter) String() string {
 func (*Enter) ProtoMessage() {}
 
 func (x *Enter) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[38]
+	mi := &file_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3496,7 +3659,7 @@ func (x *Enter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enter.ProtoReflect.Descriptor instead.
 func (*Enter) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{38}
+	return file_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Enter) GetPaymentId() []byte {
@@ -3524,7 +3687,7 @@ type MoveLine struct {
 
 func (x *MoveLine) Reset() {
 	*x = MoveLine{}
-	mi := &file_journal_proto_msgTypes[39]
+	mi := &file_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3536,7 +3699,7 @@ func (x *MoveLine) String() string {
 func (*MoveLine) ProtoMessage() {}
 
 func (x *MoveLine) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[39]
+	mi := &file_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3549,7 +3712,7 @@ func (x *MoveLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveLine.ProtoReflect.Descriptor instead.
 func (*MoveLine) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{39}
+	return file_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MoveLine) GetClosed() bool {
@@ -3577,7 +3740,7 @@ type FindLimit struct {
 
 func (x *FindLimit) Reset() {
 	*x = FindLimit{}
-	mi := &file_journal_proto_msgTypes[40]
+	mi := &file_journal_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3752,7 @@ func (x *FindLimit) String() string {
 func (*FindLimit) ProtoMessage() {}
 
 func (x *FindLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[40]
+	mi := &file_journal_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3765,7 @@ func (x *FindLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindLimit.ProtoReflect.Descriptor instead.
 func (*FindLimit) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{40}
+	return file_journal_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FindLimit) GetSeats() uint32 {
@@ -3630,7 +3793,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_journal_proto_msgTypes[41]
+	mi := &file_journal_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3642,7 +3805,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[41]
+	mi := &file_journal_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3655,7 +3818,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{41}
+	return file_journal_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PutPolicy) GetFence() uint64 {
@@ -3725,7 +3888,7 @@ type Weight struct {
 
 func (x *Weight) Reset() {
 	*x = Weight{}
-	mi := &file_journal_proto_msgTypes[42]
+	mi := &file_journal_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3737,7 +3900,7 @@ func (x *Weight) String() string {
 func (*Weight) ProtoMessage() {}
 
 func (x *Weight) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[42]
+	mi := &file_journal_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3750,7 +3913,7 @@ func (x *Weight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weight.ProtoReflect.Descriptor instead.
 func (*Weight) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{42}
+	return file_journal_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Weight) GetPartner() uint32 {
@@ -3767,6 +3930,314 @@ func (x *Weight) GetHundredths() uint32 {
 	return 0
 }
 
+// SendCode: a one-time code is about to be sent. Of a customer's codes only the newest is good, for one subject.
+type SendCode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Customer      uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	SessionEpoch  uint64                 `protobuf:"varint,2,opt,name=session_epoch,json=sessionEpoch,proto3" json:"session_epoch,omitempty"`
+	Subject       []byte                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"` // 16 bytes: the payment, or the change of the customer's factors, that it is for
+	Number        int64                  `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`  // drawn at random, above 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendCode) Reset() {
+	*x = SendCode{}
+	mi := &file_journal_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendCode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendCode) ProtoMessage() {}
+
+func (x *SendCode) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendCode.ProtoReflect.Descriptor instead.
+func (*SendCode) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *SendCode) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *SendCode) GetSessionEpoch() uint64 {
+	if x != nil {
+		return x.SessionEpoch
+	}
+	return 0
+}
+
+func (x *SendCode) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *SendCode) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// PutPasskey enrols a passkey, which the customer has confirmed with another factor, or with one enrolled before.
+type PutPasskey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Customer      uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	SessionEpoch  uint64                 `protobuf:"varint,2,opt,name=session_epoch,json=sessionEpoch,proto3" json:"session_epoch,omitempty"`
+	Subject       []byte                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"` // 16 bytes, as in SendCode
+	Proof         *Proof                 `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`
+	Credential    []byte                 `protobuf:"bytes,5,opt,name=credential,proto3" json:"credential,omitempty"`
+	PublicKey     []byte                 `protobuf:"bytes,6,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // COSE_Key (RFC 9052), as the authenticator made it
+	SignCount     uint32                 `protobuf:"varint,7,opt,name=sign_count,json=signCount,proto3" json:"sign_count,omitempty"`
+	Name          string                 `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"` // the customer's word for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutPasskey) Reset() {
+	*x = PutPasskey{}
+	mi := &file_journal_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutPasskey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutPasskey) ProtoMessage() {}
+
+func (x *PutPasskey) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutPasskey.ProtoReflect.Descriptor instead.
+func (*PutPasskey) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PutPasskey) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *PutPasskey) GetSessionEpoch() uint64 {
+	if x != nil {
+		return x.SessionEpoch
+	}
+	return 0
+}
+
+func (x *PutPasskey) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *PutPasskey) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *PutPasskey) GetCredential() []byte {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *PutPasskey) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *PutPasskey) GetSignCount() uint32 {
+	if x != nil {
+		return x.SignCount
+	}
+	return 0
+}
+
+func (x *PutPasskey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// DropPasskey takes a passkey away.
+type DropPasskey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Customer      uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	SessionEpoch  uint64                 `protobuf:"varint,2,opt,name=session_epoch,json=sessionEpoch,proto3" json:"session_epoch,omitempty"`
+	Subject       []byte                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	Proof         *Proof                 `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`
+	Credential    []byte                 `protobuf:"bytes,5,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropPasskey) Reset() {
+	*x = DropPasskey{}
+	mi := &file_journal_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropPasskey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropPasskey) ProtoMessage() {}
+
+func (x *DropPasskey) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropPasskey.ProtoReflect.Descriptor instead.
+func (*DropPasskey) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *DropPasskey) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *DropPasskey) GetSessionEpoch() uint64 {
+	if x != nil {
+		return x.SessionEpoch
+	}
+	return 0
+}
+
+func (x *DropPasskey) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *DropPasskey) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *DropPasskey) GetCredential() []byte {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+// ResetFactors: who supports customers takes all passkeys of one away, voids the code that was sent, ends the session and opens the locks.
+type ResetFactors struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Customer      uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Operator      string                 `protobuf:"bytes,3,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetFactors) Reset() {
+	*x = ResetFactors{}
+	mi := &file_journal_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetFactors) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetFactors) ProtoMessage() {}
+
+func (x *ResetFactors) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetFactors.ProtoReflect.Descriptor instead.
+func (*ResetFactors) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ResetFactors) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *ResetFactors) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ResetFactors) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
@@ -3776,7 +4247,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xd8\x12\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xdb\x14\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -3824,7 +4295,12 @@ const file_journal_proto_rawDesc = "" +
 	"\x05enter\x18) \x01(\v2\x16.netbank.journal.EnterH\x00R\x05enter\x128\n" +
 	"\tmove_line\x18* \x01(\v2\x19.netbank.journal.MoveLineH\x00R\bmoveLine\x12;\n" +
 	"\n" +
-	"find_limit\x18+ \x01(\v2\x1a.netbank.journal.FindLimitH\x00R\tfindLimit\x12J\n" +
+	"find_limit\x18+ \x01(\v2\x1a.netbank.journal.FindLimitH\x00R\tfindLimit\x128\n" +
+	"\tsend_code\x182 \x01(\v2\x19.netbank.journal.SendCodeH\x00R\bsendCode\x12>\n" +
+	"\vput_passkey\x183 \x01(\v2\x1b.netbank.journal.PutPasskeyH\x00R\n" +
+	"putPasskey\x12A\n" +
+	"\fdrop_passkey\x184 \x01(\v2\x1c.netbank.journal.DropPasskeyH\x00R\vdropPasskey\x12D\n" +
+	"\rreset_factors\x185 \x01(\v2\x1d.netbank.journal.ResetFactorsH\x00R\fresetFactors\x12J\n" +
 	"\x0fchange_password\x18< \x01(\v2\x1f.netbank.journal.ChangePasswordH\x00R\x0echangePassword\x12;\n" +
 	"\n" +
 	"put_policy\x18F \x01(\v2\x1a.netbank.journal.PutPolicyH\x00R\tputPolicyB\x06\n" +
@@ -3839,7 +4315,7 @@ const file_journal_proto_rawDesc = "" +
 	"\x11open_payments_max\x18\x06 \x01(\rR\x0fopenPaymentsMax\x12,\n" +
 	"\x12creates_per_second\x18\a \x01(\rR\x10createsPerSecond\x12(\n" +
 	"\x10polls_per_second\x18\b \x01(\rR\x0epollsPerSecond\x12+\n" +
-	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xcb\x02\n" +
+	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xee\x02\n" +
 	"\vPutCustomer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12'\n" +
@@ -3850,7 +4326,9 @@ const file_journal_proto_rawDesc = "" +
 	"\x10reserved_message\x18\x06 \x01(\tR\x0freservedMessage\x12\x12\n" +
 	"\x04tier\x18\a \x01(\rR\x04tier\x12\x16\n" +
 	"\x06locale\x18\b \x01(\tR\x06locale\x124\n" +
-	"\baccounts\x18\t \x03(\v2\x18.netbank.journal.AccountR\baccounts\x12%\n" +
+	"\baccounts\x18\t \x03(\v2\x18.netbank.journal.AccountR\baccounts\x12!\n" +
+	"\fphone_sealed\x18\n" +
+	" \x01(\fR\vphoneSealed\x12%\n" +
 	"\x0ereset_password\x18\x14 \x01(\bR\rresetPassword\"S\n" +
 	"\aAccount\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1a\n" +
@@ -3884,7 +4362,7 @@ const file_journal_proto_rawDesc = "" +
 	"\rCancelPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\fR\tpaymentId\x12\x18\n" +
-	"\apartner\x18\x02 \x01(\rR\apartner\"\xfa\x03\n" +
+	"\apartner\x18\x02 \x01(\rR\apartner\"\xb9\x04\n" +
 	"\tAuthorise\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\fR\tpaymentId\x12\x12\n" +
@@ -3902,7 +4380,20 @@ const file_journal_proto_rawDesc = "" +
 	"\x06factor\x18\f \x01(\x0e2\x17.netbank.journal.FactorR\x06factor\x12\x1f\n" +
 	"\vfactor_step\x18\r \x01(\x03R\n" +
 	"factorStep\x12!\n" +
-	"\fknown_device\x18\x0e \x01(\bR\vknownDevice\"^\n" +
+	"\fknown_device\x18\x0e \x01(\bR\vknownDevice\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x0f \x01(\fR\n" +
+	"credential\x12\x1d\n" +
+	"\n" +
+	"sign_count\x18\x10 \x01(\rR\tsignCount\"\x8b\x01\n" +
+	"\x05Proof\x12/\n" +
+	"\x06factor\x18\x01 \x01(\x0e2\x17.netbank.journal.FactorR\x06factor\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\x03R\x04step\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x03 \x01(\fR\n" +
+	"credential\x12\x1d\n" +
+	"\n" +
+	"sign_count\x18\x04 \x01(\rR\tsignCount\"^\n" +
 	"\aNotSent\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\fR\tpaymentId\x12\x12\n" +
@@ -4041,11 +4532,44 @@ const file_journal_proto_rawDesc = "" +
 	"\apartner\x18\x01 \x01(\rR\apartner\x12\x1e\n" +
 	"\n" +
 	"hundredths\x18\x02 \x01(\rR\n" +
-	"hundredths*F\n" +
+	"hundredths\"}\n" +
+	"\bSendCode\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12#\n" +
+	"\rsession_epoch\x18\x02 \x01(\x04R\fsessionEpoch\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\fR\asubject\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x03R\x06number\"\x87\x02\n" +
+	"\n" +
+	"PutPasskey\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12#\n" +
+	"\rsession_epoch\x18\x02 \x01(\x04R\fsessionEpoch\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\fR\asubject\x12,\n" +
+	"\x05proof\x18\x04 \x01(\v2\x16.netbank.journal.ProofR\x05proof\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x05 \x01(\fR\n" +
+	"credential\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x06 \x01(\fR\tpublicKey\x12\x1d\n" +
+	"\n" +
+	"sign_count\x18\a \x01(\rR\tsignCount\x12\x12\n" +
+	"\x04name\x18\b \x01(\tR\x04name\"\xb6\x01\n" +
+	"\vDropPasskey\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12#\n" +
+	"\rsession_epoch\x18\x02 \x01(\x04R\fsessionEpoch\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\fR\asubject\x12,\n" +
+	"\x05proof\x18\x04 \x01(\v2\x16.netbank.journal.ProofR\x05proof\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x05 \x01(\fR\n" +
+	"credential\"^\n" +
+	"\fResetFactors\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
+	"\boperator\x18\x03 \x01(\tR\boperator*n\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +
-	"\vFACTOR_TOTP\x10\x02*d\n" +
+	"\vFACTOR_TOTP\x10\x02\x12\x12\n" +
+	"\x0eFACTOR_MESSAGE\x10\x03\x12\x12\n" +
+	"\x0eFACTOR_PASSKEY\x10\x04*d\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10OUTCOME_APPROVED\x10\x01\x12\x14\n" +
@@ -4082,7 +4606,7 @@ func file_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_journal_proto_goTypes = []any{
 	(Factor)(0),            // 0: netbank.journal.Factor
 	(Outcome)(0),           // 1: netbank.journal.Outcome
@@ -4099,40 +4623,45 @@ var file_journal_proto_goTypes = []any{
 	(*CreatePayment)(nil),  // 12: netbank.journal.CreatePayment
 	(*CancelPayment)(nil),  // 13: netbank.journal.CancelPayment
 	(*Authorise)(nil),      // 14: netbank.journal.Authorise
-	(*NotSent)(nil),        // 15: netbank.journal.NotSent
-	(*Settle)(nil),         // 16: netbank.journal.Settle
-	(*MarkInDoubt)(nil),    // 17: netbank.journal.MarkInDoubt
-	(*BeginReversal)(nil),  // 18: netbank.journal.BeginReversal
-	(*Reversed)(nil),       // 19: netbank.journal.Reversed
-	(*Expire)(nil),         // 20: netbank.journal.Expire
-	(*Attempt)(nil),        // 21: netbank.journal.Attempt
-	(*FactorPassed)(nil),   // 22: netbank.journal.FactorPassed
-	(*SignIn)(nil),         // 23: netbank.journal.SignIn
-	(*ChangePassword)(nil), // 24: netbank.journal.ChangePassword
-	(*EndSession)(nil),     // 25: netbank.journal.EndSession
-	(*Unlock)(nil),         // 26: netbank.journal.Unlock
-	(*OutboxDone)(nil),     // 27: netbank.journal.OutboxDone
-	(*Prune)(nil),          // 28: netbank.journal.Prune
-	(*Contradiction)(nil),  // 29: netbank.journal.Contradiction
-	(*BumpEpoch)(nil),      // 30: netbank.journal.BumpEpoch
-	(*PutAuthority)(nil),   // 31: netbank.journal.PutAuthority
-	(*IssueFrom)(nil),      // 32: netbank.journal.IssueFrom
-	(*DropAuthority)(nil),  // 33: netbank.journal.DropAuthority
-	(*PutToken)(nil),       // 34: netbank.journal.PutToken
-	(*Enrol)(nil),          // 35: netbank.journal.Enrol
-	(*PutNode)(nil),        // 36: netbank.journal.PutNode
-	(*RemoveNode)(nil),     // 37: netbank.journal.RemoveNode
-	(*PutWish)(nil),        // 38: netbank.journal.PutWish
-	(*ApproveWish)(nil),    // 39: netbank.journal.ApproveWish
-	(*LapseWishes)(nil),    // 40: netbank.journal.LapseWishes
-	(*DrainNode)(nil),      // 41: netbank.journal.DrainNode
-	(*Note)(nil),           // 42: netbank.journal.Note
-	(*Arrive)(nil),         // 43: netbank.journal.Arrive
-	(*Enter)(nil),          // 44: netbank.journal.Enter
-	(*MoveLine)(nil),       // 45: netbank.journal.MoveLine
-	(*FindLimit)(nil),      // 46: netbank.journal.FindLimit
-	(*PutPolicy)(nil),      // 47: netbank.journal.PutPolicy
-	(*Weight)(nil),         // 48: netbank.journal.Weight
+	(*Proof)(nil),          // 15: netbank.journal.Proof
+	(*NotSent)(nil),        // 16: netbank.journal.NotSent
+	(*Settle)(nil),         // 17: netbank.journal.Settle
+	(*MarkInDoubt)(nil),    // 18: netbank.journal.MarkInDoubt
+	(*BeginReversal)(nil),  // 19: netbank.journal.BeginReversal
+	(*Reversed)(nil),       // 20: netbank.journal.Reversed
+	(*Expire)(nil),         // 21: netbank.journal.Expire
+	(*Attempt)(nil),        // 22: netbank.journal.Attempt
+	(*FactorPassed)(nil),   // 23: netbank.journal.FactorPassed
+	(*SignIn)(nil),         // 24: netbank.journal.SignIn
+	(*ChangePassword)(nil), // 25: netbank.journal.ChangePassword
+	(*EndSession)(nil),     // 26: netbank.journal.EndSession
+	(*Unlock)(nil),         // 27: netbank.journal.Unlock
+	(*OutboxDone)(nil),     // 28: netbank.journal.OutboxDone
+	(*Prune)(nil),          // 29: netbank.journal.Prune
+	(*Contradiction)(nil),  // 30: netbank.journal.Contradiction
+	(*BumpEpoch)(nil),      // 31: netbank.journal.BumpEpoch
+	(*PutAuthority)(nil),   // 32: netbank.journal.PutAuthority
+	(*IssueFrom)(nil),      // 33: netbank.journal.IssueFrom
+	(*DropAuthority)(nil),  // 34: netbank.journal.DropAuthority
+	(*PutToken)(nil),       // 35: netbank.journal.PutToken
+	(*Enrol)(nil),          // 36: netbank.journal.Enrol
+	(*PutNode)(nil),        // 37: netbank.journal.PutNode
+	(*RemoveNode)(nil),     // 38: netbank.journal.RemoveNode
+	(*PutWish)(nil),        // 39: netbank.journal.PutWish
+	(*ApproveWish)(nil),    // 40: netbank.journal.ApproveWish
+	(*LapseWishes)(nil),    // 41: netbank.journal.LapseWishes
+	(*DrainNode)(nil),      // 42: netbank.journal.DrainNode
+	(*Note)(nil),           // 43: netbank.journal.Note
+	(*Arrive)(nil),         // 44: netbank.journal.Arrive
+	(*Enter)(nil),          // 45: netbank.journal.Enter
+	(*MoveLine)(nil),       // 46: netbank.journal.MoveLine
+	(*FindLimit)(nil),      // 47: netbank.journal.FindLimit
+	(*PutPolicy)(nil),      // 48: netbank.journal.PutPolicy
+	(*Weight)(nil),         // 49: netbank.journal.Weight
+	(*SendCode)(nil),       // 50: netbank.journal.SendCode
+	(*PutPasskey)(nil),     // 51: netbank.journal.PutPasskey
+	(*DropPasskey)(nil),    // 52: netbank.journal.DropPasskey
+	(*ResetFactors)(nil),   // 53: netbank.journal.ResetFactors
 }
 var file_journal_proto_depIdxs = []int32{
 	7,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
@@ -4142,56 +4671,63 @@ var file_journal_proto_depIdxs = []int32{
 	12, // 4: netbank.journal.Command.create_payment:type_name -> netbank.journal.CreatePayment
 	13, // 5: netbank.journal.Command.cancel_payment:type_name -> netbank.journal.CancelPayment
 	14, // 6: netbank.journal.Command.authorise:type_name -> netbank.journal.Authorise
-	15, // 7: netbank.journal.Command.not_sent:type_name -> netbank.journal.NotSent
-	16, // 8: netbank.journal.Command.settle:type_name -> netbank.journal.Settle
-	17, // 9: netbank.journal.Command.mark_in_doubt:type_name -> netbank.journal.MarkInDoubt
-	18, // 10: netbank.journal.Command.begin_reversal:type_name -> netbank.journal.BeginReversal
-	19, // 11: netbank.journal.Command.reversed:type_name -> netbank.journal.Reversed
-	20, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
-	21, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
-	23, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
-	25, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
-	26, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
-	27, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
-	28, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
-	29, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
-	30, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
-	22, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
-	31, // 22: netbank.journal.Command.put_authority:type_name -> netbank.journal.PutAuthority
-	32, // 23: netbank.journal.Command.issue_from:type_name -> netbank.journal.IssueFrom
-	33, // 24: netbank.journal.Command.drop_authority:type_name -> netbank.journal.DropAuthority
-	34, // 25: netbank.journal.Command.put_token:type_name -> netbank.journal.PutToken
-	35, // 26: netbank.journal.Command.enrol:type_name -> netbank.journal.Enrol
-	36, // 27: netbank.journal.Command.put_node:type_name -> netbank.journal.PutNode
-	37, // 28: netbank.journal.Command.remove_node:type_name -> netbank.journal.RemoveNode
-	38, // 29: netbank.journal.Command.put_wish:type_name -> netbank.journal.PutWish
-	39, // 30: netbank.journal.Command.approve_wish:type_name -> netbank.journal.ApproveWish
-	40, // 31: netbank.journal.Command.lapse_wishes:type_name -> netbank.journal.LapseWishes
-	41, // 32: netbank.journal.Command.drain_node:type_name -> netbank.journal.DrainNode
-	42, // 33: netbank.journal.Command.note:type_name -> netbank.journal.Note
-	43, // 34: netbank.journal.Command.arrive:type_name -> netbank.journal.Arrive
-	44, // 35: netbank.journal.Command.enter:type_name -> netbank.journal.Enter
-	45, // 36: netbank.journal.Command.move_line:type_name -> netbank.journal.MoveLine
-	46, // 37: netbank.journal.Command.find_limit:type_name -> netbank.journal.FindLimit
-	24, // 38: netbank.journal.Command.change_password:type_name -> netbank.journal.ChangePassword
-	47, // 39: netbank.journal.Command.put_policy:type_name -> netbank.journal.PutPolicy
-	10, // 40: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 41: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	1,  // 42: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 43: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 44: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 45: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 46: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	4,  // 47: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
-	4,  // 48: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
-	5,  // 49: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
-	5,  // 50: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
-	48, // 51: netbank.journal.PutPolicy.weights:type_name -> netbank.journal.Weight
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	16, // 7: netbank.journal.Command.not_sent:type_name -> netbank.journal.NotSent
+	17, // 8: netbank.journal.Command.settle:type_name -> netbank.journal.Settle
+	18, // 9: netbank.journal.Command.mark_in_doubt:type_name -> netbank.journal.MarkInDoubt
+	19, // 10: netbank.journal.Command.begin_reversal:type_name -> netbank.journal.BeginReversal
+	20, // 11: netbank.journal.Command.reversed:type_name -> netbank.journal.Reversed
+	21, // 12: netbank.journal.Command.expire:type_name -> netbank.journal.Expire
+	22, // 13: netbank.journal.Command.attempt:type_name -> netbank.journal.Attempt
+	24, // 14: netbank.journal.Command.sign_in:type_name -> netbank.journal.SignIn
+	26, // 15: netbank.journal.Command.end_session:type_name -> netbank.journal.EndSession
+	27, // 16: netbank.journal.Command.unlock:type_name -> netbank.journal.Unlock
+	28, // 17: netbank.journal.Command.outbox_done:type_name -> netbank.journal.OutboxDone
+	29, // 18: netbank.journal.Command.prune:type_name -> netbank.journal.Prune
+	30, // 19: netbank.journal.Command.contradiction:type_name -> netbank.journal.Contradiction
+	31, // 20: netbank.journal.Command.bump_epoch:type_name -> netbank.journal.BumpEpoch
+	23, // 21: netbank.journal.Command.factor_passed:type_name -> netbank.journal.FactorPassed
+	32, // 22: netbank.journal.Command.put_authority:type_name -> netbank.journal.PutAuthority
+	33, // 23: netbank.journal.Command.issue_from:type_name -> netbank.journal.IssueFrom
+	34, // 24: netbank.journal.Command.drop_authority:type_name -> netbank.journal.DropAuthority
+	35, // 25: netbank.journal.Command.put_token:type_name -> netbank.journal.PutToken
+	36, // 26: netbank.journal.Command.enrol:type_name -> netbank.journal.Enrol
+	37, // 27: netbank.journal.Command.put_node:type_name -> netbank.journal.PutNode
+	38, // 28: netbank.journal.Command.remove_node:type_name -> netbank.journal.RemoveNode
+	39, // 29: netbank.journal.Command.put_wish:type_name -> netbank.journal.PutWish
+	40, // 30: netbank.journal.Command.approve_wish:type_name -> netbank.journal.ApproveWish
+	41, // 31: netbank.journal.Command.lapse_wishes:type_name -> netbank.journal.LapseWishes
+	42, // 32: netbank.journal.Command.drain_node:type_name -> netbank.journal.DrainNode
+	43, // 33: netbank.journal.Command.note:type_name -> netbank.journal.Note
+	44, // 34: netbank.journal.Command.arrive:type_name -> netbank.journal.Arrive
+	45, // 35: netbank.journal.Command.enter:type_name -> netbank.journal.Enter
+	46, // 36: netbank.journal.Command.move_line:type_name -> netbank.journal.MoveLine
+	47, // 37: netbank.journal.Command.find_limit:type_name -> netbank.journal.FindLimit
+	50, // 38: netbank.journal.Command.send_code:type_name -> netbank.journal.SendCode
+	51, // 39: netbank.journal.Command.put_passkey:type_name -> netbank.journal.PutPasskey
+	52, // 40: netbank.journal.Command.drop_passkey:type_name -> netbank.journal.DropPasskey
+	53, // 41: netbank.journal.Command.reset_factors:type_name -> netbank.journal.ResetFactors
+	25, // 42: netbank.journal.Command.change_password:type_name -> netbank.journal.ChangePassword
+	48, // 43: netbank.journal.Command.put_policy:type_name -> netbank.journal.PutPolicy
+	10, // 44: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 45: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	0,  // 46: netbank.journal.Proof.factor:type_name -> netbank.journal.Factor
+	1,  // 47: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 48: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 49: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 50: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 51: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 52: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 53: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	5,  // 54: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
+	5,  // 55: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
+	49, // 56: netbank.journal.PutPolicy.weights:type_name -> netbank.journal.Weight
+	15, // 57: netbank.journal.PutPasskey.proof:type_name -> netbank.journal.Proof
+	15, // 58: netbank.journal.DropPasskey.proof:type_name -> netbank.journal.Proof
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -4237,6 +4773,10 @@ func file_journal_proto_init() {
 		(*Command_Enter)(nil),
 		(*Command_MoveLine)(nil),
 		(*Command_FindLimit)(nil),
+		(*Command_SendCode)(nil),
+		(*Command_PutPasskey)(nil),
+		(*Command_DropPasskey)(nil),
+		(*Command_ResetFactors)(nil),
 		(*Command_ChangePassword)(nil),
 		(*Command_PutPolicy)(nil),
 	}
@@ -4246,7 +4786,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   43,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2773,6 +2773,8 @@ type Customer struct {
 	Tier              uint32                 `protobuf:"varint,7,opt,name=tier,proto3" json:"tier,omitempty"`
 	Locale            string                 `protobuf:"bytes,8,opt,name=locale,proto3" json:"locale,omitempty"`
 	Accounts          []*Account             `protobuf:"bytes,9,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	PhoneSealed       []byte                 `protobuf:"bytes,10,opt,name=phone_sealed,json=phoneSealed,proto3" json:"phone_sealed,omitempty"`
+	Passkeys          []*Passkey             `protobuf:"bytes,11,rep,name=passkeys,proto3" json:"passkeys,omitempty"`
 	PasswordChangedMs int64                  `protobuf:"varint,20,opt,name=password_changed_ms,json=passwordChangedMs,proto3" json:"password_changed_ms,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -2871,9 +2873,107 @@ func (x *Customer) GetAccounts() []*Account {
 	return nil
 }
 
+func (x *Customer) GetPhoneSealed() []byte {
+	if x != nil {
+		return x.PhoneSealed
+	}
+	return nil
+}
+
+func (x *Customer) GetPasskeys() []*Passkey {
+	if x != nil {
+		return x.Passkeys
+	}
+	return nil
+}
+
 func (x *Customer) GetPasswordChangedMs() int64 {
 	if x != nil {
 		return x.PasswordChangedMs
+	}
+	return 0
+}
+
+type Passkey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	PublicKey     []byte                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	SignCount     uint32                 `protobuf:"varint,3,opt,name=sign_count,json=signCount,proto3" json:"sign_count,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	AddedMs       int64                  `protobuf:"varint,5,opt,name=added_ms,json=addedMs,proto3" json:"added_ms,omitempty"`
+	UsedMs        int64                  `protobuf:"varint,6,opt,name=used_ms,json=usedMs,proto3" json:"used_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Passkey) Reset() {
+	*x = Passkey{}
+	mi := &file_stream_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Passkey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Passkey) ProtoMessage() {}
+
+func (x *Passkey) ProtoReflect() protoreflect.Message {
+	mi := &file_stream_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Passkey.ProtoReflect.Descriptor instead.
+func (*Passkey) Descriptor() ([]byte, []int) {
+	return file_stream_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Passkey) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Passkey) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *Passkey) GetSignCount() uint32 {
+	if x != nil {
+		return x.SignCount
+	}
+	return 0
+}
+
+func (x *Passkey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Passkey) GetAddedMs() int64 {
+	if x != nil {
+		return x.AddedMs
+	}
+	return 0
+}
+
+func (x *Passkey) GetUsedMs() int64 {
+	if x != nil {
+		return x.UsedMs
 	}
 	return 0
 }
@@ -2889,7 +2989,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_stream_proto_msgTypes[29]
+	mi := &file_stream_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +3001,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_stream_proto_msgTypes[29]
+	mi := &file_stream_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +3014,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_stream_proto_rawDescGZIP(), []int{29}
+	return file_stream_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Account) GetNumber() string {
@@ -3157,7 +3257,7 @@ const file_stream_proto_rawDesc = "" +
 	"\x11open_payments_max\x18\x06 \x01(\rR\x0fopenPaymentsMax\x12,\n" +
 	"\x12creates_per_second\x18\a \x01(\rR\x10createsPerSecond\x12(\n" +
 	"\x10polls_per_second\x18\b \x01(\rR\x0epollsPerSecond\x12+\n" +
-	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xd0\x02\n" +
+	"\x11webhooks_disabled\x18\t \x01(\bR\x10webhooksDisabled\"\xa8\x03\n" +
 	"\bCustomer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12'\n" +
@@ -3168,8 +3268,20 @@ const file_stream_proto_rawDesc = "" +
 	"\x10reserved_message\x18\x06 \x01(\tR\x0freservedMessage\x12\x12\n" +
 	"\x04tier\x18\a \x01(\rR\x04tier\x12\x16\n" +
 	"\x06locale\x18\b \x01(\tR\x06locale\x123\n" +
-	"\baccounts\x18\t \x03(\v2\x17.netbank.stream.AccountR\baccounts\x12.\n" +
-	"\x13password_changed_ms\x18\x14 \x01(\x03R\x11passwordChangedMs\"S\n" +
+	"\baccounts\x18\t \x03(\v2\x17.netbank.stream.AccountR\baccounts\x12!\n" +
+	"\fphone_sealed\x18\n" +
+	" \x01(\fR\vphoneSealed\x123\n" +
+	"\bpasskeys\x18\v \x03(\v2\x17.netbank.stream.PasskeyR\bpasskeys\x12.\n" +
+	"\x13password_changed_ms\x18\x14 \x01(\x03R\x11passwordChangedMs\"\x9f\x01\n" +
+	"\aPasskey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x02 \x01(\fR\tpublicKey\x12\x1d\n" +
+	"\n" +
+	"sign_count\x18\x03 \x01(\rR\tsignCount\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x19\n" +
+	"\badded_ms\x18\x05 \x01(\x03R\aaddedMs\x12\x17\n" +
+	"\aused_ms\x18\x06 \x01(\x03R\x06usedMs\"S\n" +
 	"\aAccount\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1a\n" +
 	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x14\n" +
@@ -3214,7 +3326,7 @@ func file_stream_proto_rawDescGZIP() []byte {
 }
 
 var file_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_stream_proto_goTypes = []any{
 	(Role)(0),         // 0: netbank.stream.Role
 	(Kind)(0),         // 1: netbank.stream.Kind
@@ -3249,7 +3361,8 @@ var file_stream_proto_goTypes = []any{
 	(*Key)(nil),       // 30: netbank.stream.Key
 	(*Partner)(nil),   // 31: netbank.stream.Partner
 	(*Customer)(nil),  // 32: netbank.stream.Customer
-	(*Account)(nil),   // 33: netbank.stream.Account
+	(*Passkey)(nil),   // 33: netbank.stream.Passkey
+	(*Account)(nil),   // 34: netbank.stream.Account
 }
 var file_stream_proto_depIdxs = []int32{
 	5,  // 0: netbank.stream.Frame.messages:type_name -> netbank.stream.Message
@@ -3290,12 +3403,13 @@ var file_stream_proto_depIdxs = []int32{
 	30, // 35: netbank.stream.Settings.keys:type_name -> netbank.stream.Key
 	31, // 36: netbank.stream.Settings.partners:type_name -> netbank.stream.Partner
 	28, // 37: netbank.stream.Settings.draining:type_name -> netbank.stream.Draining
-	33, // 38: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	34, // 38: netbank.stream.Customer.accounts:type_name -> netbank.stream.Account
+	33, // 39: netbank.stream.Customer.passkeys:type_name -> netbank.stream.Passkey
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_stream_proto_init() }
@@ -3329,7 +3443,7 @@ func file_stream_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_stream_proto_rawDesc), len(file_stream_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

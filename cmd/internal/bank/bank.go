@@ -321,13 +321,17 @@ func (b *Bank) signIns() float64 {
 
 func (b *Bank) openSessions() error {
 	lab := b.config.Lab
+	site, err := session.NewPasskeySite(b.config.CustomerURL, b.config.PasskeyDomain, b.config.BankName)
+	if err != nil {
+		return err
+	}
 	lists, err := b.openBreached()
 	if err != nil {
 		return err
 	}
 	c := session.Config{
 		Directory: b.node, Opener: b.key, Sealer: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry,
-		Breached: lists, Bank: b.config.BankName,
+		Breached: lists, Bank: b.config.BankName, Passkeys: site,
 	}
 	if b.hashing != nil {
 		c.Deriver = b.hashing

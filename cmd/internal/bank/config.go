@@ -85,6 +85,8 @@ type Config struct {
 	AcceptClock   bool          `help:"Go on although this machine's clock is far from the journal's last stamp. Look at the clock first."`
 	SnapshotBytes int64         `help:"Bytes of log between two snapshots." default:"67108864"`
 
+	SecondFactors
+
 	Scaling
 
 	// Again is the verb, with the flags beside these, with which the program runs another node of the same kind.
@@ -156,6 +158,9 @@ func (c *Config) check() error {
 	} else if auto.On() && c.Scale == "" {
 		return usage("--scale-auto is given without --scale; say who runs workers: --scale local, exec or kubernetes")
 	}
+	if err := c.checkFactors(); err != nil {
+		return err
+	}
 	if c.DrainNotice < 0 || c.DrainNotice > DrainNoticeMax {
 		return usage("--drain-notice is %v; it may be 0s to %v", c.DrainNotice, DrainNoticeMax)
 	}
@@ -219,20 +224,25 @@ func EnsureToken(path string) error {
 	return f.Close()
 }
 
-// ReadToken reads a token file, and refuses one that others can read.
-func ReadToken(path string) (string, error) {
+// readSecret reads a file of one line, and refuses one that others can read.
+func readSecret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("bank: the operator's token: %w", err)
+		return "", err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("bank: the operator's token %s can be read by others (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(), path)
+		return "", fmt.Errorf("%s can be read by others (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(), path)
 	}
 	text, err := os.ReadFile(path)
+	return strings.TrimSpace(string(text)), err
+}
+
+// ReadToken reads a token file, and refuses one that others can read.
+func ReadToken(path string) (string, error) {
+	token, err := readSecret(path)
 	if err != nil {
 		return "", fmt.Errorf("bank: the operator's token: %w", err)
 	}
-	token := strings.TrimSpace(string(text))
 	if len(token) < 2*tokenBytes {
 		return "", fmt.Errorf("bank: the operator's token in %s has %d characters; delete the file, and a new one is made", path, len(token))
 	}

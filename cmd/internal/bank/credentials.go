@@ -49,6 +49,10 @@ func (c credentials) TOTP(id journal.CustomerID, seed []byte) []byte {
 	return c.key.Seal(session.TOTPPurpose(id), seed)
 }
 
+func (c credentials) Phone(id journal.CustomerID, number string) []byte {
+	return c.key.Seal(session.PhonePurpose(id), []byte(number))
+}
+
 // ensureKey commits a generation of the root key when one is due: the first when the cluster starts, then one a day.
 func ensureKey(node *cluster.Node, key *kek.Key) error {
 	keys := node.Keys()

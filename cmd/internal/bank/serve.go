@@ -18,8 +18,18 @@ import (
 // serve opens the doors and keeps them open until ctx is done or one of them fails.
 func (b *Bank) serve(ctx context.Context, d *doors, ready func()) error {
 	c := &b.config
+	messages, closeMessages, err := b.openMessages()
+	if err != nil {
+		return err
+	}
+	defer closeMessages()
+	totpMax, err := c.totpMax()
+	if err != nil {
+		return err
+	}
 	pages, err := customer.New(customer.Config{
 		Bank: b.node, Sessions: b.sessions, BankName: c.BankName, PublicURL: c.CustomerURL, Registerer: b.registry, Logger: b.logger, Location: time.Local, Line: c.Line,
+		Messages: messages, TOTPMax: totpMax,
 	})
 	if err != nil {
 		return &Error{Code: ExitUsage, Err: err}

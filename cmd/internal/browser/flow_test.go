@@ -40,6 +40,8 @@ func TestInABrowser(t *testing.T) {
 	part("KeyboardAloneIsEnough", keyboardAlone)
 	part("SessionThatEndsSoonIsExtendedByOneClick", extendSession)
 	part("PaymentThatTakesLongFollowsByItself", takesLong)
+	part("PasskeyPaysWhatIsSeen_AndWhoIsNotRecognisedPaysByMessage", passkeyPays)
+	t.Run("CodeByMessagePays_WithoutJavaScript", func(t *testing.T) { messagePays(visit(t, browser, lab, "en", false)) })
 	t.Run("SlowNetworkWithoutJavaScript", func(t *testing.T) { slowNetwork(visit(t, browser, lab, "en", false)) })
 	t.Run("KeyboardAloneIsEnough_WithoutJavaScript", func(t *testing.T) { keyboardAlone(visit(t, browser, lab, "en", false)) })
 	t.Run("AxeFindsNothingOnAnyPage", func(t *testing.T) { everyPage(t, browser, lab) })

@@ -139,8 +139,14 @@ func (d *Dev) Prepare() error {
 	if err := bank.EnsureToken(d.path("operator.token")); err != nil {
 		return err
 	}
+	if err := bank.EnsureToken(d.path(gatewayToken)); err != nil {
+		return err
+	}
 	return makePKI(d.path("pki"))
 }
+
+// gatewayToken is the file of the token that the demo's message gateway asks for.
+const gatewayToken = "gateway.token"
 
 // BankArgs is the command line of the bank: netbank-lab's hidden command "bank" and its flags.
 func (d *Dev) BankArgs() []string {
@@ -155,6 +161,7 @@ func (d *Dev) bankArgs(dir, customer, partner, operator string) []string {
 		"--partner-addr", partner, "--partner-cert", d.path("pki", serverCertFile), "--partner-key", d.path("pki", serverKeyFile), "--partner-ca", d.path("pki", caFile),
 		"--operator-addr", operator, "--core-addr", d.CoreAddr, "--core-seats", strconv.Itoa(d.CoreSeats),
 		"--password-hash", d.PasswordHash,
+		"--message-gateway", "http://" + d.ShopAddr + messagesPath, "--message-gateway-token-file", d.path(gatewayToken),
 	}
 	if !d.NoPhone {
 		args = append(args, "--demo-file", d.path(demo.Name))
@@ -459,7 +466,14 @@ func (d *Dev) startShop(failures chan error) (*http.Server, error) {
 	if err != nil {
 		return nil, &bank.Error{Code: bank.ExitAddress, Err: fmt.Errorf("cannot listen on %s: %w; choose another address with --shop-addr", d.ShopAddr, rootCause(err))}
 	}
-	server := &http.Server{Handler: shop.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
+	token, err := bank.ReadToken(d.path(gatewayToken))
+	if err != nil {
+		return nil, err
+	}
+	doors := http.NewServeMux() // the message gateway stands beside the shop, as another house that the bank has a contract with
+	doors.Handle("/", shop.Handler())
+	doors.Handle(messagesPath, &gateway{token: token})
+	server := &http.Server{Handler: doors, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			failures <- fmt.Errorf("lab: the shop: %w", err)
@@ -474,7 +488,7 @@ func (d *Dev) welcome(w io.Writer, people []demo.Identity) {
 
     Begin here, at the shop     http://%s
     Sign in as                  %s or %s, password %s
-    One-time codes              http://%s/demo-phone
+    Codes and messages          http://%s/demo-phone
     The operator's page         http://%s/
     The partner API             https://%s  (certificates in %s)
     For programs                %s

@@ -19,6 +19,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"netbank/bench/demo"
+	"netbank/frontend/message"
 )
 
 func TestDemoCustomersAreTheSameForTheSameNumber(t *testing.T) {
@@ -83,14 +84,20 @@ func TestCertificatesLetTheShopInAndNobodyElse(t *testing.T) {
 func TestPhoneShowsTheCodeThatTheCustomersSeedGives(t *testing.T) {
 	p := person(1, "")
 	w := httptest.NewRecorder()
-	phone([]demo.Identity{p.Identity}).ServeHTTP(w, httptest.NewRequest("GET", "/demo-phone?username="+p.Username, nil))
+	inbox := func(to string) ([]received, error) {
+		return []received{{Message: message.Message{To: to, Text: "<b>sent to" + to}}}, nil
+	}
+	phone([]demo.Identity{p.Identity}, inbox).ServeHTTP(w, httptest.NewRequest("GET", "/demo-phone?username="+p.Username, nil))
 	now, _ := totp.GenerateCode(p.TOTP, time.Now())
 	before, _ := totp.GenerateCode(p.TOTP, time.Now().Add(-30*time.Second))
 	if page := w.Body.String(); !strings.Contains(page, now[:3]+" "+now[3:]) && !strings.Contains(page, before[:3]+" "+before[3:]) {
 		t.Errorf("the phone shows no code:\n%s", page)
 	}
+	if page := w.Body.String(); !strings.Contains(page, "&lt;b&gt;sent to"+strings.ReplaceAll(p.Phone, "+", "&#43;")) && !strings.Contains(page, "&lt;b&gt;sent to"+p.Phone) {
+		t.Errorf("the phone shows no message:\n%s", page)
+	}
 	w = httptest.NewRecorder()
-	phone(nil).ServeHTTP(w, httptest.NewRequest("GET", "/demo-phone?username=%3Cscript%3E", nil))
+	phone(nil, inbox).ServeHTTP(w, httptest.NewRequest("GET", "/demo-phone?username=%3Cscript%3E", nil))
 	if strings.Contains(w.Body.String(), "<script>") {
 		t.Error("the phone lets markup through")
 	}

@@ -36,9 +36,9 @@ func person(number int, passwordHash string) Person {
 		locale = "en"
 	}
 	seed := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(demoSeed(number))
-	p := Person{Identity: demo.Identity{Username: username, Password: Password, TOTP: seed}}
+	p := Person{Identity: demo.Identity{Username: username, Password: Password, TOTP: seed, Phone: fmt.Sprintf("+861380%07d", number)}}
 	p.Customer = ops.Customer{
-		ID: uint64(number), Username: username, PasswordHash: passwordHash, TOTP: seed, Name: name, ReservedMessage: message, Locale: locale, Tier: 1,
+		ID: uint64(number), Username: username, PasswordHash: passwordHash, TOTP: seed, Phone: p.Phone, Name: name, ReservedMessage: message, Locale: locale, Tier: 1,
 	}
 	accounts := []ops.Account{{Number: fmt.Sprintf("6222%015d", number), Currency: "CNY", Label: "储蓄账户"}}
 	if number <= len(names) {

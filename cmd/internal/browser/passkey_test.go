@@ -1,0 +1,154 @@
+package browser
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp"
+
+	"netbank/bench/demo"
+)
+
+// dear is an amount that an authenticator's code alone does not confirm.
+const dear = "1280.00"
+
+// message gives the code of the latest message on a customer's demo phone that has words in it. The message may still be on its way.
+func (l *bankLab) message(t *testing.T, who demo.Identity, words string) (code string) {
+	t.Helper()
+	latest := regexp.MustCompile(`<bdi>(\d{6})\D[^<]*` + regexp.QuoteMeta(words))
+	eventually(t, "a message with "+words, func() bool {
+		resp, err := http.Get(l.Operator.URL + "/demo-phone?username=" + url.QueryEscape(who.Username))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := latest.FindSubmatch(text)
+		if m != nil {
+			code = string(m[1])
+		}
+		return m != nil
+	})
+	return code
+}
+
+// authenticator gives the visitor's tab a device with passkeys, which recognises its owner.
+func (v *visitor) authenticator() webauthn.AuthenticatorID {
+	v.t.Helper()
+	call(v, webauthn.Enable, webauthn.EnableParams{})
+	return call(v, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true,
+		AutomaticPresenceSimulation: true, IsUserVerified: true,
+	}}).AuthenticatorID
+}
+
+// account takes the first account and goes on, to whatever factor is asked for.
+func (v *visitor) account() {
+	v.t.Helper()
+	v.click(`input[name="account"]`)
+	v.click(`form[action*="/confirm"] button`)
+}
+
+// sendCode has a code sent, and types it.
+func (v *visitor) sendCode(words string) {
+	v.t.Helper()
+	v.click(`form[action*="/message"] button`)
+	v.sees("#code")
+	v.types(v.lab.message(v.t, v.who, words))
+}
+
+func (v *visitor) host() string { return v.lab.Customer.URL }
+
+// enrol adds a passkey, and sees it in the list.
+func (v *visitor) enrol() {
+	v.t.Helper()
+	v.open(v.host() + "/factors/new")
+	v.click(`form[data-passkey] button`)
+	v.sendCode("passkey")
+	v.click(`form[action*="/factors/code"] button`)
+	v.sees(".done")
+}
+
+func passkeyPays(v *visitor) {
+	t := v.t
+	device := v.authenticator()
+	id, link := v.lab.pay(t, "CNY", dear, "Demo Shop 示例商店", "Lamps", 15*time.Minute)
+	v.open(link)
+	v.signIn()
+	v.enrol()
+	v.open(link)
+	v.account()
+	v.sees(`form[data-passkey] button`)
+	for _, shown := range []string{"CNY\u00a01,280.00", "Demo Shop 示例商店"} {
+		if !strings.Contains(v.text(), shown) {
+			t.Fatalf("the page does not show %q:\n%s", shown, v.text())
+		}
+	}
+	v.click(`form[data-passkey] button`)
+	v.sees(".state.good")
+	if status := v.lab.status(t, id); status != "ACSC" {
+		t.Fatalf("the payment is %s", status)
+	}
+	_, link = v.lab.pay(t, "CNY", dear, "Demo Shop", "Lamps", 15*time.Minute)
+	v.open(link)
+	v.account()
+	v.sees(`form[data-passkey] button`)
+	// Whom the device does not recognise can still pay by message.
+	call(v, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: device, IsUserVerified: false})
+	v.click(`form[data-passkey] button`)
+	v.sees("[data-failed]")
+	v.click(`.ways a[href*="f=message"]`)
+	v.sendCode("Demo Shop")
+	v.click(`form[action*="/code"] button`)
+	v.sees(".state.good")
+}
+
+// messagePays needs no script.
+func messagePays(v *visitor) {
+	id, link := v.lab.pay(v.t, "CNY", dear, "Demo Shop", "Lamps", 15*time.Minute)
+	v.open(link)
+	v.signIn()
+	v.account()
+	v.sendCode("CNY\u00a01,280.00")
+	v.click(`form[action*="/code"] button`)
+	v.sees(".state.good")
+	if status := v.lab.status(v.t, id); status != "ACSC" {
+		v.t.Fatalf("the payment is %s", status)
+	}
+	v.open(v.host() + "/factors/new")
+	v.reads("switched off in this browser")
+}
+
+// factors looks at the pages of second factors, signed in.
+func (i *inspector) factors() {
+	i.t.Helper()
+	i.authenticator()
+	i.at("security-none", i.host()+"/factors")
+	i.at("passkey-new", i.host()+"/factors/new")
+	i.at("passkey-new-name", i.host()+"/factors/new?why=passkey-name")
+	i.click(`form[data-passkey] button`)
+	i.sees(`form[action*="/message"] button`)
+	i.look("change")
+	i.sendCode(map[string]string{"en": "passkey", "zh-CN": "通行密钥"}[i.language])
+	i.click(`form[action*="/factors/code"] button`)
+	i.sees(".done")
+	i.look("security")
+	_, link := i.lab.pay(i.t, "CNY", dear, "Demo Shop 示例商店", "Lamps", 15*time.Minute)
+	i.open(link)
+	i.account()
+	i.sees(`form[data-passkey] button`)
+	i.look("passkey")
+	address := i.where()
+	i.at("passkey-refused", address+"&why=passkey-gone")
+	i.run(chromedp.Navigate(i.host() + "/factors"))
+	i.sees("h1")
+}
