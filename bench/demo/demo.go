@@ -90,7 +90,7 @@ type Shop struct {
 type Identity struct {
 	Username string   `json:"username"`
 	Password string   `json:"password"`
-	TOTP     string   `json:"totp"` // base32 seed; 6 digits, 30 s, SHA-1 (RFC 6238)
+	TOTP     string   `json:"totp"`            // base32 seed; 6 digits, 30 s, SHA-1 (RFC 6238)
 	Phone    string   `json:"phone,omitempty"` // where the bank sends one-time codes; the demo phone shows them
 	Accounts []string `json:"accounts"`
 }

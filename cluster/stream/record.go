@@ -13,7 +13,7 @@ func PutCustomer(c *journal.Customer) *wire.Customer {
 		Id: uint64(c.ID), Username: c.Username, PasswordSealed: c.PasswordSealed, TotpSealed: c.TOTPSealed,
 		Name: c.Name, ReservedMessage: c.ReservedMessage, Tier: c.Tier, Locale: c.Locale, Accounts: make([]*wire.Account, len(c.Accounts)),
 		PasswordChangedMs: int64(c.PasswordChanged),
-		PhoneSealed: c.PhoneSealed,
+		PhoneSealed:       c.PhoneSealed,
 	}
 	for i, a := range c.Accounts {
 		w.Accounts[i] = &wire.Account{Number: a.Number, Currency: a.Currency, Label: a.Label}
@@ -34,7 +34,7 @@ func TakeCustomer(w *wire.Customer) (c journal.Customer) {
 		ID: journal.CustomerID(w.Id), Username: w.Username, PasswordSealed: w.PasswordSealed, TOTPSealed: w.TotpSealed,
 		Name: w.Name, ReservedMessage: w.ReservedMessage, Tier: w.Tier, Locale: w.Locale,
 		PasswordChanged: journal.Millis(w.PasswordChangedMs),
-		PhoneSealed: w.PhoneSealed,
+		PhoneSealed:     w.PhoneSealed,
 	}
 	for _, a := range w.Accounts {
 		c.Accounts = append(c.Accounts, journal.Account{Number: a.GetNumber(), Currency: a.GetCurrency(), Label: a.GetLabel()})
