@@ -8,30 +8,35 @@ import (
 // Constants of the waiting room, tuned in simulation (bench/sim).
 const (
 	roomSmooth     = 1500 * time.Millisecond // capacity is smoothed over this, so that the trials of seek do not modulate who comes in
-	fullWindow     = 2 * time.Second
-	fullPart       = 0.8 // of a window in which seats must have been wanted
-	fullGain       = 0.5
-	roomUse        = 0.95 // part of the capacity that is handed out
+	fullWindow     = time.Second
+	fullPart       = 0.8  // of a window in which seats must have been wanted
+	fullMargin     = 1.1  // above what was done in the last full window, capacity is not believed
+	fullGrowth     = 1.02 // of that for each window that was not full
+	othersMost     = 0.95 // part of the capacity that others may take before flows
+	queueDrained   = 1.0  // seconds in which what waits for seats should go
+	signInUse      = 0.95 // part of what the password pools can check that is handed out
 	roomBurst      = 0.1  // seconds of its rate that a quiet room saves up
 	roomBurstMin   = 2.0
 	roomSlack      = time.Second // of its rate that may have come in on credit before the room closes
 	roomSlackMin   = 4.0
 	arriveSmooth   = 5 * time.Second
 	roomCalm       = time.Second // in which all who wait can be called at once, before it opens again
-	roomFeedback   = 3.0         // how sharply flows are held back when more is still to come of those inside than was planned
+	roomFeedback   = 3.0         // how sharply flows are held back when more is still to come of those inside than was planned, or let in when less is
+	roomMore       = 2.0         // times the lasting rate, that are let in at most while few are inside
 	callWindow     = 30          // seconds in which who was called has to come; see settle
 	noShowGain     = 0.1
 	noShowMax      = 0.9
-	cohorts        = 128 // seconds for which it is remembered how many flows began, and how many of them confirmed
-	cohortRipe     = 60  // seconds after which those who will confirm have done so, as a rule
+	cohorts        = 128    // seconds for which it is remembered how many flows began
+	cohortKept     = 0.9917 // a second, of what is known of earlier ones: two minutes
 	goOnPrior      = 0.9
 	goOnPriorFlows = 20.0
-	thinkPrior     = 11 * time.Second
-	thinkGain      = 0.01
+	thinkPrior     = 11.0 // seconds
 	rateSmooth     = 15 * time.Second
 	spreadSmooth   = time.Minute
-	spreadWindow   = 2 * time.Second
 	spreadPrior    = 0.3
+	paceWindow     = 2 * time.Second
+	paceSmooth     = 8 * time.Second
+	paceAfter      = 3 // windows: before, nobody knows what others will take while flows wait
 )
 
 // FlowCost is what the parts of a flow cost in the core, as weights of offers: 1 is a debit.
@@ -46,6 +51,8 @@ type Load struct {
 	Seats      int           // the limit
 	SeatTime   time.Duration // for which a call of weight 1 holds its seat
 	OtherSeats int           // taken by what is no flow's: express debits, and the resolver
+	OtherQueue float64       // work of the same that waits for a seat, in debits
+	FlowQueue  float64       // work of flows that waits for a seat, in debits
 	Done       float64       // work that the core has answered so far, in debits
 	Wanted     bool          // every seat is taken, or somebody waits for one
 	Halted     bool          // the core has stopped answering, or cannot be reached
@@ -55,6 +62,7 @@ type Load struct {
 func (g *Gate) Load() Load {
 	return Load{
 		Seats: g.limit.seats(), SeatTime: time.Duration(g.seatTime()), OtherSeats: g.takenOf[Express] + g.takenOf[Resolve],
+		OtherQueue: float64(g.queue.workOf[Express]) / float64(workUnit), FlowQueue: float64(g.queue.workOf[Confirm]+g.queue.workOf[SignIn]) / float64(workUnit),
 		Done: float64(g.done) / float64(workUnit), Wanted: g.wanted(), Halted: g.stalled || g.breaker,
 	}
 }
@@ -76,33 +84,38 @@ type Room struct {
 
 	capacity float64 // work a second that the core can do, smoothed
 	full     fullness
-	others   float64 // seats of others, smoothed
+	others   float64 // of this, what others take, smoothed
 	rate     float64 // flows a second that can be carried
 	signIns  bool    // and that is because no more passwords can be checked
-	usual    float64 // the same, smoothed
+	lasting  float64 // flows a second that could be carried for ever, whoever is inside at the moment
+	usual    float64 // the same as rate, smoothed
 	tokens   float64
 	arriving float64 // flows that come in a second, smoothed
 	arrived  float64 // since the last event
 
-	called   [callWindow]float64 // in each of the last seconds
-	came     [callWindow]float64 // of these
-	noShows  float64
-	second   int64 // of the newest entry in the rings
-	flows    [cohorts]float64
-	confirms [cohorts]float64
-	goOn     float64
-	think    float64 // ns
+	called  [callWindow]float64 // in each of the last seconds
+	came    [callWindow]float64 // of these
+	noShows float64
+	second  int64            // of the newest entry in the rings
+	flows   [cohorts]float64 // that began in each of the last seconds
+	reached [cohorts]float64 // flows that have come to each age, of late
+	went    [cohorts]float64 // of these, those that confirmed at that age
+	yet     [cohorts]float64 // part of the flows that will confirm at this age or later
+	goOn    float64          // at any
+	think   float64          // seconds from the beginning to the confirmation, in the mean
 
-	calls    float64 // a second, smoothed
-	variance float64
-	window   float64 // called in this spreadWindow
+	pace     float64 // lasting, smoothed
+	variance float64 // of it
+	window   float64 // flows that could have been carried in this window
 	windowAt Time
-	windows  int
+	windows  int // since the line closed
 }
 
 // NewRoom makes an open room.
 func NewRoom(cost FlowCost) *Room {
-	return &Room{cost: cost, goOn: goOnPrior, think: float64(thinkPrior), tokens: roomBurstMin}
+	r := &Room{cost: cost, tokens: roomBurstMin}
+	r.learn()
+	return r
 }
 
 // Pass lets time pass: the load is that of now, waiting the number of those who were not called yet, and signIns what all nodes together
@@ -110,7 +123,7 @@ func NewRoom(cost FlowCost) *Room {
 func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if !r.begun {
 		r.begun, r.now, r.second, r.windowAt, r.calm = true, now, int64(now/time.Second), now, now
-		r.capacity = capacityOf(load)
+		r.capacity, r.others = capacityOf(load), othersOf(load)
 		r.usual = r.carried(load, signIns)
 	}
 	dt := (max(now, r.now) - r.now).Seconds()
@@ -120,7 +133,7 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if !load.Halted { // losing capacity for a moment says nothing of what there will be
 		gain := 1 - math.Exp(-dt/roomSmooth.Seconds())
 		r.capacity += gain * (r.full.bound(capacityOf(load)) - r.capacity)
-		r.others += gain * (float64(load.OtherSeats) - r.others)
+		r.others += gain * (othersOf(load) - r.others)
 	}
 	if dt > 0 {
 		r.arriving += (1 - math.Exp(-dt/arriveSmooth.Seconds())) * (r.arrived/dt - r.arriving)
@@ -131,7 +144,7 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if most := max(roomBurstMin, roomBurst*r.rate); r.tokens < most {
 		r.tokens = min(r.tokens+r.rate*dt, most)
 	}
-	r.measure(waiting)
+	r.measure(dt, load.Halted)
 	r.judge(waiting)
 }
 
@@ -141,7 +154,7 @@ type fullness struct {
 	begun  Time
 	done   float64 // when the window began
 	wanted float64 // seconds of it
-	rate   float64 // work a second in the last windows that were full; 0: the last one was not
+	rate   float64 // work a second in the last window that was full, and slowly more since then; 0: none was
 }
 
 func (f *fullness) see(now Time, dt float64, l Load) {
@@ -152,12 +165,14 @@ func (f *fullness) see(now Time, dt float64, l Load) {
 	if length < fullWindow.Seconds() {
 		return
 	}
-	if full := f.wanted > fullPart*length; !full || l.Halted {
-		f.rate = 0
-	} else if rate := (l.Done - f.done) / length; f.rate == 0 {
-		f.rate = rate
-	} else {
-		f.rate += fullGain * (rate - f.rate)
+	if !l.Halted { // else the window tells how long it stood still, and nothing more
+		rate := (l.Done - f.done) / length
+		switch {
+		case f.wanted > fullPart*length:
+			f.rate = rate
+		case f.rate > 0:
+			f.rate = max(f.rate*fullGrowth, rate)
+		}
 	}
 	f.begun, f.done, f.wanted = now, l.Done, 0
 }
@@ -166,11 +181,15 @@ func (f *fullness) bound(capacity float64) float64 {
 	if f.rate == 0 {
 		return capacity
 	}
-	return min(capacity, f.rate)
+	return min(capacity, fullMargin*f.rate)
 }
 
 func capacityOf(l Load) float64 {
 	return float64(l.Seats) / max(l.SeatTime, time.Microsecond).Seconds()
+}
+
+func othersOf(l Load) float64 {
+	return float64(l.OtherSeats)/max(l.SeatTime, time.Microsecond).Seconds() + l.OtherQueue/queueDrained
 }
 
 // carried is how many flows a second can be carried.
@@ -179,29 +198,31 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 		r.signIns = false
 		return 0
 	}
-	share := roomUse * r.capacity
-	others := min(r.others/max(l.SeatTime, time.Microsecond).Seconds(), roomUse*share)
-	free := share - others
+	free := r.capacity - min(r.others, othersMost*r.capacity)
 	whole := r.cost.SignIn + r.cost.View + r.goOn*r.cost.Confirm
-	rate := free / max(whole, WeightMin)
-	// Those who are inside and think come first: the more of them there are, the less is left for sign-ins.
-	committed := r.ready() / (r.think / float64(time.Second)) * r.cost.Confirm
-	rate *= min(max(1+roomFeedback*(1-(committed+rate*(whole-r.goOn*r.cost.Confirm))/max(free, WeightMin)), 0), 1)
-	r.signIns = signIns > 0 && rate > roomUse*signIns
-	if r.signIns {
-		rate = roomUse * signIns
+	if signIns > 0 {
+		signIns *= signInUse
+	} else {
+		signIns = math.Inf(1)
 	}
-	return rate
+	r.lasting = min(free/max(whole, WeightMin), signIns)
+	rate := max(free-l.FlowQueue/queueDrained, 0) / max(whole, WeightMin)
+	// Those who are inside and think come first: the more of them there are than these rates bring, the less is left for sign-ins.
+	committed := r.ready() / r.think * r.cost.Confirm
+	rate *= min(max(1+roomFeedback*(1-(committed+rate*(whole-r.goOn*r.cost.Confirm))/max(free, WeightMin)), 0), roomMore)
+	r.signIns = rate > signIns
+	return min(rate, signIns)
 }
 
 // ready is how many of those inside will still confirm, as far as can be expected.
 func (r *Room) ready() (n float64) {
-	for age := range int64(cohortRipe) { // the balance of all seconds: what one has too few of, another has too many
-		i := int(((r.second-age)%cohorts + cohorts) % cohorts)
-		n += r.goOn*r.flows[i] - r.confirms[i]
+	for age := range int64(cohorts) {
+		n += r.yet[age] * r.flows[cohort(r.second-age)]
 	}
-	return max(n, 0)
+	return n
 }
+
+func cohort(second int64) int { return int((second%cohorts + cohorts) % cohorts) }
 
 // turn moves the rings on to the present second.
 func (r *Room) turn() {
@@ -209,11 +230,12 @@ func (r *Room) turn() {
 	for steps := 0; r.second < now && steps < cohorts; steps++ {
 		r.second++
 		r.settle(int(r.second % callWindow))
-		i := int(r.second % cohorts)
-		r.flows[i], r.confirms[i] = 0, 0
-		if r.second%cohortRipe == 0 {
-			r.learn()
+		for age := range int64(cohorts) {
+			r.reached[age] = cohortKept*r.reached[age] + r.flows[cohort(r.second-1-age)]
+			r.went[age] *= cohortKept
 		}
+		r.flows[cohort(r.second)] = 0
+		r.learn()
 	}
 	r.second = max(r.second, now)
 }
@@ -226,38 +248,51 @@ func (r *Room) settle(i int) {
 		return
 	}
 	r.tokens += called*(1-r.noShows) - came
+	if r.closed { // whoever came in too many is inside, and counts there
+		r.tokens = max(r.tokens, 0)
+	}
 	r.noShows += noShowGain * (min(max(1-came/called, 0), noShowMax) - r.noShows)
 }
 
-// learn measures how many go on to confirm, of the flows that are old enough.
+// learn measures how many go on to confirm, and when: at each age, those who did of those who came to it. Neither many who have just begun
+// nor a pause in which only the slow ones are left misleads it.
 func (r *Room) learn() {
-	begun, confirmed := goOnPriorFlows, goOnPriorFlows*r.goOn
-	for age := int64(cohortRipe); age < cohorts; age++ {
-		i := int(((r.second-age)%cohorts + cohorts) % cohorts)
-		begun += r.flows[i]
-		confirmed += r.confirms[i]
+	r.goOn, r.think = 0, 0
+	for age := cohorts - 1; age >= 0; age-- {
+		prior := goOnPrior * (1 - math.Exp(-1/thinkPrior)) * math.Exp(-float64(age)/thinkPrior)
+		part := (r.went[age] + goOnPriorFlows*prior) / (r.reached[age] + goOnPriorFlows)
+		r.goOn += part
+		r.yet[age] = r.goOn
+		r.think += part * (float64(age) + 0.5)
 	}
-	r.goOn = min(max(confirmed/begun, 0.05), 1)
+	r.think /= r.goOn
+	r.goOn = min(r.goOn, 1)
 }
 
-// measure follows how many are called a second, and how restless that is, for those who want to know how long they wait.
-func (r *Room) measure(waiting int) {
-	dt := r.now - r.windowAt
-	if dt < spreadWindow {
+// measure follows what pace the line will keep, for those who want to know how long they wait: not how many are called at the moment, which is more while
+// few are inside.
+func (r *Room) measure(dt float64, halted bool) {
+	if halted || !r.closed {
 		return
 	}
-	rate := r.window / dt.Seconds()
+	r.window += dt * r.lasting
+	length := r.now - r.windowAt
+	if length < paceWindow {
+		return
+	}
+	pace := r.window / length.Seconds()
 	r.window, r.windowAt = 0, r.now
-	if !r.closed || waiting == 0 {
-		return // it says how many came, not how many could be called
+	if r.windows++; r.windows < paceAfter {
+		return
 	}
-	r.windows++
 	of := func(smooth time.Duration) float64 {
-		return max(1-math.Exp(-dt.Seconds()/smooth.Seconds()), 1/float64(r.windows))
+		return max(1-math.Exp(-length.Seconds()/smooth.Seconds()), 1/float64(r.windows-paceAfter+1))
 	}
-	off := rate - r.calls
-	r.calls += of(rateSmooth) * off
-	r.variance += of(spreadSmooth) * (off*off - r.variance)
+	off := pace - r.pace
+	r.pace += of(paceSmooth) * off
+	if r.windows > paceAfter {
+		r.variance += of(spreadSmooth) * (off*off - r.variance)
+	}
 }
 
 // judge opens and closes the room.
@@ -268,16 +303,24 @@ func (r *Room) judge(waiting int) {
 	switch {
 	// What has come in beyond the rate is a second's worth: of what can be carried, or, where the core has stopped, of those who come.
 	case !r.closed && r.tokens < -max(roomSlackMin, min(r.usual, r.arriving)*roomSlack.Seconds()):
-		r.Close()
+		r.close()
 	case r.closed && r.now-r.calm >= roomCalm:
 		r.closed = false
 	}
 }
 
-// Close lets nobody in any more who has not been called. A new leader that finds the line closed goes on from there.
+// Close lets nobody in any more who has not been called: for a new leader that finds the line closed. It does not know who is inside, and supposes as many as
+// the lasting rate would have brought.
 func (r *Room) Close() {
+	for i := range r.flows {
+		r.flows[i] = r.lasting
+	}
+	r.close()
+}
+
+func (r *Room) close() {
 	r.closed, r.calm = true, r.now
-	r.calls, r.variance, r.windows = min(r.usual, r.rate), 0, 0
+	r.pace, r.variance, r.windows = 0, 0, 0
 	r.window, r.windowAt = 0, r.now
 }
 
@@ -296,7 +339,6 @@ func (r *Room) Due() int {
 func (r *Room) Called(n int) {
 	r.tokens -= float64(n) * (1 - r.noShows)
 	r.called[int(r.second%callWindow)] += float64(n)
-	r.window += float64(n)
 }
 
 // Entered says that so many came in: who was called, as far as any are expected, and others on credit.
@@ -318,9 +360,7 @@ func (r *Room) Confirmed(after time.Duration) {
 	if after < 0 || after >= cohorts*time.Second {
 		return
 	}
-	r.think += thinkGain * (max(float64(after), float64(time.Second)) - r.think)
-	began := int64((r.now - after) / time.Second)
-	r.confirms[int((began%cohorts+cohorts)%cohorts)]++
+	r.went[int(after/time.Second)]++
 }
 
 // Pace is how fast the line moves.
@@ -329,11 +369,11 @@ type Pace struct {
 	Spread    float64 // standard deviation of that from one moment to the next, as a part of it
 }
 
-// Pace gives the recent one.
+// Pace gives the one to be expected; none in the first seconds of a line.
 func (r *Room) Pace() Pace {
-	p := Pace{PerSecond: r.calls, Spread: spreadPrior}
-	if r.windows > 0 && r.calls > 0 {
-		p.Spread = math.Sqrt(r.variance) / r.calls
+	p := Pace{PerSecond: r.pace / (1 - r.noShows), Spread: spreadPrior}
+	if r.windows > paceAfter && r.pace > 0 {
+		p.Spread = math.Sqrt(r.variance) / r.pace
 	}
 	return p
 }
@@ -352,16 +392,16 @@ type RoomSnapshot struct {
 
 // Snapshot gives the state as of the last event.
 func (r *Room) Snapshot() RoomSnapshot {
-	return RoomSnapshot{r.closed, r.rate, r.signIns, r.tokens, r.noShows, r.goOn, time.Duration(r.think), r.Pace()}
+	return RoomSnapshot{r.closed, r.rate, r.signIns, r.tokens, r.noShows, r.goOn, time.Duration(r.think * float64(time.Second)), r.Pace()}
 }
 
 // The range that is shown to who waits.
 const (
-	rangeMin  = 15 * time.Second // half of the least width; polls alone are some seconds apart
+	rangeMin  = 20 * time.Second // half of the least width; polls alone are some seconds apart
 	rangeWide = 60 * time.Second // the most that the whole width may be, or
-	rangePart = 0.4              // of the wait, whichever is more
-	rangeBase = 0.08             // half of the width, of the wait, that even a steady line has
+	rangeBase = 0.1              // half of the width, of the wait, that even a steady line has
 	rangeDevs = 1.0              // standard deviations of the pace beside that
+	rangePart = 0.4              // of the wait, whichever is more
 	paceMin   = 1e-3             // below one in a quarter of an hour nobody can say anything
 	// WaitKnownMax is the longest wait that is shown; beyond it no more is said than that.
 	WaitKnownMax = 24 * time.Hour
