@@ -7,14 +7,15 @@ import (
 
 // The clairvoyant's time is cut into bins; a call may be served in any bin that its time touches.
 const (
-	bin           = 500 * time.Millisecond
-	thinkBins     = 200 // longer thoughts count as that long
-	descents      = 600
-	dearestSecond = 1200.0 // value of a second of work, above which no price needs to go
+	bin            = 500 * time.Millisecond
+	thinkBins      = 200 // longer thoughts count as that long
+	descents       = 600
+	leaderlessEnds = 250 * time.Millisecond // twice what the calls inside take at the knee
+	dearestSecond  = 1200.0                 // value of a second of work, above which no price needs to go
 )
 
 // Clairvoyant is an upper bound of the value that anybody could get from a run, who knows beforehand when the core can do how
-// much and who comes when, but not how much work a single call will be.
+// much and who comes when, but not how much work a single call will be. While there is no leader nobody can let anybody in, he no more than others.
 //
 // It is found by linear-programming duality. Let the core's work be for sale, at a price for each half second. Whatever the prices are,
 //
@@ -105,10 +106,23 @@ func (m *market) weather() {
 				}
 				next++
 			}
+			if m.leaderless(at) {
+				continue
+			}
 			_, best := model.Knee()
 			m.capacity[i] += factor * best * bin.Seconds() / steps
 		}
 	}
+}
+
+// leaderless tells whether nothing can be let in at a time, and what was inside has ended.
+func (m *market) leaderless(at time.Duration) bool {
+	for _, c := range m.s.Changes {
+		if at >= c.At+leaderlessEnds && at < c.At+c.For {
+			return true
+		}
+	}
+	return false
 }
 
 // thoughts is the distribution of the length of a thought over bins: lognormal, with a coefficient of variation of 1.

@@ -16,7 +16,8 @@
 // policies meet the same customers.
 //
 // A customer gives up when no answer has come for as long as his patience lasts; what he asked for goes on in the core. After
-// a refusal he tries again as his habits say. Each offered customer ends in one Outcome.
+// a refusal he tries again as his habits say. A further try of a confirmation or an express debit joins the first while that is under way, or finds its answer,
+// as at a bank's node; what only reads is asked anew. Each offered customer ends in one Outcome.
 //
 // # What it is worth
 //

@@ -10,6 +10,7 @@ import (
 const (
 	linePatience = 15 * time.Minute
 	lineTick     = 10 * time.Millisecond
+	lineLooks    = 2 * time.Second // between two looks of who was shown no range
 	lineNotices  = 3 * time.Second // within which a customer who was called notices
 )
 
@@ -18,12 +19,14 @@ type line struct {
 	room    *gate.Room
 	waiting []waiter // first come, first served
 	next    int
+	untold  int // who wait, and were shown no range yet
+	looked  time.Duration
 }
 
 type waiter struct {
 	slot     int32
-	came     time.Duration
-	from, to time.Duration // shown when he came
+	told     time.Duration // when he was first shown a range
+	from, to time.Duration
 	known    bool
 }
 
@@ -67,10 +70,32 @@ func (r *run) waits(slot int32) bool {
 		l.room.Entered(1)
 		return false
 	}
-	w := waiter{slot: slot, came: r.now}
-	w.from, w.to, w.known = l.room.Pace().Wait(l.length())
-	l.waiting = append(l.waiting, w)
+	l.waiting = append(l.waiting, waiter{slot: slot})
+	l.untold++
+	l.tell(r.now, l.length()-1)
 	return true
+}
+
+// tell shows a range to who has so many ahead of him, if there is one.
+func (l *line) tell(now time.Duration, ahead int) {
+	w := &l.waiting[l.next+ahead]
+	if w.from, w.to, w.known = l.room.Pace().Wait(ahead); w.known {
+		w.told = now
+		l.untold--
+	}
+}
+
+// look has all see whether there is a range now to whom none could be shown.
+func (l *line) look(now time.Duration) {
+	if l.untold == 0 || now < l.looked+lineLooks {
+		return
+	}
+	l.looked = now
+	for i := range l.length() {
+		if !l.waiting[l.next+i].known {
+			l.tell(now, i)
+		}
+	}
 }
 
 // move lets the room look, and calls who is due.
@@ -82,6 +107,7 @@ func (r *run) move() {
 	}
 	l := r.line
 	l.room.Pass(r.now, load.Load(), l.length(), 0)
+	l.look(r.now)
 	due := min(l.room.Due(), l.length())
 	if due == 0 {
 		return
@@ -102,9 +128,11 @@ func (r *run) move() {
 
 // shown holds a wait against what was shown.
 func (r *run) shown(w waiter) {
-	waited := r.now - w.came
+	waited := r.now - w.told
 	r.result.Waits++
-	if w.known {
+	if !w.known {
+		r.line.untold--
+	} else {
 		r.result.WaitsKnown++
 		if waited >= w.from && waited <= w.to {
 			r.result.WaitsInside++

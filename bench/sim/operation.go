@@ -42,6 +42,9 @@ func (o Operation) terms() terms {
 	}[o]
 }
 
+// keyed tells whether a node knows a further try of it as the same request. What only reads is asked anew.
+func (o Operation) keyed() bool { return o == Confirm || o == Express }
+
 // weight is the cost that the gate is told: 1 is an express debit.
 func (o Operation) weight() float64 {
 	return float64(o.terms().demand) / float64(congestion.ExpressMean)

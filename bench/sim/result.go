@@ -19,6 +19,7 @@ type Result struct {
 	Outcomes           [streams][Outcomes]uint64 // of flows, of each partner's express debits, of inquiries
 	Tries              [Operations]uint64
 	InTime             [Operations]uint64
+	Attached           uint64               // tries that joined what was under way, or found its answer
 	Refusals           [gate.Reasons]uint64 // by the admission, of tries
 	// Signed flows were let in: SignedOutcomes is how they ended.
 	Signed         uint64
@@ -26,7 +27,9 @@ type Result struct {
 	Samples        []Sample
 	// Waits in the line that ended, of these those for which a range was shown at first, and of these those that lay inside it.
 	Waits, WaitsKnown, WaitsInside uint64
-	Events                         uint64 // of the simulation
+	// Recoveries are how soon the core was used again after each change of it, and after each change of the leader.
+	Recoveries []Recovery
+	Events     uint64 // of the simulation
 	// Violations counts what must not be: a decision about a call that waits for none, a call started beyond the limit.
 	Violations uint64
 
@@ -35,7 +38,7 @@ type Result struct {
 	decided, withdrawn uint64
 	queued             uint64 // at the end
 	started, wasted    float64
-	work               []float64 // in time, by the second
+	work               []float64 // in time, by workBin
 }
 
 // Sample is the admission's state every tenth of a second.
@@ -47,6 +50,67 @@ type Sample struct {
 }
 
 const sampleEvery = 100 * time.Millisecond
+
+// Recovery is what followed a change for better or worse.
+type Recovery struct {
+	At    time.Duration // of the change
+	After time.Duration // from then on two seconds together were within a tenth of the best that the core could do now
+	Known bool          // false: that was not so before the next change, which is After away
+}
+
+const (
+	recoveredPart = 0.9
+	recoveredFor  = 2 * time.Second
+)
+
+// recoveries are found where there is always more to do than the core can.
+func (r *run) recoveries() []Recovery {
+	if r.s.Times <= 1 || r.s.Bursts != nil {
+		return nil
+	}
+	type change struct {
+		at   time.Duration
+		best float64
+	}
+	var all []change
+	_, best := r.s.Core.Knee()
+	peak := best
+	for _, w := range r.s.Weather {
+		if w.Model != nil {
+			_, peak = w.Model.Knee()
+		}
+		best = peak * w.Capacity
+		all = append(all, change{w.At, best})
+	}
+	for _, c := range r.s.Changes {
+		all = append(all, change{c.At + c.For, best})
+	}
+	var found []Recovery
+	for i, c := range all {
+		end := r.s.Length
+		if i+1 < len(all) {
+			end = min(end, all[i+1].at)
+		}
+		if c.best == 0 || c.at >= end {
+			continue
+		}
+		found = append(found, r.recovery(c.at, end, recoveredPart*c.best*recoveredFor.Seconds()))
+	}
+	return found
+}
+
+func (r *run) recovery(from, end time.Duration, enough float64) Recovery {
+	for at := from; at+recoveredFor <= end; at += workBin {
+		sum := 0.0
+		for _, w := range r.result.work[int(at/workBin):int((at+recoveredFor)/workBin)] {
+			sum += w
+		}
+		if sum >= enough {
+			return Recovery{At: from, After: at - from, Known: true}
+		}
+	}
+	return Recovery{At: from, After: end - from}
+}
 
 // Percent is the value as a part of the clairvoyant's.
 func (r *Result) Percent() float64 {
@@ -88,8 +152,18 @@ func (r *Result) Limits() (mean float64, least, most int) {
 	return math.Exp(mean), least, most
 }
 
+// workBin is how finely the work is counted that was answered in time.
+const workBin = 100 * time.Millisecond
+
 // PerSecond is the mean work of what was answered in time, for each second of the run.
-func (r *Result) PerSecond() []float64 { return r.work }
+func (r *Result) PerSecond() []float64 {
+	const bins = int(time.Second / workBin)
+	all := make([]float64, (len(r.work)+bins-1)/bins)
+	for i, w := range r.work {
+		all[i/bins] += w
+	}
+	return all
+}
 
 // MarshalJSON gives the figures without the samples.
 func (r Result) MarshalJSON() ([]byte, error) {
@@ -120,9 +194,11 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		LimitLeast, LimitMost                                     int
 		Events, Violations                                        uint64
 		Waits, WaitsKnown, WaitsInside                            uint64
+		Attached                                                  uint64
+		Recoveries                                                []Recovery
 	}{
 		"netbank-sim-1", r.Scenario, r.Policy, r.Seed, r.Value, r.Clairvoyant, r.Percent(), r.Wasted(), r.Finished(), r.Offered,
-		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations, r.Waits, r.WaitsKnown, r.WaitsInside,
+		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations, r.Waits, r.WaitsKnown, r.WaitsInside, r.Attached, r.Recoveries,
 	})
 }
 
@@ -148,6 +224,7 @@ func (r *run) close() {
 			r.result.queued++
 		}
 	}
+	r.result.Recoveries = r.recoveries()
 }
 
 // seatCount counts seats for itself, to hold the admission to its limit: a seat is taken from the grant to the moment at which the

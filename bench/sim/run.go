@@ -34,7 +34,8 @@ type call struct {
 	op       Operation
 	node     uint8
 	state    callState
-	asked    time.Duration // start of this try, at the node
+	asked    time.Duration // start of the try that brought it, at the node
+	tried    time.Duration // start of the last try, which may be a later one
 	granted  time.Duration
 	entered  time.Duration
 	elapsed  time.Duration
@@ -61,6 +62,8 @@ type customer struct {
 	late    bool
 	signed  bool
 	calling int32
+	away    bool          // has lost patience with the call, and is about to press again
+	stored  bool          // meanwhile it was answered
 	came    time.Duration // when his flow began
 }
 
@@ -137,7 +140,7 @@ func prepare(scenario Scenario, policy Policy, seed uint64) (*run, error) {
 	if r.arrivals, err = s.arrivals(seed); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrScenario, err)
 	}
-	r.result = Result{Scenario: s.Name, Policy: policy.Name, Seed: seed, work: make([]float64, int(s.Length/time.Second)+1)}
+	r.result = Result{Scenario: s.Name, Policy: policy.Name, Seed: seed, work: make([]float64, int(s.Length/workBin)+1)}
 	for i := range r.arrivals {
 		r.expect(i)
 	}
@@ -270,6 +273,9 @@ func (r *run) comes(stream int) {
 func (r *run) ask(slot int32) {
 	c := &r.customers[slot]
 	r.confirming(c)
+	if c.away && r.attaches(slot) {
+		return
+	}
 	var i int32
 	if n := len(r.freeCalls); n > 0 {
 		i, r.freeCalls = r.freeCalls[n-1], r.freeCalls[:n-1]
@@ -284,10 +290,32 @@ func (r *run) ask(slot int32) {
 	node := uint8(load.Mix(r.seed, c.id) % uint64(len(r.s.Nodes)))
 	r.calls[i] = call{
 		ticket: gate.Ticket(r.result.tickets)<<24 | gate.Ticket(i), customer: slot, op: c.op, node: node, state: coming,
-		asked: r.now, weight: c.op.weight() * r.s.Misweighed[c.op],
+		asked: r.now, tried: r.now, weight: c.op.weight() * r.s.Misweighed[c.op],
 	}
 	r.events.add(r.now+r.s.Nodes[node], offered, i, r.calls[i].ticket)
 	r.events.add(r.now+r.s.Habits.Patience, patienceOver, i, r.calls[i].ticket)
+}
+
+// attaches lets who presses again join what he asked for before, and reports whether there was anything left to join: at a bank's node, a payment is
+// the same request however often it is sent, by its number or its idempotency key.
+func (r *run) attaches(slot int32) bool {
+	c := &r.customers[slot]
+	c.away = false
+	if !c.stored && c.calling == none {
+		return false // refused meanwhile; refusals are not stored
+	}
+	r.result.Tries[c.op]++
+	r.result.Attached++
+	c.tries++
+	if c.stored {
+		c.stored = false
+		r.serve(slot, true)
+		return true
+	}
+	call := &r.calls[c.calling]
+	call.tried = r.now
+	r.events.add(r.now+r.s.Habits.Patience, patienceOver, c.calling, call.ticket)
+	return true
 }
 
 // atLeader lets the admission hear what a node has sent.
@@ -397,14 +425,23 @@ func (r *run) answered(i int32) {
 	}
 	slot := c.customer
 	c.customer = none
-	inTime := r.now-c.asked <= c.op.terms().slo
-	if inTime {
-		r.result.InTime[c.op]++
-		r.result.Value += c.op.terms().value
-	} else {
-		r.result.wasted += r.s.demand(c.op)
+	if who := &r.customers[slot]; who.away {
+		who.calling, who.stored = none, true
+		return
 	}
-	r.result.work[min(int(r.now/time.Second), len(r.result.work)-1)] += r.s.demand(c.op) * asOne(inTime)
+	r.serve(slot, r.now-c.tried <= c.op.terms().slo)
+}
+
+// serve gives a customer what he asked for.
+func (r *run) serve(slot int32, inTime bool) {
+	op := r.customers[slot].op
+	if inTime {
+		r.result.InTime[op]++
+		r.result.Value += op.terms().value
+		r.result.work[min(int(r.now/workBin), len(r.result.work)-1)] += r.s.demand(op)
+	} else {
+		r.result.wasted += r.s.demand(op)
+	}
 	r.proceed(slot, inTime)
 }
 
@@ -448,6 +485,9 @@ func (r *run) refused(e event) {
 	}
 	c := &r.customers[slot]
 	c.calling = none
+	if c.away {
+		return // he comes again anyway
+	}
 	if int(c.tries) >= r.s.Habits.Tries {
 		r.leave(slot, Refused)
 		return
@@ -471,13 +511,18 @@ func (r *run) loses(i int32, ticket gate.Ticket) {
 		return
 	}
 	slot := c.customer
-	c.customer = none
-	if c.state == waiting {
+	who := &r.customers[slot]
+	last := int(who.tries) >= r.s.Habits.Tries
+	if c.op.keyed() && !last {
+		who.away = true
+		r.events.add(r.now+r.s.Habits.Again, again, slot, 0)
+		return
+	}
+	c.customer, who.calling = none, none
+	if c.state == waiting && !c.op.keyed() {
 		r.events.add(r.now+r.s.Nodes[c.node], told, i, ticket)
 	}
-	who := &r.customers[slot]
-	who.calling = none
-	if int(who.tries) >= r.s.Habits.Tries {
+	if last {
 		r.leave(slot, Abandoned)
 		return
 	}
@@ -524,11 +569,4 @@ func (r *run) succeed() {
 		}
 		r.atLeader(e)
 	}
-}
-
-func asOne(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
 }

@@ -83,6 +83,9 @@ func troubles() []Scenario {
 	slow := base("slowdown", "2 times; capacity 0.3 from 50 s to 85 s", 2)
 	slow.Weather = []Weather{{At: at(50), Capacity: 0.3}, {At: at(85), Capacity: 1}}
 
+	step := base("step", "1.5 times; capacity 0.7 from 60 s on", 1.5)
+	step.Weather = []Weather{{At: at(60), Capacity: 0.7}}
+
 	knee, narrow, again := base("knee-moves", "2 times; the knee moves from 64 to 16 at 50 s and back at 85 s", 2), small(), convoying()
 	knee.Weather = []Weather{{At: at(50), Capacity: 1, Model: &narrow}, {At: at(85), Capacity: 1, Model: &again}}
 
@@ -110,7 +113,7 @@ func troubles() []Scenario {
 	heavy.Misweighed[Confirm] = 2
 	light.Core, light.Misweighed[Confirm] = flat(), 2
 
-	all := []Scenario{slow, knee, pause, far, bursts, flood, surge, change, heavy, light}
+	all := []Scenario{slow, step, knee, pause, far, bursts, flood, surge, change, heavy, light}
 	return append(all, weather())
 }
 
