@@ -31,7 +31,7 @@
 // # Who is told no
 //
 // An overloaded queue that turns nobody away serves only people who have left. So an offer has to be feasible: its
-// expected wait and a slow call must fit into seven tenths of its budget. And who waits is refused as soon as even a typical
+// expected wait must be no more than a third of its budget, and together with a slow call no more than seven tenths. And who waits is refused as soon as even a typical
 // call would come too late. Both look at how long calls take: a moving average per unit of weight, the running quantiles
 // about it, and the ages of the calls inside, which grow before any answer shows that something is wrong.
 //
@@ -59,7 +59,8 @@
 // It is configured; or, with Config.Seek, the gate finds it. It then stands a while at one arm below its point and a while at one above,
 // compares the work that was done with the calls that were inside, and moves the point along the slope: up where more seats do more
 // work, down where they do less or hardly more. What is compared are two measurements of the same core a second apart, so neither
-// a slow network nor a slow core looks like an overloaded one. seek.go has it, and bench/sim plays it before cores of many shapes.
+// a slow network nor a slow core looks like an overloaded one. From a start that means nothing it climbs by long strides first; and when the
+// core suddenly does much more or less than usual, it believes what it sees now more than what it knew. seek.go has it, and bench/sim plays it before cores of many shapes.
 //
 // # Reading on
 //

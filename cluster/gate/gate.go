@@ -49,6 +49,7 @@ func New(c Config) *Gate {
 	if c.Validate() != nil {
 		c = Config{}
 	}
+	climbs := c.Limit == 0
 	c = c.withDefaults()
 	entries := make([]entry, c.QueueMax+SeatsMax)
 	g := &Gate{
@@ -66,7 +67,7 @@ func New(c Config) *Gate {
 		youngest:     none,
 	}
 	if c.Seek {
-		g.seek.start(0, c.Limit, c.ServiceTime, c.SeekSeed, c.Ceiling)
+		g.seek.start(0, c.Limit, climbs, c.ServiceTime, c.SeekSeed, c.Ceiling)
 		g.limit.wish(g.seek.seats)
 	}
 	for i := range g.unused {
@@ -181,7 +182,7 @@ func (g *Gate) SetLimit(now Time, seats int, out []Decision) []Decision {
 	out = g.pass(now, out)
 	g.limit.wish(min(max(seats, 1), CeilingMax))
 	if s := &g.seek; s.enabled {
-		s.start(g.now, g.limit.wished, time.Duration(s.elapsed), s.random, g.limit.ceiling)
+		s.start(g.now, g.limit.wished, false, time.Duration(s.elapsed), s.random, g.limit.ceiling)
 		g.limit.wish(s.seats)
 	}
 	return g.fill(out)

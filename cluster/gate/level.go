@@ -5,6 +5,7 @@ import "time"
 // Constants of the feasibility test, tuned in simulation.
 const (
 	budgetKept   = 0.3  // of the budget that an offer must have to spare: estimates err, and networks take time
+	waitPart     = 0.35 // of the budget that an offer may have to wait: who presses again after three seconds is not served before he does if debits wait longer
 	leftoverMin  = 0.05 // of the rate that a class is believed to have, however much better classes take
 	retryMin     = 250 * time.Millisecond
 	retryMax     = 60 * time.Second
@@ -30,7 +31,7 @@ type Level struct {
 // Admitted if it would not. It allocates nothing. The gate makes the same test at its own door with more knowledge, of
 // partners and tiers: it may refuse what a level lets through, but never the other way about.
 //
-// An offer is feasible if the wait and a slow call fit into seven tenths of its budget. Below half of the seats no
+// An offer is feasible if it waits no longer than a third of its budget, and if the wait and a slow call fit into seven tenths of it. Below half of the seats no
 // test is made, so that a gate whose estimates are wrong can still learn better ones.
 func (l Level) Refuses(weight float64, budget time.Duration) (Reason, time.Duration) {
 	if l.Shut != Admitted {
@@ -47,7 +48,7 @@ func (l Level) infeasible(cost work, budget time.Duration) (Reason, time.Duratio
 		return Admitted, 0
 	}
 	call := time.Duration(float64(l.CallTime) * float64(cost) / float64(workUnit))
-	over := l.Wait + call - time.Duration((1-budgetKept)*float64(budget))
+	over := max(l.Wait-time.Duration(waitPart*float64(budget)), l.Wait+call-time.Duration((1-budgetKept)*float64(budget)))
 	if over <= 0 {
 		return Admitted, 0
 	}

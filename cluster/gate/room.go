@@ -214,8 +214,11 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 	return min(rate, signIns)
 }
 
-// ready is how many of those inside will still confirm, as far as can be expected.
+// ready is how many of those inside, and of those who were called and are to come, will still confirm, as far as can be expected.
 func (r *Room) ready() (n float64) {
+	for i, called := range r.called {
+		n += r.yet[0] * max(called*(1-r.noShows)-r.came[i], 0)
+	}
 	for age := range int64(cohorts) {
 		n += r.yet[age] * r.flows[cohort(r.second-age)]
 	}

@@ -147,6 +147,56 @@ func TestRoom_LetsNobodyInWhileTheCoreIsSilent(t *testing.T) {
 	}
 }
 
+func TestRoom_ANewLeaderSupposesThatManyAreInside(t *testing.T) {
+	v := newVisitors(20)
+	v.room.Pass(v.now, v.load, 1000, 0)
+	v.room.Close()
+	v.waiting = 1000
+	for i := range 220 { // who were let in by the last leader
+		v.ready = append(v.ready, time.Duration(i)*50*time.Millisecond)
+	}
+	v.pass(5, 0, 1)
+	if rate := float64(v.inside) / 5; rate > 1.1*20/0.9 {
+		t.Errorf("%.1f come in a second beside those who are inside already; %.1f can be carried", rate, 20/0.9)
+	}
+}
+
+func TestRoom_WhoWasCalledAndIsToComeCounts(t *testing.T) {
+	v := newVisitors(1)
+	v.room.Pass(v.now, v.load, 200, 0)
+	v.room.close()
+	v.waiting = 200
+	v.pass(25, 0, 0)
+	if called := 200 - v.waiting; called > 20 {
+		t.Errorf("%d were called within 25 s, none of whom has come yet; one a second can be carried", called)
+	}
+}
+
+func TestRoom_ShowsNoPaceBeforeItIsKnown(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(20, 100, 1)
+	v.room.Close()
+	if _, _, known := v.room.Pace().Wait(100); known {
+		t.Error("a range is shown in the moment in which the line closes")
+	}
+	v.pass(paceAfter*paceWindow.Seconds()+1, 100, 1)
+	if _, _, known := v.room.Pace().Wait(100); !known {
+		t.Error("no range is shown when the line has moved for some time")
+	}
+}
+
+func TestRoom_IsNotMisledByAPauseInWhichOnlySlowCustomersAreLeft(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(120, 100, 1)
+	before := v.room.Snapshot()
+	v.load.Halted = true
+	v.pass(10, 0, 1) // whoever is quick confirms
+	after := v.room.Snapshot()
+	if d := after.Think - before.Think; d.Abs() > time.Second || math.Abs(after.GoOn-before.GoOn) > 0.05 {
+		t.Errorf("customers took %v, and %.2f went on to confirm; after the pause that seems to be %v and %.2f", before.Think, before.GoOn, after.Think, after.GoOn)
+	}
+}
+
 func TestRoom_IsLimitedBySignIns(t *testing.T) {
 	r := NewRoom(FlowCost{Confirm: 1})
 	load := Load{Seats: 1000, SeatTime: 10 * time.Millisecond}

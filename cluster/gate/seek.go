@@ -22,6 +22,15 @@ const (
 	stepMax        = 0.40 // of the point, after one pair
 	noiseOfAnswer  = 1.5  // variance of the logarithm of a rate, times the number of answers it was counted by
 	noiseTrusted   = 0.09 // squared error of a slope at which the step is halved
+	changeMin      = 0.3  // by which the logarithm of the work done has to differ from what is usual, for the core to be another one
+	changePairs    = 2    // for which slopes are then believed more, and steps are longer:
+	changeTrusted  = 1.0
+	changeStep     = 1.2
+	changeStepMax  = 1.0
+	usualGain      = 0.2
+	climbStride    = 0.5  // of the point, while it climbs
+	climbSlope     = 0.35 // gained by a stride for which there is another
+	climbUneven    = 2.0  // where calls are more uneven, every stride looks like a gain for a while
 	elapsedGain    = 0.02
 	skipMin        = 20 * time.Millisecond
 	skipMax        = 2 * time.Second // that a new arm is left to itself, for the calls of the last to leave
@@ -55,11 +64,17 @@ type seek struct {
 	proved  float64 // moving average of the points at which a slope was measured
 	seats   int     // allowed now
 
+	climbing    bool    // from a start that means nothing, by strides, for as long as they do clearly more work
+	usual       float64 // moving average of the logarithm of the work done in a time; 0: not known
+	usualInside float64 // and of that of the calls inside
+	changed     int     // pairs for which the core is still taken for another one
+
 	held   bool // by a stall: nothing is measured
 	trying bool // two arms, rather than the point alone: seats are wanted
 	arm    int  // 0 low, 1 high
 	second bool // of the pair
 	done   [2]arm
+	before arm // while climbing: the last one
 	now    arm
 	opened Time // when the present arm was opened; it measures after the skip
 	from   Time // when it begins to measure
@@ -82,10 +97,13 @@ type arm struct {
 	lateness float64 // sum of the parts of their budgets that the answered calls were inside, each at most 1
 }
 
-// start begins anew at a limit.
-func (s *seek) start(now Time, limit int, service time.Duration, seed uint64, ceiling int) {
-	*s = seek{enabled: true, spread: spreadMax, slope: 1, elapsed: float64(service), square: 2 * float64(service) * float64(service), random: seed, last: now, mostFrom: now}
+// start begins anew at a limit: one that was found or set, or one that means nothing, from which it climbs.
+func (s *seek) start(now Time, limit int, climbs bool, service time.Duration, seed uint64, ceiling int) {
+	*s = seek{enabled: true, climbing: climbs, spread: spreadMax, slope: 1, elapsed: float64(service), square: 2 * float64(service) * float64(service), random: seed, last: now, mostFrom: now}
 	s.point = math.Log(float64(min(max(limit, seekMin), max(ceiling, seekMin))))
+	if climbs {
+		s.point -= climbStride // so that the start itself is the first that has to prove its worth
+	}
 	s.open(now, ceiling)
 }
 
@@ -117,6 +135,9 @@ func (s *seek) begin(now Time, ceiling int) {
 // multiple: after a step up the many short calls among the new ones are answered at once, and the long ones, which will take their
 // seats for good, have not made themselves felt. Measured too early, every step up looks like a gain.
 func (s *seek) settling() float64 { return s.square / (2 * max(s.elapsed, 1)) }
+
+// unevenness is how much more the times of calls differ than exponential ones: 1 if not at all.
+func (s *seek) unevenness() float64 { return max(1, s.settling()/max(s.elapsed, 1)) }
 
 // pass lets time pass in which so many calls were inside, and says whether the limit may have moved.
 func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) bool {
@@ -201,6 +222,10 @@ func (s *seek) end(now Time, ceiling int) {
 		return
 	}
 	switch {
+	case s.climbing:
+		s.climb()
+		s.limitTo(ceiling)
+		s.open(now, ceiling)
 	case !s.trying:
 		s.trying = a.wanted > usedToSeek*a.length
 		s.limitTo(ceiling)
@@ -217,6 +242,34 @@ func (s *seek) end(now Time, ceiling int) {
 	}
 }
 
+// climb takes another stride if the last one was worth it, or if the demand has hardly filled it.
+func (s *seek) climb() {
+	a, last := s.now, s.before
+	if s.unevenness() > climbUneven {
+		s.climbing, s.trying = false, true
+		return
+	}
+	switch {
+	case a.wanted <= usedToSeek*a.length:
+		return
+	case a.wanted <= usedToJudge*a.length || a.answers < arrivalsNeeded || a.work <= 0:
+		s.before = arm{}
+	default:
+		s.before = a
+	}
+	if s.before.length > 0 && last.length > 0 {
+		gained := math.Log(a.work/a.length) - math.Log(last.work/last.length)
+		if gained < climbSlope*(math.Log(a.inside/a.length)-math.Log(last.inside/last.length)) {
+			if gained < 0 {
+				s.point -= climbStride
+			}
+			s.climbing, s.trying, s.proved = false, true, s.point
+			return
+		}
+	}
+	s.point += climbStride
+}
+
 // judge moves the point by what a pair has shown.
 func (s *seek) judge() {
 	low, high := &s.done[0], &s.done[1]
@@ -231,14 +284,35 @@ func (s *seek) judge() {
 		gain := math.Log(high.work/high.length) - math.Log(low.work/low.length)
 		excess := min(max(gain/apart, -slopeMax), slopeMax) - slopeWanted
 		s.slope += slopeGain * (excess - s.slope)
+		s.compare(0.5*math.Log(high.work/high.length*low.work/low.length), 0.5*math.Log(high.inside/high.length*low.inside/low.length))
 		noise := noiseOfAnswer * (1/low.answers + 1/high.answers) / (apart * apart)
-		s.point += min(max(stepPerSlope/(1+noise/noiseTrusted)*excess, -stepMax), stepMax)
+		trusted, step, most := noiseTrusted, stepPerSlope, stepMax
+		if s.changed > 0 {
+			s.changed--
+			if trusted = changeTrusted; excess < 0 { // what is too much does harm; up it may go as always
+				step, most = changeStep, changeStepMax
+			}
+		}
+		s.point += min(max(step/(1+noise/trusted)*excess, -most), most)
 		s.proved += provedGain * (s.point - s.proved)
 		s.spread = min(max(spreadPerSlope*math.Abs(s.slope), spreadMin), spreadMax)
 	case high.wanted < usedToJudge*high.length:
 		s.point += s.spread // demand fits the high arm: let it
 		s.trying = false
 	}
+}
+
+// compare holds the work done against what is usual. While nothing changes, small steps find the point best, since what a pair shows is mostly
+// noise; when the core does much more or less, and not because there are more or fewer calls inside, what was found says nothing any more.
+func (s *seek) compare(done, inside float64) {
+	if s.usual != 0 && math.Abs(done-s.usual) > changeMin*s.unevenness()+math.Abs(inside-s.usualInside) {
+		s.usual, s.changed, s.slope = 0, changePairs, math.Copysign(1, s.slope)
+	}
+	if s.usual == 0 {
+		s.usual, s.usualInside = done, inside
+	}
+	s.usual += usualGain * (done - s.usual)
+	s.usualInside += usualGain * (inside - s.usualInside)
 }
 
 // limitTo keeps the point where it is sane: a limit that was never filled is not believed.

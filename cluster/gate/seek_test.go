@@ -112,6 +112,18 @@ func TestSeek_TheCeilingHolds_AndALimitSetByHandIsWhereItGoesOn(t *testing.T) {
 	}
 }
 
+func TestSeek_FromAStartThatMeansNothingItClimbs(t *testing.T) {
+	f := func(c Config) int {
+		c.Seek = true
+		g := New(c)
+		saturate(g, 0, 3*time.Second, time.Minute, 1000)
+		return g.Snapshot().Found
+	}
+	if climbed, sought := f(Config{}), f(Config{Limit: seekStart}); climbed < 300 || climbed < 2*sought {
+		t.Errorf("in three seconds from nothing to %d, from a limit of %d that somebody has set to %d", climbed, seekStart, sought)
+	}
+}
+
 // BenchmarkAcceptAndReleaseWithSeek is BenchmarkAcceptAndRelease with a limit that is sought.
 func BenchmarkAcceptAndReleaseWithSeek(b *testing.B) {
 	g := New(Config{Seek: true})

@@ -33,7 +33,7 @@ func TestTheLineInABrowser(t *testing.T) {
 	for _, language := range languages {
 		turns = append(turns, takesAPlace(visit(t, browser, lab, language, false), language))
 	}
-	lab.crowd(t, 60) // for as long as the pages are looked at
+	lab.crowd(t, 120) // for as long as the pages are looked at
 	tooLate(t, browser, lab)
 	leaves(t, browser, lab)
 	for _, language := range languages {
