@@ -34,7 +34,8 @@ check: go-version ## formatting, go vet, staticcheck
 	$(TOOL) staticcheck ./...
 
 unit: go-version ## unit and property tests, with the race detector
-	$(GO) test -race $$($(GO) list ./... | grep -v -F -x $(SYSTEM:%=-e %))
+	$(GO) test -race $$($(GO) list ./... | grep -v -F -x $(SYSTEM:%=-e %) -e netbank/bench/sim)
+	$(GO) test ./bench/sim # which has one goroutine, and plays hours
 	$(GO) test ./cluster -run 'Invariants_HoldInRandomHistories$$' -rapid.checks=2000
 
 system: go-version build ## browsers and crashes, with the real programs

