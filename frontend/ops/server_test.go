@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,6 +79,9 @@ func TestPortAnswersWhenItsConnectionsAreFullOfWhoSaysNothing(t *testing.T) {
 		if line := answered(t, talk(t, addr, whole)); line != "HTTP/1.1 200 OK" {
 			t.Fatalf("answered %q", line)
 		}
+		for !someoneWaits(s.room) { // the client has its answer before the server knows that it has nothing to do
+			runtime.Gosched()
+		}
 	}
 	if line := answered(t, idle[0]); line == "HTTP/1.1 200 OK" {
 		t.Error("the one that waited longest did not make way")
@@ -88,6 +92,17 @@ func TestPortAnswersWhenItsConnectionsAreFullOfWhoSaysNothing(t *testing.T) {
 	if s.room.evicted.Load() == 0 {
 		t.Error("none is counted")
 	}
+}
+
+func someoneWaits(o *room) bool {
+	o.lock.Lock()
+	defer o.lock.Unlock()
+	for _, g := range o.guests {
+		if !g.served {
+			return true
+		}
+	}
+	return false
 }
 
 func TestEverythingIsBounded_ConnectionsThatAreBeingAnsweredKeepTheirPlaces(t *testing.T) {

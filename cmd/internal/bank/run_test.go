@@ -9,9 +9,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -87,15 +89,19 @@ func start(t *testing.T, change func(*bank.Config)) *running {
 	return r
 }
 
-// free gives an address that nobody listens on now.
+// free gives an address that nobody listens on now. Its port is none of those that the system gives away by itself, to another test's
+// connection for example.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(10_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port between 10,000 and 20,000")
+	return ""
 }
 
 func certificate(t *testing.T, dir string) (cert, key string) {
