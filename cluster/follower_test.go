@@ -201,8 +201,17 @@ func TestFollower_BetweenTwoLeadersTheEdgeLetsCallsWait(t *testing.T) {
 			if refusal, ok := n.Refused(gate.Confirm); ok {
 				t.Errorf("node %d: a moment after the loss of the leader the edge says %v", i, refusal.Reason)
 			}
+			if !n.BetweenLeaders() {
+				t.Errorf("node %d: a moment after the loss of the leader it is not ready for calls", i)
+			}
 		}
-		time.Sleep(LeaderlessMax)
+		time.Sleep(LeaderlessMax / 2)
+		for i, n := range r.nodes {
+			if _, ok := n.Refused(gate.Confirm); ok || n.BetweenLeaders() {
+				t.Errorf("node %d: who came in the last moment does not wait, or others are still sent here", i)
+			}
+		}
+		time.Sleep(LeaderlessMax / 2)
 		for i, n := range r.nodes {
 			if refusal, ok := n.Refused(gate.Confirm); !ok || refusal.Reason != gate.NoLeader {
 				t.Errorf("node %d: long without a leader the edge says %v, %v", i, refusal.Reason, ok)

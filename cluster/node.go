@@ -327,6 +327,10 @@ func (n *Node) Refused(class gate.Class) (Refusal, bool) {
 	return refusal, refused
 }
 
+// BetweenLeaders reports whether the last leader was lost so short a while ago that the next one is to be expected: calls may come, and wait for
+// it. It is so for half of LeaderlessMax, so that whoever is sent here in its last moment can still wait for as long again.
+func (n *Node) BetweenLeaders() bool { return !n.led() && n.leaderless() > LeaderlessMax/2 }
+
 // leaderless is for how long from now calls may still come and wait, because the last leader was lost a short while ago; 0 or less: not any more.
 func (n *Node) leaderless() time.Duration {
 	lost := time.Duration(n.lostAt.Load())

@@ -353,7 +353,7 @@ func (p *peers) waits() error {
 	if n.Led() && n.Membership().Issuer == 0 {
 		return errors.New("the leader has not recorded the cluster's founders yet")
 	}
-	if !n.Led() {
+	if !n.Led() && !n.BetweenLeaders() {
 		leader, term := n.Replica().Leader()
 		if leader == 0 {
 			return fmt.Errorf("no coordinator leads in term %d; a majority of them must run and reach each other", term)
