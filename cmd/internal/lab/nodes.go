@@ -27,6 +27,7 @@ import (
 // How a cluster is watched.
 const (
 	watchEvery   = 200 * time.Millisecond
+	removeWait   = 5 * time.Second // that a leader may take to hear from the others
 	watchTimeout = 500 * time.Millisecond
 	// The doors that the balancer has, by name.
 	customerDoor = "customers"
@@ -201,6 +202,9 @@ func (n *nodes) letIn(ctx context.Context, m member) error {
 // errNoLeader says that whoever was asked for a change does not lead.
 var errNoLeader = errors.New("no node leads")
 
+// errNotAllowed says that the leader refuses a change because of how the cluster stands.
+var errNotAllowed = errors.New("not allowed")
+
 // change has the leader change the cluster. While none leads it asks again, as a person would.
 func (n *nodes) change(ctx context.Context, path string, request any) (made ops.Change, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ops.ChangeTimeout)
@@ -241,6 +245,8 @@ func (n *nodes) ask(ctx context.Context, path string, request []byte) (made ops.
 		return made, err
 	case resp.StatusCode == http.StatusConflict && bytes.Contains(answer, []byte(`"not-leader"`)), resp.StatusCode == http.StatusServiceUnavailable:
 		return made, fmt.Errorf("%w: the answer was %d: %s", errNoLeader, resp.StatusCode, answer)
+	case resp.StatusCode == http.StatusConflict && bytes.Contains(answer, []byte(`"not-allowed"`)):
+		return made, fmt.Errorf("%w: the leader answered: %s", errNotAllowed, answer)
 	case resp.StatusCode != http.StatusOK:
 		return made, fmt.Errorf("the leader answered %d: %s", resp.StatusCode, answer)
 	}
@@ -458,6 +464,22 @@ func (n *nodes) again(ctx context.Context, name string) error {
 	}
 }
 
+// remove has the leader remove a node. One that has just been elected has not heard from the others yet, and refuses since it takes them for down:
+// it is asked again for a while.
+func (n *nodes) remove(ctx context.Context, number uint32, reason string) error {
+	for limit := time.Now().Add(removeWait); ; {
+		_, err := n.change(ctx, fmt.Sprintf("/api/v1/cluster/nodes/%d/remove", number), ops.NodeRequest{Reason: reason})
+		if !errors.Is(err, errNotAllowed) || time.Now().After(limit) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(watchEvery):
+		}
+	}
+}
+
 // replace removes a node that is down from the cluster, with all its data, and lets a new one join at its addresses.
 func (n *nodes) replace(ctx context.Context, name string) error {
 	i, err := n.down(name)
@@ -469,7 +491,7 @@ func (n *nodes) replace(ctx context.Context, name string) error {
 	number := n.file.Nodes[i].Number
 	n.lock.Unlock()
 	if number != 0 {
-		if _, err := n.change(ctx, fmt.Sprintf("/api/v1/cluster/nodes/%d/remove", number), ops.NodeRequest{Reason: name + " is replaced"}); err != nil {
+		if err := n.remove(ctx, number, name+" is replaced"); err != nil {
 			return fmt.Errorf("removing node %d: %w", number, err)
 		}
 	}
