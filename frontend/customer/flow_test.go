@@ -714,7 +714,7 @@ func TestSignIn_WhoFindsTooManyWaitingIsToldWhenToComeBack(t *testing.T) {
 	refused := v.submit(p, "sign-in", "username", "anna", "password", password)
 	close(release)
 	others.Wait()
-	if wait := string(refused.header.Peek("Retry-After")); refused.status != 303 || wait != "1" {
+	if wait := string(refused.header.Peek("Retry-After")); refused.status != 303 || wait != "1" && wait != "2" { // it is spread
 		t.Errorf("status %d, Retry-After %q", refused.status, wait)
 	}
 	h.bank.before = nil
