@@ -27,40 +27,18 @@ func TestSeatsAreExact_APolicyHoldsAcrossALeaderChange(t *testing.T) {
 		r.cfg.Gate.Limit, r.cfg.Gate.Ceiling, r.cfg.Reserve = 5, 5, 8
 		r.core.script = func(Debit) script { return script{work: 400 * time.Millisecond} }
 		r.boot()
-		most := func(want int) {
-			t.Helper()
-			r.core.set(func() { r.core.insideMax = 0 })
-			ended := make(chan error)
-			for range 12 {
-				x := r.create()
-				go func() {
-					_, err := r.node.Confirm(x)
-					ended <- err
-				}()
-			}
-			for range 12 {
-				if err := <-ended; err != nil {
-					t.Error(err)
-				}
-			}
-			r.core.set(func() {
-				if r.core.insideMax != want {
-					t.Errorf("%d were inside at most, want %d", r.core.insideMax, want)
-				}
-			})
-		}
-		most(5)
+		r.insideAtMost(5)
 		r.setPolicy(func(p *command.PutPolicy) { p.Seats = 2 })
-		most(2)
+		r.insideAtMost(2)
 		if r.node.Ceiling(journal.LevelNormal) != 2 || r.node.Ceiling(journal.LevelReserve) != 8 {
 			t.Errorf("levels of %d and %d seats", r.node.Ceiling(journal.LevelNormal), r.node.Ceiling(journal.LevelReserve))
 		}
 		r.log.depose(vanishes)
 		r.log.elect()
 		synctestWait(r)
-		most(2)
+		r.insideAtMost(2)
 		r.setPolicy(func(*command.PutPolicy) {})
-		most(5)
+		r.insideAtMost(5)
 	})
 }
 
