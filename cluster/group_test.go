@@ -90,28 +90,44 @@ func (m *member) commit(f *fakeFuture) {
 		f.resolve(replica.Outcome{}, replica.ErrUnknown)
 		return
 	}
-	g := m.group
-	g.mu.Lock()
-	if !mine || g.leader != m.index || g.term != f.term {
-		g.mu.Unlock()
+	if !mine {
 		f.resolve(replica.Outcome{}, replica.ErrUnknown)
 		return
 	}
-	g.entries = append(g.entries, groupEntry{f.term, f.entry})
-	at := len(g.entries)
-	g.mu.Unlock()
-	out := m.apply(at)
-	if doubtful != nil {
+	out, appended := m.append(f)
+	if !appended || doubtful != nil {
 		f.resolve(replica.Outcome{}, replica.ErrUnknown)
 		return
 	}
 	f.resolve(out, nil)
 }
 
-// apply applies the log up to a number of entries, and gives what the last one did.
-func (m *member) apply(upTo int) (out replica.Outcome) {
+// append adds an entry to the log of a member that leads, and applies it. Nothing comes between the two: follow would apply the entry, and
+// its outcome would be nobody's.
+func (m *member) append(f *fakeFuture) (out replica.Outcome, appended bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	g := m.group
+	g.mu.Lock()
+	if g.leader != m.index || g.term != f.term {
+		g.mu.Unlock()
+		return out, false
+	}
+	g.entries = append(g.entries, groupEntry{f.term, f.entry})
+	at := len(g.entries)
+	g.mu.Unlock()
+	return m.catchUp(at), true
+}
+
+// apply applies the log up to a number of entries.
+func (m *member) apply(upTo int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.catchUp(upTo)
+}
+
+// catchUp is apply for who holds mu; it gives what the last one did.
+func (m *member) catchUp(upTo int) (out replica.Outcome) {
 	for m.applied < upTo {
 		m.group.mu.Lock()
 		e := m.group.entries[m.applied]
