@@ -1,21 +1,19 @@
 package gate
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-var rewrite = flag.Bool("rewrite", false, "write what the gate does now into testdata/*.txt; read the difference before you keep it")
+	"github.com/cockroachdb/datadriven"
+)
 
 // TestScenarios plays testdata/*.txt. A file is prose (lines with #), commands, a line ----, and what the gate says to
 // them, up to an empty line. The commands are those of scenario.run. Read in their order, the files teach the algorithm.
+// With -rewrite what the gate says now is written down: read the difference before you keep it.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -23,53 +21,16 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(text))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
+			s := &scenario{t: t}
+			datadriven.RunTest(t, file, func(_ *testing.T, d *datadriven.TestData) string {
+				for line := range strings.Lines(d.FullCmd() + "\n" + d.Input) {
+					s.run(strings.Fields(line))
 				}
-				return
-			}
-			want := strings.Split(string(text), "\n")
-			for i, line := range strings.Split(got, "\n") {
-				if i >= len(want) || line != want[i] {
-					t.Fatalf("%s:%d: the gate says\n\t%s\n(go test -run Scenarios ./cluster/gate -rewrite writes the file anew)", file, i+1, line)
-				}
-			}
+				defer s.said.Reset()
+				return s.said.String()
+			})
 		})
 	}
-}
-
-// play runs a file and returns it with the gate's own answers in the place of those written down.
-func play(t *testing.T, text string) string {
-	var out bytes.Buffer
-	s := &scenario{t: t}
-	answers := false
-	for _, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
-		switch {
-		case line == "----":
-			answers = true
-			out.WriteString("----\n")
-			out.WriteString(s.said.String())
-			s.said.Reset()
-		case line == "":
-			answers = false
-			out.WriteString("\n")
-		case strings.HasPrefix(line, "#"):
-			out.WriteString(line + "\n")
-		case !answers:
-			s.run(strings.Fields(line))
-			out.WriteString(line + "\n")
-		}
-	}
-	if s.said.Len() > 0 {
-		t.Fatalf("commands without a ---- after them; the gate said %s", s.said.String())
-	}
-	return out.String()
 }
 
 // scenario is one gate and its clock.

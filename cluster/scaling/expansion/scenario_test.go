@@ -1,21 +1,18 @@
 package expansion
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/datadriven"
+
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what it decides now into testdata/*.txt; read the difference before you keep it")
 
 // midnight is when the journal's time begins in these tests.
 var midnight = journal.Millis(time.Date(2026, 11, 11, 0, 0, 0, 0, time.UTC).UnixMilli())
@@ -134,7 +131,8 @@ func (w *world) run(lasts time.Duration) {
 }
 
 // TestScenarios plays testdata/*.txt. A file is prose (lines with #), commands, a line ----, and what comes of them, up to an empty
-// line. The commands are those of scenario.do. Read in their order, the files teach when a bank expands.
+// line. The commands are those of world.do. Read in their order, the files teach when a bank expands.
+// With -rewrite what comes of them now is written down: read the difference before you keep it.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -142,56 +140,23 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
+			c, err := Parse("max=8")
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := play(t, string(text))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
+			w := newWorld(t, c)
+			datadriven.RunTest(t, file, func(_ *testing.T, d *datadriven.TestData) string {
+				for line := range strings.Lines(d.FullCmd() + "\n" + d.Input) {
+					w.do(strings.Fields(line))
 				}
-				return
-			}
-			want := strings.Split(string(text), "\n")
-			for i, line := range strings.Split(got, "\n") {
-				if i >= len(want) || line != want[i] {
-					t.Fatalf("%s:%d: it says\n\t%s\n(go test -run Scenarios ./cluster/scaling/expansion -rewrite writes the file anew)", file, i+1, line)
+				if len(w.events) == 0 {
+					w.events = []string{"nothing moves"}
 				}
-			}
+				defer func() { w.events = nil }()
+				return strings.Join(w.events, "\n") + "\n"
+			})
 		})
 	}
-}
-
-func play(t *testing.T, text string) string {
-	var out bytes.Buffer
-	c, err := Parse("max=8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(t, c)
-	answers := false
-	for _, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
-		switch {
-		case line == "----":
-			answers = true
-			out.WriteString("----\n")
-			if len(w.events) == 0 {
-				w.events = []string{"nothing moves"}
-			}
-			out.WriteString(strings.Join(w.events, "\n") + "\n")
-			w.events = nil
-		case line == "":
-			answers = false
-			out.WriteString("\n")
-		case strings.HasPrefix(line, "#"):
-			out.WriteString(line + "\n")
-		case !answers:
-			w.do(strings.Fields(line))
-			out.WriteString(line + "\n")
-		}
-	}
-	return out.String()
 }
 
 // do does one line:
