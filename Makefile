@@ -46,8 +46,8 @@ screenshots: go-version needs ## pictures of every page customers see, in both l
 	NETBANK_SCREENSHOTS=$(CURDIR)/results/screenshots $(GO) test -count=1 -run 'TestInABrowser/AxeFindsNothing|TestTheLineInABrowser' ./cmd/internal/browser
 
 generate: ## write the generated code anew (needs protoc: Debian's protobuf-compiler)
-	cluster/journal/command/generate.sh
-	cluster/stream/wire/generate.sh
+	.ci/generate cluster/journal/command/journal.proto
+	.ci/generate cluster/stream/wire/stream.proto
 
 limits: ## write docs/limits.md anew
 	$(GO) test ./cmd/internal/repository -run Limits -update
