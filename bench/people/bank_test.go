@@ -21,6 +21,7 @@ import (
 
 	"netbank/bench/demo"
 	"netbank/bench/load"
+	"netbank/bench/load/loadtest"
 )
 
 const shopBack = "http://shop.example/return?state=a%26b"
@@ -161,11 +162,11 @@ func (b *bank) act(r *http.Request, name string, o *scripted, body string, e *ev
 		return b.create(r, body)
 	case "GET status":
 		b.statuses = append(b.statuses, r.URL.Path+" "+r.Header.Get("X-Request-ID"))
-		return reply(200, "", `{"transactionStatus":"RCVD","version":1}`)
+		return loadtest.Reply(200, "", `{"transactionStatus":"RCVD","version":1}`)
 	}
 	if o == nil || r.Host != "bank.example" || !b.given[r.URL.RequestURI()] {
 		b.t.Errorf("%s %s was asked for, which no page and no answer named", r.Method, r.URL.RequestURI())
-		return reply(404, "", "")
+		return loadtest.Reply(404, "", "")
 	}
 	form, err := url.ParseQuery(body)
 	if err != nil {
@@ -215,7 +216,7 @@ func (b *bank) signed(name string, o *scripted, user string, form url.Values, e 
 	token := "t" + user
 	if strings.HasPrefix(name, "POST ") && form.Get("csrf") != token {
 		b.t.Errorf("%s: %q is not the token of %s", name, form.Get("csrf"), user)
-		return reply(403, "", "")
+		return loadtest.Reply(403, "", "")
 	}
 	hidden := `<input type="hidden" name="csrf" value="` + token + `">`
 	switch name {
@@ -226,14 +227,14 @@ func (b *bank) signed(name string, o *scripted, user string, form url.Values, e 
 		if form.Get("account") != "0-aa" {
 			return b.lead(o, "confirm", "account")
 		}
-		return reply(303, "Location: "+html.UnescapeString(b.hand(o, "code", "c=consent-"+o.s))+"\r\n", "")
+		return loadtest.Reply(303, "Location: "+html.UnescapeString(b.hand(o, "code", "c=consent-"+o.s))+"\r\n", "")
 	case "GET code":
 		return b.page(200, "", b.form(o, "code", hidden+`<input name="code" autocomplete="one-time-code">`)+b.back(o, "not-completed"))
 	case "POST code":
 		return b.code(o, user, form.Get("code"), e)
 	}
 	b.t.Errorf("%s is nothing a page leads to", name)
-	return reply(404, "", "")
+	return loadtest.Reply(404, "", "")
 }
 
 func (b *bank) code(o *scripted, user, code string, e *event) string {
@@ -247,7 +248,7 @@ func (b *bank) code(o *scripted, user, code string, e *event) string {
 		b.t.Errorf("%s typed %s, the telephone shows another", user, code)
 	}
 	if b.spent[user] >= now {
-		return reply(303, "Location: "+html.UnescapeString(b.hand(o, "code", "c=consent-"+o.s+"&why=code-used"))+"\r\n", "")
+		return loadtest.Reply(303, "Location: "+html.UnescapeString(b.hand(o, "code", "c=consent-"+o.s+"&why=code-used"))+"\r\n", "")
 	}
 	b.spent[user] = now
 	o.state = "settled"
@@ -310,7 +311,7 @@ func (b *bank) create(r *http.Request, body string) string {
 	}
 	b.creates = append(b.creates, fmt.Sprint(r.Method, r.URL, key, r.Header.Get("X-Request-ID"), body))
 	link := html.UnescapeString(b.hand(o, "", ""))
-	return reply(201, "", `{"paymentId":"`+o.id+`","transactionStatus":"RCVD","version":1,"_links":{"scaRedirect":{"href":"http://bank.example`+strings.ReplaceAll(link, "&", `\u0026`)+`"}}}`)
+	return loadtest.Reply(201, "", `{"paymentId":"`+o.id+`","transactionStatus":"RCVD","version":1,"_links":{"scaRedirect":{"href":"http://bank.example`+strings.ReplaceAll(link, "&", `\u0026`)+`"}}}`)
 }
 
 // hand gives an address of a payment as a page's attribute bears it, and notes that it was handed out.
@@ -332,12 +333,12 @@ func (b *bank) lead(o *scripted, step, why string) string {
 	if why != "" {
 		more = "why=" + why
 	}
-	return reply(303, "Location: "+html.UnescapeString(b.hand(o, step, more))+"\r\n", "")
+	return loadtest.Reply(303, "Location: "+html.UnescapeString(b.hand(o, step, more))+"\r\n", "")
 }
 
 // busy leads to the page that says so, which leads back to a step.
 func (b *bank) busy(o *scripted, back string) string {
-	return reply(303, "Location: "+html.UnescapeString(b.hand(o, "busy", "reason=queue-full&back="+back))+"\r\n", "")
+	return loadtest.Reply(303, "Location: "+html.UnescapeString(b.hand(o, "busy", "reason=queue-full&back="+back))+"\r\n", "")
 }
 
 func (b *bank) form(o *scripted, step, fields string) string {
@@ -357,7 +358,7 @@ func (b *bank) back(o *scripted, failure string) string {
 }
 
 func (b *bank) page(status int, header, main string) string {
-	return reply(status, header, `<!DOCTYPE html><a class="skip" href="#main">skip</a><a href="/pay/x?lang=en">English</a><main>`+main+`</main>`)
+	return loadtest.Reply(status, header, `<!DOCTYPE html><a class="skip" href="#main">skip</a><a href="/pay/x?lang=en">English</a><main>`+main+`</main>`)
 }
 
 // told gives what was told, by payment.

@@ -13,6 +13,7 @@ import (
 
 	"netbank/bench/audit"
 	"netbank/bench/load"
+	"netbank/bench/load/loadtest"
 )
 
 // visits makes n flows of a job, one after the other, in a time of their own.
@@ -371,7 +372,7 @@ func TestAnErrorPageSaysNothingOfThePayment(t *testing.T) {
 func TestAnswersThatLeadToAnotherSiteAreNotFollowed(t *testing.T) {
 	b := newBank(t)
 	b.script = func(name string, _ *scripted, _ int) *event {
-		return map[string]*event{"POST sign-in": {answer: reply(303, "Location: //evil.example/confirm\r\n", "")}}[name]
+		return map[string]*event{"POST sign-in": {answer: loadtest.Reply(303, "Location: //evil.example/confirm\r\n", "")}}[name]
 	}
 	one(t, b, Job{Kind: Flow}, load.Failed, "malformed answer", "RCVD", audit.Refused)
 }
@@ -429,7 +430,7 @@ func TestPollersAskAboutTheStockAndTellWhatIsNews(t *testing.T) {
 	b.first = 40
 	b.script = func(name string, o *scripted, times int) *event {
 		if name == "GET status" && o.n == 1 && times > 2 {
-			return &event{answer: reply(200, "", `{"transactionStatus":"ACSC","version":3}`)}
+			return &event{answer: loadtest.Reply(200, "", `{"transactionStatus":"ACSC","version":3}`)}
 		}
 		return nil
 	}
@@ -454,7 +455,7 @@ func TestAStatusThatGoesBackIsTold(t *testing.T) {
 	b := newBank(t)
 	b.script = func(name string, _ *scripted, times int) *event {
 		if name == "GET status" && times == 2 {
-			return &event{answer: reply(200, "", `{"transactionStatus":"ACSC","version":3}`)}
+			return &event{answer: loadtest.Reply(200, "", `{"transactionStatus":"ACSC","version":3}`)}
 		}
 		return nil
 	}

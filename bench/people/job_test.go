@@ -13,6 +13,7 @@ import (
 	"netbank/bench/audit"
 	"netbank/bench/demo"
 	"netbank/bench/load"
+	"netbank/bench/load/loadtest"
 )
 
 // together runs a job in a number of processes' shares at once, and gives what came of them all.
@@ -157,7 +158,7 @@ func TestMoreConfirmationsThanCustomersAreRefused(t *testing.T) {
 func TestAPreparationThatFailsSaysWhy(t *testing.T) {
 	b := newBank(t)
 	b.script = func(name string, _ *scripted, _ int) *event {
-		return map[string]*event{"POST create": {answer: reply(400, "", "")}}[name]
+		return map[string]*event{"POST create": {answer: loadtest.Reply(400, "", "")}}[name]
 	}
 	j := Job{Name: "s", Kind: Status, Curve: load.Constant(1), Measure: time.Second, Connections: 1, Stock: 2}
 	synctest.Test(t, func(t *testing.T) {

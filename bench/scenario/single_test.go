@@ -1,17 +1,13 @@
 package scenario
 
 import (
-	"bufio"
-	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 
 	"netbank/bench/audit"
-	"netbank/bench/load"
+	"netbank/bench/load/loadtest"
 	"netbank/bench/people"
 	"netbank/bench/report"
 )
@@ -19,37 +15,12 @@ import (
 // against makes a run whose doors lead to a server that answers as it is told.
 func against(t *testing.T, answer func(r *http.Request, body string) string) *oneNode {
 	t.Helper()
-	dialer := load.Dialer{Dial: func(context.Context) (net.Conn, error) {
-		client, server := net.Pipe()
-		go func() {
-			defer server.Close()
-			for in := bufio.NewReader(server); ; {
-				r, err := http.ReadRequest(in)
-				if err != nil {
-					return
-				}
-				body, _ := io.ReadAll(r.Body)
-				if _, err := io.WriteString(server, answer(r, string(body))); err != nil {
-					return
-				}
-			}
-		}()
-		return client, nil
-	}}
-	pool, err := load.NewPool(t.Context(), dialer, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
+	pool := loadtest.Pool(t, 4, answer)
 	s := &oneNode{bench: &bench{Progress: silent{}}, m: &people.Maker{Seed: 7, Run: "b1-", CustomerHost: "bank.example:8080", PartnerHost: "api.bank.example:8443", Cookie: "netbank"}}
 	s.target, s.Connections = &Target{}, 4
 	s.result = &report.Result{}
 	s.doors = &doors{customer: pool, partner: pool}
 	return s
-}
-
-func reply(status int, header, body string) string {
-	return fmt.Sprintf("HTTP/1.1 %d %s\r\n%sContent-Length: %d\r\n\r\n%s", status, http.StatusText(status), header, len(body), body)
 }
 
 func ledVisits(n int) []people.Checkout {
@@ -64,9 +35,9 @@ func ledVisits(n int) []people.Checkout {
 func TestConfirmationsThatDidNotSettleFailTheRun(t *testing.T) {
 	s := against(t, func(r *http.Request, _ string) string {
 		if strings.Contains(r.URL.Path, "/payment-4/") {
-			return reply(200, "", `{"transactionStatus":"RJCT","version":3}`)
+			return loadtest.Reply(200, "", `{"transactionStatus":"RJCT","version":3}`)
 		}
-		return reply(200, "", `{"transactionStatus":"ACSC","version":3}`)
+		return loadtest.Reply(200, "", `{"transactionStatus":"ACSC","version":3}`)
 	})
 	if err := s.verify(t.Context(), ledVisits(20)); err != nil {
 		t.Fatal(err)
@@ -82,7 +53,7 @@ func TestConfirmationsThatDidNotSettleFailTheRun(t *testing.T) {
 }
 
 func TestConfirmationsThatCannotBeAskedAboutFailTheRun(t *testing.T) {
-	s := against(t, func(*http.Request, string) string { return reply(404, "", "") })
+	s := against(t, func(*http.Request, string) string { return loadtest.Reply(404, "", "") })
 	if err := s.verify(t.Context(), ledVisits(4)); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,2 @@
+// Package loadtest gives tests of the load a server that answers as they tell it.
+package loadtest
