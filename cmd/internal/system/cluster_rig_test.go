@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"netbank/bench/audit"
-	"netbank/bench/flow"
 	"netbank/cmd/internal/bank"
 	"netbank/frontend/ops"
 )
@@ -38,7 +36,6 @@ type trio struct {
 	doors atomic.Pointer[[]*coordinator] // who alone has open doors for customers and partners; nil: all
 	lock  sync.Mutex                     // guards changes of nodes, and reads by other goroutines than the test's
 	front atomic.Pointer[[]*coordinator] // who gets connections, the leader first
-	idle  time.Duration                  // how long clients keep a connection that they do not use; 0: the default
 	token string
 }
 
@@ -121,34 +118,10 @@ func (c *trio) awaitReady(nodes ...*coordinator) {
 func (c *trio) use() {
 	t := c.t
 	t.Helper()
-	var err error
-	if err = c.dev.Seed(t.Context()); err != nil {
+	if err := c.dev.Seed(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	options := flow.Options{Timeout: 20 * time.Second, Idle: c.idle}
-	if c.partner, err = flow.NewPartner(c.demo, options); err != nil {
-		t.Fatal(err)
-	}
-	if c.site, err = flow.NewSite(c.demo, options); err != nil {
-		t.Fatal(err)
-	}
-	if c.auditor, err = audit.NewBank(c.demo); err != nil {
-		t.Fatal(err)
-	}
-	if c.people, err = newPeople(c.site, c.demo.Customers); err != nil {
-		t.Fatal(err)
-	}
-	c.receiver, err = flow.Listen(c.demo.Partner.NotificationURI, c.partner.Keys, func(n flow.Notification) {
-		c.told.add(audit.Told{Payment: n.PaymentID, Source: audit.ByWebhook, Status: n.Status.Status, Version: n.Version})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.receiver.Close()
-		c.partner.Close()
-		c.site.Close()
-	})
+	c.meet()
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -34,6 +34,7 @@ type rig struct {
 	dev      lab.Dev
 	bankArgs []string // beside those of dev
 	random   *rand.Rand
+	idle     time.Duration // how long clients keep a connection that they do not use; 0: the default
 
 	core, bank *process
 	demo       *demo.Demo
@@ -145,7 +146,7 @@ func (r *rig) meet() {
 	t := r.t
 	t.Helper()
 	var err error
-	options := flow.Options{Timeout: 20 * time.Second}
+	options := flow.Options{Timeout: 20 * time.Second, Idle: r.idle}
 	if r.partner, err = flow.NewPartner(r.demo, options); err != nil {
 		t.Fatal(err)
 	}
