@@ -53,69 +53,74 @@ func (e *UnfitError) Error() string { return ErrUnfit.Error() + " (" + string(e.
 // Is makes the error one of ErrUnfit.
 func (e *UnfitError) Is(target error) bool { return target == ErrUnfit }
 
-// ChangePassword puts a password of the customer's own choice in the place of the present one, which is checked first: its attempt is counted
-// with those of signing in, and committed before (rule 9). A new session begins, so that whoever has a copy of the old one's cookie, or the old
-// password, is out at every node.
+// NewPassword is a password of the customer's own choice, hashed and sealed under the key-encryption key, and what it replaces.
+type NewPassword struct {
+	Replaces [sha256.Size]byte // SHA-256 of the sealed password that was checked
+	Sealed   []byte
+}
+
+// PreparePassword checks the present password, and gives the change that puts a password of the customer's own choice in its place: for a second factor
+// to confirm, and PutPassword to make. The attempt is counted with those of signing in, and committed before the password is looked at (rule 9).
 //
 // Lists of passwords that others know are asked before anything is counted. One that cannot be asked does not keep a customer from changing a
 // password, who may have the best of reasons to: it is left out, and counted (netbank_password_breached_unasked_total).
 //
-// Errors: ErrUnfit (a *UnfitError), ErrBusy, ErrReplaced and ErrEnded (no attempt was counted), ErrWrong, ErrLocked, ErrUnavailable, ErrNoKey. On
-// ErrUnavailable it may have been changed.
-func (s *Store) ChangePassword(session *Session, present, chosen string, deadline time.Time) (SignedIn, error) {
-	changed, err := s.changePassword(session, present, chosen, deadline)
-	s.metrics.changed(err)
-	return changed, err
+// Errors: ErrUnfit (a *UnfitError), ErrBusy, ErrReplaced and ErrEnded (no attempt was counted), ErrWrong, ErrLocked, ErrUnavailable, ErrNoKey.
+func (s *Store) PreparePassword(session *Session, present, chosen string, deadline time.Time) (Change, error) {
+	change, err := s.preparePassword(session, present, chosen, deadline)
+	if err != nil {
+		s.metrics.changed(err)
+	}
+	return change, err
 }
 
-func (s *Store) changePassword(session *Session, present, chosen string, deadline time.Time) (SignedIn, error) {
+func (s *Store) preparePassword(session *Session, present, chosen string, deadline time.Time) (Change, error) {
 	now := s.clock()
 	if err := s.inForce(session.Customer, session.Epoch, journal.Millis(session.SignedIn.UnixMilli()), journal.Millis(now.UnixMilli())); err != nil {
-		return SignedIn{}, err
+		return Change{}, err
 	}
 	if s.sealer == nil {
-		return SignedIn{}, fmt.Errorf("%w: nothing to seal a password with", ErrUnavailable)
+		return Change{}, fmt.Errorf("%w: nothing to seal a password with", ErrUnavailable)
 	}
 	if _, err := s.sealing(now); err != nil {
-		return SignedIn{}, err
+		return Change{}, err
 	}
 	chosen, err := s.fit(session, chosen)
 	if err != nil {
-		return SignedIn{}, err
+		return Change{}, err
 	}
 	present, err = normalPassword(present)
 	if err != nil {
-		return SignedIn{}, ErrWrong // nobody has that one, so there is nothing to count
+		return Change{}, ErrWrong // nobody has that one, so there is nothing to count
 	}
 	if present == chosen {
-		return SignedIn{}, &UnfitError{UnfitSame}
+		return Change{}, &UnfitError{UnfitSame}
 	}
 	place, err := s.hasher.reserve(deadline)
 	if err != nil {
-		return SignedIn{}, err
+		return Change{}, err
 	}
 	defer place.leave()
 	stored, against, err := s.passwordOf(session.Customer)
 	if err != nil {
-		return SignedIn{}, err
+		return Change{}, err
 	}
 	if err := place.await(deadline); err != nil {
-		return SignedIn{}, err
+		return Change{}, err
 	}
 	if err := s.countPassword(session, deadline); err != nil {
-		return SignedIn{}, err
+		return Change{}, err
 	}
 	right, phc := false, ""
 	place.work(func() { right = s.hasher.matches(against, present) })
 	if !right {
-		return SignedIn{}, ErrWrong
+		return Change{}, ErrWrong
 	}
 	place.work(func() { phc, err = HashPasswordBy(s.deriver, chosen, s.params) })
 	if err != nil {
-		return SignedIn{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return Change{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	place.leave()
-	return s.putPassword(session, stored, phc, deadline)
+	return Change{Kind: PutPassword, Password: NewPassword{Replaces: sha256.Sum256(stored), Sealed: s.sealer.Seal(PasswordPurpose(session.Customer), []byte(phc))}}, nil
 }
 
 // passwordOf gives a customer's sealed password and the hash in it.
@@ -150,26 +155,47 @@ func (s *Store) countPassword(session *Session, deadline time.Time) error {
 	return fmt.Errorf("%w: attempt: %s", ErrUnavailable, result.Verdict)
 }
 
-// putPassword commits the change, and gives the session that begins with it.
-func (s *Store) putPassword(session *Session, stored []byte, phc string, deadline time.Time) (SignedIn, error) {
+// EnactPassword commits a new password with the proof that confirms it, and gives the session that begins with it: whoever has a copy of the old one's
+// cookie, or the old password, is out at every node. A nil proof does only for customers who have no second factor.
+//
+// Errors: ErrUsed and ErrPasskey (of the proof), ErrReplaced, ErrWrong (it was changed meanwhile), ErrUnavailable, ErrNoKey. On ErrUnavailable it may
+// have been changed.
+func (s *Store) EnactPassword(session *Session, c *Change, proof *journal.Proof, deadline time.Time) (SignedIn, error) {
+	changed, err := s.enactPassword(session, c, proof, deadline)
+	s.metrics.changed(err)
+	return changed, err
+}
+
+func (s *Store) enactPassword(session *Session, c *Change, proof *journal.Proof, deadline time.Time) (SignedIn, error) {
+	if c.Kind != PutPassword {
+		return SignedIn{}, ErrConsent
+	}
 	if soon := time.Now().Add(grace); deadline.Before(soon) {
 		deadline = soon
 	}
-	replaces := sha256.Sum256(stored)
-	result, err := s.submit(&journal.Command{Id: commandID(), Body: &command.Command_ChangePassword{ChangePassword: &command.ChangePassword{
-		Customer: uint64(session.Customer), SessionEpoch: uint64(session.Epoch), Replaces: replaces[:],
-		PasswordSealed: s.sealer.Seal(PasswordPurpose(session.Customer), []byte(phc)), KnownDevice: session.KnownDevice,
-	}}}, deadline)
+	subject := c.Subject()
+	body := &command.ReplacePassword{
+		Customer: uint64(session.Customer), SessionEpoch: uint64(session.Epoch), Replaces: c.Password.Replaces[:], PasswordSealed: c.Password.Sealed,
+		KnownDevice: session.KnownDevice, Subject: subject[:],
+	}
+	if proof != nil {
+		body.Proof = commandOf(proof)
+	}
+	result, err := s.submit(&journal.Command{Id: commandID(), Body: &command.Command_ReplacePassword{ReplacePassword: body}}, deadline)
 	if err != nil {
 		return SignedIn{}, err
 	}
 	switch result.Verdict {
 	case journal.Done, journal.Repeated:
-		return s.enter(session.Customer, session.KnownDevice, &result.Access)
+		return s.enter(session.Customer, session.KnownDevice, false, &result.Access)
 	case journal.NoSession:
 		return SignedIn{}, ErrReplaced
 	case journal.NotAllowed: // it was changed meanwhile: the present one is another
 		return SignedIn{}, ErrWrong
+	case journal.FactorUsed:
+		return SignedIn{}, ErrUsed
+	case journal.FactorRefused:
+		return SignedIn{}, ErrPasskey
 	}
 	return SignedIn{}, fmt.Errorf("%w: change of password: %s", ErrUnavailable, result.Verdict)
 }

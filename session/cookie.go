@@ -17,7 +17,9 @@ const (
 	CookieSize = ((tokenOverhead+cookieContent)*8 + 5) / 6
 	// flagKnownDevice: the sign-in came from a known device.
 	flagKnownDevice = 1 << 0
-	flagsKnown      = flagKnownDevice
+	// flagListed: others know the password that the session began with.
+	flagListed = 1 << 1
+	flagsKnown = flagKnownDevice | flagListed
 )
 
 // state is what a cookie holds.
@@ -28,6 +30,7 @@ type state struct {
 	lastSeen    journal.Millis
 	csrf        [csrfSize]byte
 	knownDevice bool
+	listed      bool
 }
 
 func (c *state) encode(b []byte) []byte {
@@ -39,6 +42,9 @@ func (c *state) encode(b []byte) []byte {
 	var flags byte
 	if c.knownDevice {
 		flags |= flagKnownDevice
+	}
+	if c.listed {
+		flags |= flagListed
 	}
 	return append(b, flags)
 }
@@ -53,6 +59,7 @@ func (c *state) decode(b []byte) bool {
 	c.lastSeen = journal.Millis(binary.BigEndian.Uint64(b[24:]))
 	copy(c.csrf[:], b[32:])
 	c.knownDevice = b[cookieContent-1]&flagKnownDevice != 0
+	c.listed = b[cookieContent-1]&flagListed != 0
 	return true
 }
 

@@ -222,7 +222,7 @@ func (s *Store) attempt(session *Session, factor command.Factor, deadline time.T
 // Errors: ErrUsed and ErrPasskey (of the proof), ErrKnown, ErrFull, ErrLast, ErrGone, ErrEnded, ErrUnavailable.
 func (s *Store) Enact(session *Session, c *Change, proof journal.Proof, deadline time.Time) error {
 	subject := c.Subject()
-	p := &command.Proof{Factor: proof.Factor, Step: proof.Step, Credential: proof.Credential, SignCount: proof.SignCount}
+	p := commandOf(&proof)
 	cmd := &journal.Command{Id: commandID()}
 	switch c.Kind {
 	case AddPasskey:
@@ -260,6 +260,10 @@ func (s *Store) Enact(session *Session, c *Change, proof journal.Proof, deadline
 		return ErrEnded
 	}
 	return fmt.Errorf("%w: change of factors: %s", ErrUnavailable, result.Verdict)
+}
+
+func commandOf(p *journal.Proof) *command.Proof {
+	return &command.Proof{Factor: p.Factor, Step: p.Step, Credential: p.Credential, SignCount: p.SignCount}
 }
 
 // Why a change of factors was not made, or a code not sent.

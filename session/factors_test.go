@@ -390,6 +390,8 @@ func FuzzChange(f *testing.F) {
 	k := newTokens(f)
 	c := Change{Kind: AddPasskey, Passkey: journal.Passkey{ID: []byte("k"), PublicKey: []byte("p"), Name: "n"}}
 	f.Add([]byte(k.consent), c.encode(nil))
+	c = Change{Kind: PutPassword, Password: NewPassword{Sealed: []byte("sealed")}}
+	f.Add([]byte(k.cookie), c.encode(nil))
 	f.Fuzz(func(t *testing.T, token, content []byte) {
 		if got, err := k.store.OpenChange(k.session, token); err == nil {
 			t.Fatalf("%q opened as %+v", token, got)

@@ -54,6 +54,7 @@ type metrics struct {
 	messages *prometheus.CounterVec
 	passkeys *prometheus.CounterVec
 	unasked  prometheus.Counter
+	listed   prometheus.Counter
 	cache    *prometheus.CounterVec
 	hits     prometheus.Counter
 	misses   prometheus.Counter
@@ -77,12 +78,15 @@ func newMetrics(s *Store) *metrics {
 	}
 	m.changes = counter("netbank_password_changes_total", "Changes of a password that customers asked for, by result: ok, wrong, locked, unfit, busy, replaced, ended, unavailable, credential, no-key.")
 	m.unasked = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "netbank_password_breached_unasked_total", Help: "Passwords that were chosen while a list of those that others know could not be asked.",
+		Name: "netbank_password_breached_unasked_total", Help: "Passwords that were chosen or signed in with while a list of those that others know could not be asked.",
+	})
+	m.listed = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "netbank_signin_listed_total", Help: "Sign-ins with a right password that a list on this machine says others know.",
 	})
 	m.openOK = m.opens.WithLabelValues("ok")
 	m.hits, m.misses = m.cache.WithLabelValues("hit"), m.cache.WithLabelValues("miss")
 	m.all = []prometheus.Collector{
-		m.opens, m.cache, m.signIns, m.codes, m.messages, m.passkeys, m.changes, m.unasked, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
+		m.opens, m.cache, m.signIns, m.codes, m.messages, m.passkeys, m.changes, m.unasked, m.listed, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
 		gauge("netbank_session_keys", "Root keys in the ring.", func() float64 { return float64(len(*s.generations.Load())) }),
 		gauge("netbank_signin_hash_queue", "Sign-ins that hold a place in the password pool and are not being hashed.", func() float64 { return float64(s.hasher.queued()) }),
 		gauge("netbank_signin_hash_running", "Passwords being hashed now.", func() float64 { return float64(s.hasher.running.Load()) }),

@@ -31,6 +31,7 @@ type Session struct {
 	LastSeen    time.Time // when its cookie was sealed
 	Seen        time.Time // when this request opened it
 	KnownDevice bool      // the sign-in came from a known device
+	Listed      bool      // others know the password that the session began with: a list on this machine has it
 
 	csrf [csrfSize]byte
 }

@@ -130,7 +130,7 @@ func (s *Store) signIn(from netip.Addr, username, password string, device []byte
 		}
 		return SignedIn{}, a.refusal(result.Verdict, broken)
 	}
-	return s.begin(a, deadline)
+	return s.begin(a, s.isListed(password), deadline)
 }
 
 // claimed looks up whom a user name claims to be, and gives the hash to check: nobody and no hash if there is none. broken says
@@ -195,7 +195,7 @@ func lockedUntil(access *journal.Access, lane int) error {
 }
 
 // begin commits the session of a right password and seals its cookie.
-func (s *Store) begin(a attempt, deadline time.Time) (SignedIn, error) {
+func (s *Store) begin(a attempt, listed bool, deadline time.Time) (SignedIn, error) {
 	if soon := time.Now().Add(grace); deadline.Before(soon) {
 		deadline = soon
 	}
@@ -214,11 +214,26 @@ func (s *Store) begin(a attempt, deadline time.Time) (SignedIn, error) {
 		s.guesses.forget(a.username)
 		s.sprays.count(a.from, -1, result.Access.SignedIn)
 	}
-	return s.enter(a.customer, a.known, &result.Access)
+	return s.enter(a.customer, a.known, listed, &result.Access)
+}
+
+// isListed tells whether others know a password that was right: the bank's own word for it may be one of theirs. That is the customer's to hear and to
+// change, and no reason to keep him out: a payment takes a second factor.
+func (s *Store) isListed(password string) bool {
+	for _, list := range s.listed {
+		switch listed, err := list.Listed(password); {
+		case err != nil:
+			s.metrics.unasked.Inc()
+		case listed:
+			s.metrics.listed.Inc()
+			return true
+		}
+	}
+	return false
 }
 
 // enter seals the cookie of a session that was committed.
-func (s *Store) enter(customer journal.CustomerID, knownDevice bool, access *journal.Access) (SignedIn, error) {
+func (s *Store) enter(customer journal.CustomerID, knownDevice, listed bool, access *journal.Access) (SignedIn, error) {
 	now := s.clock()
 	c := state{
 		customer:    customer,
@@ -226,6 +241,7 @@ func (s *Store) enter(customer journal.CustomerID, knownDevice bool, access *jou
 		signedIn:    access.SignedIn,
 		lastSeen:    journal.Millis(now.UnixMilli()),
 		knownDevice: knownDevice,
+		listed:      listed,
 	}
 	rand.Read(c.csrf[:])
 	profile, err := s.profile(c.customer, c.epoch, now)

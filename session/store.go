@@ -52,6 +52,9 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Breached are lists of passwords that nobody may choose, because others know them.
 	Breached []Breached
+	// Listed are those of them that are asked at each sign-in too, of the password that was right: lists on this machine, since a service would learn
+	// something of every customer's password, and could keep everybody waiting.
+	Listed []Breached
 	// Bank is what customers know the bank by: a password is not made of it.
 	Bank string
 	// Deriver computes the hashes of passwords; nil: this process, where all else waits for them. *derive.Process is one.
@@ -114,6 +117,7 @@ type Store struct {
 	opener    Opener
 	sealer    Sealer
 	breached  []Breached
+	listed    []Breached
 	bank      string
 	params    Params
 	deriver   Deriver
@@ -168,6 +172,7 @@ func New(c Config) (*Store, error) {
 		opener:    c.Opener,
 		sealer:    c.Sealer,
 		breached:  c.Breached,
+		listed:    c.Listed,
 		bank:      c.Bank,
 		params:    c.Params,
 		deriver:   c.Deriver,
@@ -288,6 +293,7 @@ func newSession(c *state, profile *Profile, now time.Time) *Session {
 		LastSeen:    time.UnixMilli(int64(c.lastSeen)),
 		Seen:        now,
 		KnownDevice: c.knownDevice,
+		Listed:      c.listed,
 		csrf:        c.csrf,
 	}
 }
@@ -315,6 +321,7 @@ func (s *Session) state() state {
 		lastSeen:    journal.Millis(s.LastSeen.UnixMilli()),
 		csrf:        s.csrf,
 		knownDevice: s.KnownDevice,
+		listed:      s.Listed,
 	}
 }
 

@@ -74,6 +74,8 @@ func wrap(id []byte, body any) *Command {
 		c.Body = &command.Command_DropPasskey{DropPasskey: b}
 	case *command.ResetFactors:
 		c.Body = &command.Command_ResetFactors{ResetFactors: b}
+	case *command.ReplacePassword:
+		c.Body = &command.Command_ReplacePassword{ReplacePassword: b}
 	case *command.OutboxDone:
 		c.Body = &command.Command_OutboxDone{OutboxDone: b}
 	case *command.Prune:
@@ -157,6 +159,16 @@ func customer(id uint64, name string) *command.PutCustomer {
 func changePassword(who, session uint64, from, to string) *command.ChangePassword {
 	sum := sha256.Sum256([]byte(from))
 	return &command.ChangePassword{Customer: who, SessionEpoch: session, Replaces: sum[:], PasswordSealed: []byte(to)}
+}
+
+// replacePassword is the same, confirmed with a time step; 0: with nothing.
+func replacePassword(who, session uint64, from, to string, step int64) *command.ReplacePassword {
+	c := changePassword(who, session, from, to)
+	r := &command.ReplacePassword{Customer: who, SessionEpoch: session, Replaces: c.Replaces, PasswordSealed: c.PasswordSealed, Subject: named("subject", to)}
+	if step != 0 {
+		r.Proof = &command.Proof{Factor: command.Factor_FACTOR_TOTP, Step: step}
+	}
+	return r
 }
 
 func account(customer uint64) string { return "622200000000000" + string(rune('0'+customer)) }

@@ -174,30 +174,70 @@ func (m *Machine) choosePassword(record, old *Customer, reset bool, slot uint32)
 
 // changePassword puts a customer's own choice in the place of the password that was checked, if that one still stands there: of two
 // changes at once one counts. Like a sign-in it begins a session and ends the one before: whoever has a copy of its cookie is out.
+// Journals of programs before ReplacePassword hold it.
 func (m *Machine) changePassword(c *command.ChangePassword, out *Result) {
-	if n := len(c.GetPasswordSealed()); n == 0 || n > m.limits.SealedBytes || len(c.GetReplaces()) != sha256.Size {
+	if r, record := m.replaced(c.Customer, c.SessionEpoch, c.Replaces, c.PasswordSealed, out); r != nil {
+		m.newPassword(r, record, c.KnownDevice, out)
+	}
+}
+
+// replacePassword is changePassword, confirmed by a second factor, which is spent with it. Only who has none is not asked for one.
+func (m *Machine) replacePassword(c *command.ReplacePassword, out *Result) {
+	p := proofOf(c.GetProof())
+	if len(c.GetSubject()) != len(Subject{}) || c.Proof != nil && !m.whole(&p) {
 		out.Verdict = BadCommand
 		return
 	}
-	r := m.signing(c.GetCustomer(), out)
+	r, record := m.replaced(c.Customer, c.SessionEpoch, c.Replaces, c.PasswordSealed, out)
 	if r == nil {
 		return
 	}
-	if !r.access().InForce(Epoch(c.GetSessionEpoch()), m.now) {
+	slot := m.access.index[r.id]
+	if c.Proof == nil {
+		if f := m.factorsOf(r.id); len(record.TOTPSealed) > 0 || len(record.PhoneSealed) > 0 || len(f.passkeys) > 0 {
+			out.Verdict, out.Access = FactorRefused, r.access()
+			return
+		}
+	} else {
+		if out.Verdict = m.proves(slot, Subject(c.Subject), &p); out.Verdict != Done {
+			out.Access = r.access()
+			return
+		}
+		m.spend(slot, &p)
+	}
+	m.newPassword(m.access.cells.edit(slot), record, c.KnownDevice, out)
+}
+
+// replaced gives the sign-in state and the record, with the new password in it, of a customer whose session in force replaces the password that was
+// checked; nil: the verdict says why not.
+func (m *Machine) replaced(customer, epoch uint64, replaces, sealed []byte, out *Result) (*accessRecord, *Customer) {
+	if n := len(sealed); n == 0 || n > m.limits.SealedBytes || len(replaces) != sha256.Size {
+		out.Verdict = BadCommand
+		return nil, nil
+	}
+	r := m.signing(customer, out)
+	if r == nil {
+		return nil, nil
+	}
+	if !r.access().InForce(Epoch(epoch), m.now) {
 		out.Verdict, out.Access = NoSession, r.access()
-		return
+		return nil, nil
 	}
 	record, ok := m.stored(r.id)
 	if !ok {
-		return
+		return nil, nil
 	}
-	if sha256.Sum256(record.PasswordSealed) != [sha256.Size]byte(c.Replaces) {
+	if sha256.Sum256(record.PasswordSealed) != [sha256.Size]byte(replaces) {
 		out.Verdict, out.Access = NotAllowed, r.access()
-		return
+		return nil, nil
 	}
-	record.PasswordSealed, record.PasswordChanged = c.PasswordSealed, m.now
-	m.putRecord(&record)
-	r.begin(m.now, c.GetKnownDevice())
+	record.PasswordSealed, record.PasswordChanged = sealed, m.now
+	return r, &record
+}
+
+func (m *Machine) newPassword(r *accessRecord, record *Customer, knownDevice bool, out *Result) {
+	m.putRecord(record)
+	r.begin(m.now, knownDevice)
 	out.Access = r.access()
 }
 

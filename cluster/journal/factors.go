@@ -332,6 +332,8 @@ func (m *Machine) factorsCommand(c *Command, out *Result) {
 		m.dropPasskey(body.DropPasskey, out)
 	case *command.Command_ResetFactors:
 		m.resetFactors(body.ResetFactors, out)
+	case *command.Command_ReplacePassword:
+		m.replacePassword(body.ReplacePassword, out)
 	default:
 		out.Verdict = BadCommand
 	}

@@ -247,3 +247,68 @@ func FuzzFactors(f *testing.F) {
 		}
 	})
 }
+
+// recordedCustomer is the one whose factors are in the recorded journal.
+const recordedCustomer = 77
+
+// recordFactors goes on from the recorded membership: a customer has codes sent, enrols two passkeys, pays by each factor, removes one, changes the
+// password in the old way and in the new one; another's factors are reset.
+func recordFactors(t *testing.T) {
+	recordOn(t, fixtureMembership, fixtureFactors, func(b *bank, apply func(body any)) {
+		who := customer(recordedCustomer, "dora")
+		who.PhoneSealed = []byte("sealed phone")
+		apply(who)
+		apply(customer(recordedCustomer+1, "emil"))
+		apply(&command.SignIn{Customer: recordedCustomer})
+		apply(&command.SignIn{Customer: recordedCustomer + 1})
+		count := 2000
+		pay := func(epoch uint64, change func(c *command.Authorise)) {
+			b.now += CodeEvery
+			count++
+			creation := b.creation(count)
+			apply(creation)
+			c := b.consent(PaymentID(creation.PaymentId), 1)
+			c.Customer, c.SessionEpoch, c.DebtorAccount = recordedCustomer, epoch, account(recordedCustomer)
+			change(c)
+			apply(c)
+			apply(settle(PaymentID(creation.PaymentId), approved, "00"))
+		}
+		sent := func(epoch uint64, subject []byte, number int64) *command.Proof {
+			apply(&command.SendCode{Customer: recordedCustomer, SessionEpoch: epoch, Subject: subject, Number: number})
+			return &command.Proof{Factor: command.Factor_FACTOR_MESSAGE, Step: number}
+		}
+		put := func(credential string, count uint32, proof *command.Proof) {
+			e := enrolment(credential, count, 1)
+			e.Customer = recordedCustomer
+			if proof != nil {
+				e.Proof = proof
+			}
+			apply(e)
+		}
+		put("k1", 0, sent(1, named("subject", "k1"), 41))
+		put("k2", 8, &command.Proof{Factor: command.Factor_FACTOR_PASSKEY, Credential: []byte("k1")})
+		pay(1, func(c *command.Authorise) { c.FactorStep = 100 })
+		pay(1, func(c *command.Authorise) {
+			p := sent(1, c.PaymentId, 42)
+			c.Factor, c.FactorStep = p.Factor, p.Step
+		})
+		pay(1, func(c *command.Authorise) {
+			c.Factor, c.FactorStep, c.Credential, c.SignCount = command.Factor_FACTOR_PASSKEY, 0, []byte("k2"), 9
+		})
+		apply(&command.Attempt{Customer: recordedCustomer, Factor: command.Factor_FACTOR_PASSWORD})
+		apply(changePassword(recordedCustomer, 1, "sealed", "second"))
+		drop := removal("k1", 0)
+		drop.Customer, drop.SessionEpoch = recordedCustomer, 2
+		drop.Proof = &command.Proof{Factor: command.Factor_FACTOR_PASSKEY, Credential: []byte("k2"), SignCount: 10}
+		apply(drop)
+		apply(&command.Attempt{Customer: recordedCustomer, Factor: command.Factor_FACTOR_PASSWORD, KnownDevice: true})
+		replace := replacePassword(recordedCustomer, 2, "second", "third", 0)
+		b.now += CodeEvery
+		replace.Proof, replace.KnownDevice = sent(2, replace.Subject, 43), true
+		apply(replace)
+		e := enrolment("k1", 0, 1)
+		e.Customer = recordedCustomer + 1
+		apply(e)
+		apply(&command.ResetFactors{Customer: recordedCustomer + 1, Reason: "lost", Operator: "li"})
+	})
+}

@@ -16,12 +16,13 @@ import (
 var record = flag.Bool("record", false, "record the journal fixture anew; only for a new Batch.version")
 
 // The recorded journals: of the first program, of the one that knew the cluster's membership first, of the one that knew operators'
-// wishes first, and a waiting line that goes on from the second.
+// wishes first, and a waiting line and customers' second factors that go on from the second.
 const (
 	fixture           = "testdata/journal-v1"
 	fixtureMembership = "testdata/journal-v1-membership"
 	fixtureWishes     = "testdata/journal-v1-wishes"
 	fixtureLine       = "testdata/journal-v1-line"
+	fixtureFactors    = "testdata/journal-v1-factors"
 )
 
 // recorded reads the entries of the fixture: each 8 bytes of term, 4 of length, and the batch.
@@ -44,6 +45,7 @@ func recorded(t testing.TB, fixture string) (log []entry) {
 func TestRecordedJournalsReplay(t *testing.T) {
 	if *record {
 		recordLine(t)
+		recordFactors(t)
 	}
 	replayed(t, fixture)
 	if m := replayed(t, fixtureMembership); len(m.Membership().Nodes) < 2 || len(m.Membership().Authorities) == 0 {
@@ -54,6 +56,43 @@ func TestRecordedJournalsReplay(t *testing.T) {
 	}
 	if l := replayed(t, fixtureLine).Line(); l.Entered != 1 || l.Waiting != 2 {
 		t.Errorf("the line of the recorded journal is %+v", l)
+	}
+	m := replayed(t, fixtureFactors)
+	if c, ok := m.CustomerByID(recordedCustomer); !ok || len(c.Passkeys) != 1 || string(c.Passkeys[0].ID) != "k2" || c.Passkeys[0].SignCount != 10 || string(c.PasswordSealed) != "third" {
+		t.Errorf("the customer of the recorded journal is %+v", c)
+	}
+}
+
+// recordOn goes on from a recorded journal: play applies what is added, each command in an entry of its own.
+func recordOn(t *testing.T, from, to string, play func(b *bank, apply func(body any))) {
+	t.Helper()
+	log := recorded(t, from)
+	m := New(NewMemoryStore(), DefaultLimits())
+	for _, e := range log {
+		e.apply(t, m)
+	}
+	b := bank{t: t, m: m, now: m.Now() + second}
+	play(&b, func(body any) {
+		t.Helper()
+		b.count++
+		batch := &Batch{Version: Version, Term: 1, StampMs: int64(b.now), Commands: []*Command{wrap(named(strings.TrimPrefix(to, fixture+"-"), string(rune(b.count))), body)}}
+		contents, err := batch.MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log = append(log, entry{1, contents})
+		if r := log[len(log)-1].apply(t, m)[0]; r.Verdict != Done {
+			t.Fatalf("%T: %v", body, r.Verdict)
+		}
+	})
+	var out []byte
+	for _, e := range log {
+		out = binary.BigEndian.AppendUint64(out, e.term)
+		out = binary.BigEndian.AppendUint32(out, uint32(len(e.bytes)))
+		out = append(out, e.bytes...)
+	}
+	if err := errors.Join(os.WriteFile(to+".bin", out, 0o644), os.WriteFile(to+".digest", []byte(digestLines(t, m)), 0o644)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,10 +1,7 @@
 package journal
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"testing"
@@ -289,48 +286,23 @@ func BenchmarkLine(b *testing.B) {
 
 // recordLine goes on from the recorded membership: three customers come to a line, two are called, one enters, and another two come.
 func recordLine(t *testing.T) {
-	log := recorded(t, fixtureMembership)
-	m := New(NewMemoryStore(), DefaultLimits())
-	for _, e := range log {
-		e.apply(t, m)
-	}
-	b := bank{t: t, m: m, now: m.Now() + second}
-	var ids []PaymentID
-	apply := func(body any) {
-		b.count++
-		batch := &Batch{Version: Version, Term: 1, StampMs: int64(b.now), Commands: []*Command{wrap(named("line", string(rune(b.count))), body)}}
-		contents, err := batch.MarshalVT()
-		if err != nil {
-			t.Fatal(err)
+	recordOn(t, fixtureMembership, fixtureLine, func(b *bank, apply func(body any)) {
+		var ids []PaymentID
+		come := func() {
+			b.now += second
+			c := b.creation(1000 + len(ids))
+			ids = append(ids, PaymentID(c.PaymentId))
+			apply(c)
+			apply(&command.Arrive{PaymentId: c.PaymentId})
 		}
-		log = append(log, entry{1, contents})
-		if r := log[len(log)-1].apply(t, m)[0]; r.Verdict != Done {
-			t.Fatalf("%T: %v", body, r.Verdict)
-		}
-	}
-	come := func() {
-		b.now += second
-		c := b.creation(1000 + len(ids))
-		ids = append(ids, PaymentID(c.PaymentId))
-		apply(c)
-		apply(&command.Arrive{PaymentId: c.PaymentId})
-	}
-	apply(&command.MoveLine{Closed: true, WatermarkMs: int64(b.now)})
-	come()
-	come()
-	come()
-	apply(&command.MoveLine{Closed: true, WatermarkMs: int64(m.WatermarkFor(2))})
-	apply(&command.Enter{PaymentId: ids[1][:]})
-	come()
-	come()
-	apply(&command.CancelPayment{PaymentId: ids[2][:]})
-	var out []byte
-	for _, e := range log {
-		out = binary.BigEndian.AppendUint64(out, e.term)
-		out = binary.BigEndian.AppendUint32(out, uint32(len(e.bytes)))
-		out = append(out, e.bytes...)
-	}
-	if err := errors.Join(os.WriteFile(fixtureLine+".bin", out, 0o644), os.WriteFile(fixtureLine+".digest", []byte(digestLines(t, m)), 0o644)); err != nil {
-		t.Fatal(err)
-	}
+		apply(&command.MoveLine{Closed: true, WatermarkMs: int64(b.now)})
+		come()
+		come()
+		come()
+		apply(&command.MoveLine{Closed: true, WatermarkMs: int64(b.m.WatermarkFor(2))})
+		apply(&command.Enter{PaymentId: ids[1][:]})
+		come()
+		come()
+		apply(&command.CancelPayment{PaymentId: ids[2][:]})
+	})
 }

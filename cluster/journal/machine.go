@@ -325,6 +325,8 @@ func (m *Machine) subject(c *Command, out *Result) {
 		customer = body.DropPasskey.GetCustomer()
 	case *command.Command_ResetFactors:
 		customer = body.ResetFactors.GetCustomer()
+	case *command.Command_ReplacePassword:
+		customer = body.ReplacePassword.GetCustomer()
 	}
 	if m.find(payment, out) {
 		out.Payment = m.found.payment()

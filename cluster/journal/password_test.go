@@ -87,3 +87,51 @@ func TestChangedPassword_StaysWhenTheRecordIsImportedAgain(t *testing.T) {
 	b.must(Done, again)
 	b.password(1, "the bank's", 0)
 }
+
+func TestReplacedPassword_AsksForTheFactorThatTheCustomerHasAndSpendsIt(t *testing.T) {
+	b := newBank(t, DefaultLimits())
+	f := func(want Verdict, change func(*command.ReplacePassword)) {
+		t.Helper()
+		r := replacePassword(1, 1, "sealed", "chosen", 7)
+		change(r)
+		b.must(want, r)
+		b.password(1, "sealed", 0)
+	}
+	f(FactorRefused, func(r *command.ReplacePassword) { r.Proof = nil })
+	f(BadCommand, func(r *command.ReplacePassword) { r.Proof.Step = 0 })
+	f(BadCommand, func(r *command.ReplacePassword) { r.Subject = r.Subject[:15] })
+	f(NoSession, func(r *command.ReplacePassword) { r.SessionEpoch = 2 })
+	f(NotFound, func(r *command.ReplacePassword) { r.Customer = 9 })
+	f(NotAllowed, func(r *command.ReplacePassword) { r.Replaces = changePassword(1, 1, "another", "").Replaces })
+	f(FactorUsed, func(r *command.ReplacePassword) { // a code that was sent for something else
+		b.must(Done, &command.SendCode{Customer: 1, SessionEpoch: 1, Subject: named("subject", "another"), Number: 5})
+		r.Proof = &command.Proof{Factor: command.Factor_FACTOR_MESSAGE, Step: 5}
+	})
+	b.must(Done, enrolment("k1", 3, 1))
+	f(FactorRefused, func(r *command.ReplacePassword) { // a passkey whose counter does not go on
+		r.Proof = &command.Proof{Factor: command.Factor_FACTOR_PASSKEY, Credential: []byte("k1"), SignCount: 3}
+	})
+	id := b.create(1)
+	result := b.must(Done, replacePassword(1, 1, "sealed", "chosen", 7))
+	if result.Access.Epoch != 2 || result.Access.TOTPStep != 7 {
+		t.Errorf("after the change the sign-in state is %+v", result.Access)
+	}
+	b.password(1, "chosen", b.now)
+	again := b.consent(id, 7)
+	again.SessionEpoch = 2
+	b.must(FactorUsed, again)
+	b.must(FactorUsed, replacePassword(1, 2, "chosen", "theirs", 7))
+	b.password(1, "chosen", b.now)
+}
+
+func TestReplacedPassword_WhoHasNoFactorIsAskedForNone(t *testing.T) {
+	b := newBank(t, DefaultLimits())
+	bare := customer(1, "alice")
+	bare.TotpSealed = nil
+	b.must(Done, bare)
+	b.must(Done, replacePassword(1, 1, "sealed", "chosen", 0))
+	b.password(1, "chosen", b.now)
+	bare.PhoneSealed = []byte("sealed phone")
+	b.must(Done, bare)
+	b.must(FactorRefused, replacePassword(1, 2, "chosen", "theirs", 0))
+}

@@ -133,7 +133,12 @@ func (c *crowd) record() any {
 	}
 	if c.number(0, 1, "change") == 0 {
 		who := uint64(c.number(1, 4, "customer"))
-		return changePassword(who, c.session(who), rapid.SampledFrom([]string{"sealed", "other"}).Draw(c.t, "from"), rapid.SampledFrom([]string{"sealed", "other"}).Draw(c.t, "to"))
+		from, to := rapid.SampledFrom([]string{"sealed", "other"}).Draw(c.t, "from"), rapid.SampledFrom([]string{"sealed", "other"}).Draw(c.t, "to")
+		if rapid.Bool().Draw(c.t, "factor") {
+			a, _ := c.m.Access(CustomerID(who))
+			return replacePassword(who, c.session(who), from, to, a.TOTPStep+int64(c.number(0, 2, "step")))
+		}
+		return changePassword(who, c.session(who), from, to)
 	}
 	return &command.Unlock{Customer: 1}
 }
@@ -399,6 +404,10 @@ func TestOutMeansOut_NoGrantToAnEndedSession(t *testing.T) {
 				newest[who] = s.result.Access.Epoch
 			case s.cmd.GetChangePassword() != nil && s.result.Verdict == Done:
 				who := s.cmd.GetChangePassword().Customer
+				ended[session{who, newest[who]}] = true
+				newest[who] = s.result.Access.Epoch
+			case s.cmd.GetReplacePassword() != nil && s.result.Verdict == Done:
+				who := s.cmd.GetReplacePassword().Customer
 				ended[session{who, newest[who]}] = true
 				newest[who] = s.result.Access.Epoch
 			case s.cmd.GetEndSession() != nil && s.result.Verdict == Done:

@@ -302,7 +302,7 @@ func newHouseOver(t testing.TB, b *bank, public string) *house {
 	registry := prometheus.NewRegistry()
 	var err error
 	h.sessions, err = session.New(session.Config{
-		Directory: h.bank, Opener: h.bank.kek, Sealer: h.bank.kek, Breached: []session.Breached{known{"trustno1"}}, Bank: "Example Bank", Params: session.Cheap, AllowCheapHash: true, Registerer: registry, Limits: session.Limits{HashWorkers: 2, HashQueue: 8, CacheEntries: 100},
+		Directory: h.bank, Opener: h.bank.kek, Sealer: h.bank.kek, Breached: []session.Breached{known{"trustno1"}}, Listed: []session.Breached{known{"trustno1"}}, Bank: "Example Bank", Params: session.Cheap, AllowCheapHash: true, Registerer: registry, Limits: session.Limits{HashWorkers: 2, HashQueue: 8, CacheEntries: 100},
 	})
 	if err != nil {
 		t.Fatal(err)

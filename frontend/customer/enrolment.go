@@ -106,7 +106,7 @@ func (c *Pages) removePasskey(q *request) {
 func (c *Pages) begin(q *request, change session.Change) {
 	token, err := c.Sessions.SealChange(q.session, change)
 	if err != nil {
-		c.redirect(q, "/factors?why=later")
+		c.notNow(q, &change)
 		return
 	}
 	a := ask{change: &change, token: token}
@@ -175,6 +175,23 @@ func passkeyName(name string) (string, bool) {
 	return name, utf8.ValidString(name) && n >= 1 && n <= journal.DefaultLimits().LabelRunes && strings.IndexFunc(name, unicode.IsControl) < 0
 }
 
+// home is the page that a change was begun on.
+func home(change *session.Change) string {
+	if change.Kind == session.PutPassword {
+		return "/security"
+	}
+	return "/factors"
+}
+
+// notNow leads there, to say that nothing can be changed at the moment.
+func (c *Pages) notNow(q *request, change *session.Change) {
+	if change.Kind == session.PutPassword {
+		c.passwordBusy(q, noLeader().Reason.String())
+		return
+	}
+	c.redirect(q, "/factors?why=later")
+}
+
 // changed opens the change that a step carries, or leads back to the list.
 func (c *Pages) changed(q *request) (ask, bool) {
 	if !c.signedIn(q) {
@@ -209,6 +226,10 @@ func (c *Pages) enact(q *request) {
 	}
 	deadline := time.Now().Add(SubmitBudget)
 	proof, err := c.prove(q, &a, deadline)
+	if err == nil && a.change.Kind == session.PutPassword {
+		c.enactPassword(q, &a, &proof, deadline)
+		return
+	}
 	if err == nil {
 		err = c.Sessions.Enact(q.session, a.change, proof, deadline)
 	}
@@ -234,17 +255,27 @@ func (c *Pages) enact(q *request) {
 	}
 }
 
-// told leads back to the list, and has the customer told elsewhere too: who changes another's factors does not see that message.
+// told leads back to the list, and has the customer told elsewhere too.
 func (c *Pages) told(q *request, change *session.Change) {
 	done, key := "added", "text-added"
 	if change.Kind == session.DropPasskey {
 		done, key = "removed", "text-dropped"
 	}
-	if to, err := c.Sessions.Phone(q.session); err == nil && to != "" && c.Messages != nil {
-		m := message.Message{ID: "notice-" + strings.ToLower(rand.Text()), To: to, Text: c.site.Text(q.locale, key, "Name", change.Passkey.Name, "Bank", c.BankName)}
-		if err := c.Messages.Send(m); err != nil {
-			c.Logger.Warn("customer: a customer could not be told of a change of factors", "reference", edge.Reference(q.RequestCtx), "error", err)
-		}
-	}
+	c.notify(q, key, "Name", change.Passkey.Name)
 	c.redirect(q, "/factors?done="+done)
+}
+
+// notify sends the customer word of a change, if the bank knows where to: who changes what is another's does not see that message.
+func (c *Pages) notify(q *request, key string, args ...any) {
+	to, err := c.Sessions.Phone(q.session)
+	if err == nil && (to == "" || c.Messages == nil) {
+		return
+	}
+	if err == nil {
+		text := c.site.Text(q.locale, key, append(args, "Bank", c.BankName)...)
+		err = c.Messages.Send(message.Message{ID: "notice-" + strings.ToLower(rand.Text()), To: to, Text: text})
+	}
+	if err != nil {
+		c.Logger.Warn("customer: a customer could not be told of a change", "change", key, "reference", edge.Reference(q.RequestCtx), "error", err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -176,7 +177,7 @@ func (c *Pages) askFor(q *request, a *ask) {
 		c.askForPayment(q, a, &view)
 	} else {
 		view.What = text(changeText(a.change), "Name", a.change.Passkey.Name)
-		view.Leave = &web.Link{Href: "/factors", Text: text("factors-back")}
+		view.Leave = c.leave(q, a)
 	}
 	if w == byPasskey {
 		c.allowScript(q, &view.Frame)
@@ -198,9 +199,18 @@ func (c *Pages) askForPayment(q *request, a *ask, view *web.Code) {
 	view.Cancel = &web.Form{Action: q.step("cancel"), CSRF: view.CSRF}
 }
 
+// leave leads back to where a change was begun, which then is not made.
+func (c *Pages) leave(q *request, a *ask) *web.Link {
+	to := home(a.change)
+	return &web.Link{Href: to, Text: c.site.Text(q.locale, strings.TrimPrefix(to, "/")+"-back")}
+}
+
 func changeText(change *session.Change) string {
-	if change.Kind == session.DropPasskey {
+	switch change.Kind {
+	case session.DropPasskey:
 		return "change-drop"
+	case session.PutPassword:
+		return "change-password"
 	}
 	return "change-add"
 }
@@ -209,7 +219,7 @@ func changeText(change *session.Change) string {
 func (c *Pages) noWay(q *request, a *ask, have *session.Factors) {
 	t := telling{tone: "bad", page: "no-way", text: "no-way-none", order: true, cancel: true, still: true}
 	if a.consent == nil {
-		t.primary = &web.Link{Href: "/factors", Text: c.site.Text(q.locale, "factors-back")}
+		t.primary = c.leave(q, a)
 	} else if most, ok := c.TOTPMax[a.consent.Amount.Currency]; have.TOTP {
 		if !ok {
 			most = 0
@@ -343,8 +353,11 @@ func (c *Pages) messageText(q *request, a *ask, code string) string {
 			"Account", mask(a.consent.DebtorAccount), "Bank", c.BankName)
 	}
 	key := "text-add"
-	if a.change.Kind == session.DropPasskey {
+	switch a.change.Kind {
+	case session.DropPasskey:
 		key = "text-drop"
+	case session.PutPassword:
+		key = "text-password"
 	}
 	return c.site.Text(q.locale, key, "Code", code, "Name", a.change.Passkey.Name, "Bank", c.BankName)
 }
@@ -362,5 +375,5 @@ func (c *Pages) factorsUnknown(q *request, a *ask, err error) {
 		c.refuse(q, noLeader(), a.token)
 		return
 	}
-	c.redirect(q, "/factors?why=later")
+	c.notNow(q, a.change)
 }

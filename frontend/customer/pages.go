@@ -449,6 +449,9 @@ func (c *Pages) frame(q *request, title string) web.Frame {
 		f.Ending = c.ending(q)
 		if q.link == "" || q.payment.State != journal.StateReceived {
 			f.Payments, f.Security = "/payments", "/security"
+			if q.session.Listed {
+				f.Advice = c.site.Text(q.locale, "advice-listed")
+			}
 		}
 	}
 	return f

@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"netbank/cluster/gate"
+	"netbank/cluster/journal"
 	"netbank/frontend/edge"
 	"netbank/frontend/web"
 	"netbank/session"
@@ -26,6 +27,7 @@ func (c *Pages) security(q *request) {
 		Alert: c.alert(q, "password-wrong", "password-repeat", "password-short", "password-long", "password-characters", "password-own", "password-breached",
 			"password-same", "password-busy", "password-unknown"),
 	}
+	view.Advice = "" // it leads here
 	if changed := q.session.PasswordChanged; changed != 0 {
 		view.Since = c.site.Text(q.locale, "password-since", "Time", c.clock(changed))
 		if string(q.QueryArgs().Peek("why")) == "password-changed" {
@@ -36,7 +38,8 @@ func (c *Pages) security(q *request) {
 	c.render(q, fasthttp.StatusOK, "security", &view)
 }
 
-// changePassword asks for the present password, whoever holds the session: it may be somebody at a screen that was left.
+// changePassword asks for the present password, whoever holds the session: it may be somebody at a screen that was left. Then it asks for the best second
+// factor that the customer has: whoever knows the password must not keep the customer out with another.
 func (c *Pages) changePassword(q *request) {
 	if !c.signedIn(q) || !c.own(q) {
 		return
@@ -50,12 +53,35 @@ func (c *Pages) changePassword(q *request) {
 		c.passwordBusy(q, refusal.Reason.String())
 		return
 	}
-	changed, err := c.Sessions.ChangePassword(q.session, field("present"), field("chosen"), time.Now().Add(SignInBudget))
+	change, err := c.Sessions.PreparePassword(q.session, field("present"), field("chosen"), time.Now().Add(SignInBudget))
 	if err != nil {
 		c.passwordStays(q, err)
 		return
 	}
+	have, err := c.Sessions.Factors(q.session)
+	switch {
+	case err != nil:
+		c.passwordStays(q, err)
+	case have.TOTP || have.Phone != "" || len(have.Passkeys) > 0:
+		c.begin(q, change)
+	default: // then nothing is paid either, and there is nothing to ask for
+		c.enactPassword(q, &ask{change: &change}, nil, time.Now().Add(SubmitBudget))
+	}
+}
+
+// enactPassword makes the change, and has the customer told elsewhere too.
+func (c *Pages) enactPassword(q *request, a *ask, proof *journal.Proof, deadline time.Time) {
+	changed, err := c.Sessions.EnactPassword(q.session, a.change, proof, deadline)
+	switch {
+	case errors.Is(err, session.ErrUsed), errors.Is(err, session.ErrPasskey):
+		c.redirect(q, q.at(a, "code", a.way, refusedWhy(a.way, err)))
+		return
+	case err != nil:
+		c.passwordStays(q, err)
+		return
+	}
 	c.Logger.Info("customer: a password was changed", "customer", q.session.Customer, "reference", edge.Reference(q.RequestCtx))
+	c.notify(q, "text-password-changed")
 	c.setCookie(q.RequestCtx, c.cookie, changed.Cookie, 0)
 	c.redirect(q, "/security?why=password-changed")
 }

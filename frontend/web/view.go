@@ -10,6 +10,7 @@ type Frame struct {
 	SignOut   *SignOut // nil: nobody is signed in
 	Payments  string   // where the customer's payments are listed; empty: nobody is signed in, or there is something to finish here first
 	Security  string   // where the customer's password is changed; empty as Payments
+	Advice    string   // what the customer had better do about the password, on pages with Security; empty: nothing
 	Ending    *Ending  // what the page says of its session's end; nil: it has none to say
 	Script    string   // the nonce of the page's script; empty: the page has none
 	Back      string   // the merchant's address; empty: the page has no payment, or its main link leads there

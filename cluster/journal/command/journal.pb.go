@@ -455,6 +455,7 @@ type Command struct {
 	//	*Command_PutPasskey
 	//	*Command_DropPasskey
 	//	*Command_ResetFactors
+	//	*Command_ReplacePassword
 	//	*Command_ChangePassword
 	//	*Command_PutPolicy
 	Body          isCommand_Body `protobuf_oneof:"body"`
@@ -875,6 +876,15 @@ func (x *Command) GetResetFactors() *ResetFactors {
 	return nil
 }
 
+func (x *Command) GetReplacePassword() *ReplacePassword {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ReplacePassword); ok {
+			return x.ReplacePassword
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetChangePassword() *ChangePassword {
 	if x != nil {
 		if x, ok := x.Body.(*Command_ChangePassword); ok {
@@ -1061,6 +1071,10 @@ type Command_ResetFactors struct {
 	ResetFactors *ResetFactors `protobuf:"bytes,53,opt,name=reset_factors,json=resetFactors,proto3,oneof"`
 }
 
+type Command_ReplacePassword struct {
+	ReplacePassword *ReplacePassword `protobuf:"bytes,54,opt,name=replace_password,json=replacePassword,proto3,oneof"`
+}
+
 type Command_ChangePassword struct {
 	ChangePassword *ChangePassword `protobuf:"bytes,60,opt,name=change_password,json=changePassword,proto3,oneof"`
 }
@@ -1150,6 +1164,8 @@ func (*Command_PutPasskey) isCommand_Body() {}
 func (*Command_DropPasskey) isCommand_Body() {}
 
 func (*Command_ResetFactors) isCommand_Body() {}
+
+func (*Command_ReplacePassword) isCommand_Body() {}
 
 func (*Command_ChangePassword) isCommand_Body() {}
 
@@ -2443,6 +2459,7 @@ func (x *SignIn) GetKnownDevice() bool {
 }
 
 // ChangePassword: the password that stood there was right, and the customer has chosen another. A new session is in force and the old one ends.
+// It asked for no second factor; ReplacePassword has taken its place, and it stands here for the journals that hold it.
 type ChangePassword struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Customer       uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
@@ -4238,6 +4255,100 @@ func (x *ResetFactors) GetOperator() string {
 	return ""
 }
 
+// ReplacePassword: the password that stood there was right, the customer has chosen another, and has confirmed it with the best factor that there is. A new
+// session is in force and the old one ends.
+type ReplacePassword struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Customer       uint64                 `protobuf:"varint,1,opt,name=customer,proto3" json:"customer,omitempty"`
+	SessionEpoch   uint64                 `protobuf:"varint,2,opt,name=session_epoch,json=sessionEpoch,proto3" json:"session_epoch,omitempty"`      // that asks for it; it must be in force
+	Replaces       []byte                 `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"`                                   // 32 bytes: SHA-256 of the sealed password that was checked
+	PasswordSealed []byte                 `protobuf:"bytes,4,opt,name=password_sealed,json=passwordSealed,proto3" json:"password_sealed,omitempty"` // PHC string, sealed under the key-encryption key
+	KnownDevice    bool                   `protobuf:"varint,5,opt,name=known_device,json=knownDevice,proto3" json:"known_device,omitempty"`         // whose lane the attempt was counted in
+	Subject        []byte                 `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`                                     // 16 bytes, as in SendCode
+	Proof          *Proof                 `protobuf:"bytes,7,opt,name=proof,proto3" json:"proof,omitempty"`                                         // absent only where the customer has no second factor
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReplacePassword) Reset() {
+	*x = ReplacePassword{}
+	mi := &file_journal_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplacePassword) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplacePassword) ProtoMessage() {}
+
+func (x *ReplacePassword) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplacePassword.ProtoReflect.Descriptor instead.
+func (*ReplacePassword) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ReplacePassword) GetCustomer() uint64 {
+	if x != nil {
+		return x.Customer
+	}
+	return 0
+}
+
+func (x *ReplacePassword) GetSessionEpoch() uint64 {
+	if x != nil {
+		return x.SessionEpoch
+	}
+	return 0
+}
+
+func (x *ReplacePassword) GetReplaces() []byte {
+	if x != nil {
+		return x.Replaces
+	}
+	return nil
+}
+
+func (x *ReplacePassword) GetPasswordSealed() []byte {
+	if x != nil {
+		return x.PasswordSealed
+	}
+	return nil
+}
+
+func (x *ReplacePassword) GetKnownDevice() bool {
+	if x != nil {
+		return x.KnownDevice
+	}
+	return false
+}
+
+func (x *ReplacePassword) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *ReplacePassword) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
@@ -4247,7 +4358,7 @@ const file_journal_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x124\n" +
-	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xdb\x14\n" +
+	"\bcommands\x18\x04 \x03(\v2\x18.netbank.journal.CommandR\bcommands\"\xaa\x15\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12>\n" +
 	"\vput_partner\x18\x02 \x01(\v2\x1b.netbank.journal.PutPartnerH\x00R\n" +
@@ -4300,7 +4411,8 @@ const file_journal_proto_rawDesc = "" +
 	"\vput_passkey\x183 \x01(\v2\x1b.netbank.journal.PutPasskeyH\x00R\n" +
 	"putPasskey\x12A\n" +
 	"\fdrop_passkey\x184 \x01(\v2\x1c.netbank.journal.DropPasskeyH\x00R\vdropPasskey\x12D\n" +
-	"\rreset_factors\x185 \x01(\v2\x1d.netbank.journal.ResetFactorsH\x00R\fresetFactors\x12J\n" +
+	"\rreset_factors\x185 \x01(\v2\x1d.netbank.journal.ResetFactorsH\x00R\fresetFactors\x12M\n" +
+	"\x10replace_password\x186 \x01(\v2 .netbank.journal.ReplacePasswordH\x00R\x0freplacePassword\x12J\n" +
 	"\x0fchange_password\x18< \x01(\v2\x1f.netbank.journal.ChangePasswordH\x00R\x0echangePassword\x12;\n" +
 	"\n" +
 	"put_policy\x18F \x01(\v2\x1a.netbank.journal.PutPolicyH\x00R\tputPolicyB\x06\n" +
@@ -4563,7 +4675,15 @@ const file_journal_proto_rawDesc = "" +
 	"\fResetFactors\x12\x1a\n" +
 	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
-	"\boperator\x18\x03 \x01(\tR\boperator*n\n" +
+	"\boperator\x18\x03 \x01(\tR\boperator\"\x82\x02\n" +
+	"\x0fReplacePassword\x12\x1a\n" +
+	"\bcustomer\x18\x01 \x01(\x04R\bcustomer\x12#\n" +
+	"\rsession_epoch\x18\x02 \x01(\x04R\fsessionEpoch\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\fR\breplaces\x12'\n" +
+	"\x0fpassword_sealed\x18\x04 \x01(\fR\x0epasswordSealed\x12!\n" +
+	"\fknown_device\x18\x05 \x01(\bR\vknownDevice\x12\x18\n" +
+	"\asubject\x18\x06 \x01(\fR\asubject\x12,\n" +
+	"\x05proof\x18\a \x01(\v2\x16.netbank.journal.ProofR\x05proof*n\n" +
 	"\x06Factor\x12\x16\n" +
 	"\x12FACTOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFACTOR_PASSWORD\x10\x01\x12\x0f\n" +
@@ -4606,62 +4726,63 @@ func file_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_journal_proto_goTypes = []any{
-	(Factor)(0),            // 0: netbank.journal.Factor
-	(Outcome)(0),           // 1: netbank.journal.Outcome
-	(Source)(0),            // 2: netbank.journal.Source
-	(Delivery)(0),          // 3: netbank.journal.Delivery
-	(Role)(0),              // 4: netbank.journal.Role
-	(Lever)(0),             // 5: netbank.journal.Lever
-	(*Batch)(nil),          // 6: netbank.journal.Batch
-	(*Command)(nil),        // 7: netbank.journal.Command
-	(*PutPartner)(nil),     // 8: netbank.journal.PutPartner
-	(*PutCustomer)(nil),    // 9: netbank.journal.PutCustomer
-	(*Account)(nil),        // 10: netbank.journal.Account
-	(*PutKey)(nil),         // 11: netbank.journal.PutKey
-	(*CreatePayment)(nil),  // 12: netbank.journal.CreatePayment
-	(*CancelPayment)(nil),  // 13: netbank.journal.CancelPayment
-	(*Authorise)(nil),      // 14: netbank.journal.Authorise
-	(*Proof)(nil),          // 15: netbank.journal.Proof
-	(*NotSent)(nil),        // 16: netbank.journal.NotSent
-	(*Settle)(nil),         // 17: netbank.journal.Settle
-	(*MarkInDoubt)(nil),    // 18: netbank.journal.MarkInDoubt
-	(*BeginReversal)(nil),  // 19: netbank.journal.BeginReversal
-	(*Reversed)(nil),       // 20: netbank.journal.Reversed
-	(*Expire)(nil),         // 21: netbank.journal.Expire
-	(*Attempt)(nil),        // 22: netbank.journal.Attempt
-	(*FactorPassed)(nil),   // 23: netbank.journal.FactorPassed
-	(*SignIn)(nil),         // 24: netbank.journal.SignIn
-	(*ChangePassword)(nil), // 25: netbank.journal.ChangePassword
-	(*EndSession)(nil),     // 26: netbank.journal.EndSession
-	(*Unlock)(nil),         // 27: netbank.journal.Unlock
-	(*OutboxDone)(nil),     // 28: netbank.journal.OutboxDone
-	(*Prune)(nil),          // 29: netbank.journal.Prune
-	(*Contradiction)(nil),  // 30: netbank.journal.Contradiction
-	(*BumpEpoch)(nil),      // 31: netbank.journal.BumpEpoch
-	(*PutAuthority)(nil),   // 32: netbank.journal.PutAuthority
-	(*IssueFrom)(nil),      // 33: netbank.journal.IssueFrom
-	(*DropAuthority)(nil),  // 34: netbank.journal.DropAuthority
-	(*PutToken)(nil),       // 35: netbank.journal.PutToken
-	(*Enrol)(nil),          // 36: netbank.journal.Enrol
-	(*PutNode)(nil),        // 37: netbank.journal.PutNode
-	(*RemoveNode)(nil),     // 38: netbank.journal.RemoveNode
-	(*PutWish)(nil),        // 39: netbank.journal.PutWish
-	(*ApproveWish)(nil),    // 40: netbank.journal.ApproveWish
-	(*LapseWishes)(nil),    // 41: netbank.journal.LapseWishes
-	(*DrainNode)(nil),      // 42: netbank.journal.DrainNode
-	(*Note)(nil),           // 43: netbank.journal.Note
-	(*Arrive)(nil),         // 44: netbank.journal.Arrive
-	(*Enter)(nil),          // 45: netbank.journal.Enter
-	(*MoveLine)(nil),       // 46: netbank.journal.MoveLine
-	(*FindLimit)(nil),      // 47: netbank.journal.FindLimit
-	(*PutPolicy)(nil),      // 48: netbank.journal.PutPolicy
-	(*Weight)(nil),         // 49: netbank.journal.Weight
-	(*SendCode)(nil),       // 50: netbank.journal.SendCode
-	(*PutPasskey)(nil),     // 51: netbank.journal.PutPasskey
-	(*DropPasskey)(nil),    // 52: netbank.journal.DropPasskey
-	(*ResetFactors)(nil),   // 53: netbank.journal.ResetFactors
+	(Factor)(0),             // 0: netbank.journal.Factor
+	(Outcome)(0),            // 1: netbank.journal.Outcome
+	(Source)(0),             // 2: netbank.journal.Source
+	(Delivery)(0),           // 3: netbank.journal.Delivery
+	(Role)(0),               // 4: netbank.journal.Role
+	(Lever)(0),              // 5: netbank.journal.Lever
+	(*Batch)(nil),           // 6: netbank.journal.Batch
+	(*Command)(nil),         // 7: netbank.journal.Command
+	(*PutPartner)(nil),      // 8: netbank.journal.PutPartner
+	(*PutCustomer)(nil),     // 9: netbank.journal.PutCustomer
+	(*Account)(nil),         // 10: netbank.journal.Account
+	(*PutKey)(nil),          // 11: netbank.journal.PutKey
+	(*CreatePayment)(nil),   // 12: netbank.journal.CreatePayment
+	(*CancelPayment)(nil),   // 13: netbank.journal.CancelPayment
+	(*Authorise)(nil),       // 14: netbank.journal.Authorise
+	(*Proof)(nil),           // 15: netbank.journal.Proof
+	(*NotSent)(nil),         // 16: netbank.journal.NotSent
+	(*Settle)(nil),          // 17: netbank.journal.Settle
+	(*MarkInDoubt)(nil),     // 18: netbank.journal.MarkInDoubt
+	(*BeginReversal)(nil),   // 19: netbank.journal.BeginReversal
+	(*Reversed)(nil),        // 20: netbank.journal.Reversed
+	(*Expire)(nil),          // 21: netbank.journal.Expire
+	(*Attempt)(nil),         // 22: netbank.journal.Attempt
+	(*FactorPassed)(nil),    // 23: netbank.journal.FactorPassed
+	(*SignIn)(nil),          // 24: netbank.journal.SignIn
+	(*ChangePassword)(nil),  // 25: netbank.journal.ChangePassword
+	(*EndSession)(nil),      // 26: netbank.journal.EndSession
+	(*Unlock)(nil),          // 27: netbank.journal.Unlock
+	(*OutboxDone)(nil),      // 28: netbank.journal.OutboxDone
+	(*Prune)(nil),           // 29: netbank.journal.Prune
+	(*Contradiction)(nil),   // 30: netbank.journal.Contradiction
+	(*BumpEpoch)(nil),       // 31: netbank.journal.BumpEpoch
+	(*PutAuthority)(nil),    // 32: netbank.journal.PutAuthority
+	(*IssueFrom)(nil),       // 33: netbank.journal.IssueFrom
+	(*DropAuthority)(nil),   // 34: netbank.journal.DropAuthority
+	(*PutToken)(nil),        // 35: netbank.journal.PutToken
+	(*Enrol)(nil),           // 36: netbank.journal.Enrol
+	(*PutNode)(nil),         // 37: netbank.journal.PutNode
+	(*RemoveNode)(nil),      // 38: netbank.journal.RemoveNode
+	(*PutWish)(nil),         // 39: netbank.journal.PutWish
+	(*ApproveWish)(nil),     // 40: netbank.journal.ApproveWish
+	(*LapseWishes)(nil),     // 41: netbank.journal.LapseWishes
+	(*DrainNode)(nil),       // 42: netbank.journal.DrainNode
+	(*Note)(nil),            // 43: netbank.journal.Note
+	(*Arrive)(nil),          // 44: netbank.journal.Arrive
+	(*Enter)(nil),           // 45: netbank.journal.Enter
+	(*MoveLine)(nil),        // 46: netbank.journal.MoveLine
+	(*FindLimit)(nil),       // 47: netbank.journal.FindLimit
+	(*PutPolicy)(nil),       // 48: netbank.journal.PutPolicy
+	(*Weight)(nil),          // 49: netbank.journal.Weight
+	(*SendCode)(nil),        // 50: netbank.journal.SendCode
+	(*PutPasskey)(nil),      // 51: netbank.journal.PutPasskey
+	(*DropPasskey)(nil),     // 52: netbank.journal.DropPasskey
+	(*ResetFactors)(nil),    // 53: netbank.journal.ResetFactors
+	(*ReplacePassword)(nil), // 54: netbank.journal.ReplacePassword
 }
 var file_journal_proto_depIdxs = []int32{
 	7,  // 0: netbank.journal.Batch.commands:type_name -> netbank.journal.Command
@@ -4706,28 +4827,30 @@ var file_journal_proto_depIdxs = []int32{
 	51, // 39: netbank.journal.Command.put_passkey:type_name -> netbank.journal.PutPasskey
 	52, // 40: netbank.journal.Command.drop_passkey:type_name -> netbank.journal.DropPasskey
 	53, // 41: netbank.journal.Command.reset_factors:type_name -> netbank.journal.ResetFactors
-	25, // 42: netbank.journal.Command.change_password:type_name -> netbank.journal.ChangePassword
-	48, // 43: netbank.journal.Command.put_policy:type_name -> netbank.journal.PutPolicy
-	10, // 44: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
-	0,  // 45: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
-	0,  // 46: netbank.journal.Proof.factor:type_name -> netbank.journal.Factor
-	1,  // 47: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
-	2,  // 48: netbank.journal.Settle.source:type_name -> netbank.journal.Source
-	0,  // 49: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
-	3,  // 50: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
-	1,  // 51: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
-	4,  // 52: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
-	4,  // 53: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
-	5,  // 54: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
-	5,  // 55: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
-	49, // 56: netbank.journal.PutPolicy.weights:type_name -> netbank.journal.Weight
-	15, // 57: netbank.journal.PutPasskey.proof:type_name -> netbank.journal.Proof
-	15, // 58: netbank.journal.DropPasskey.proof:type_name -> netbank.journal.Proof
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	54, // 42: netbank.journal.Command.replace_password:type_name -> netbank.journal.ReplacePassword
+	25, // 43: netbank.journal.Command.change_password:type_name -> netbank.journal.ChangePassword
+	48, // 44: netbank.journal.Command.put_policy:type_name -> netbank.journal.PutPolicy
+	10, // 45: netbank.journal.PutCustomer.accounts:type_name -> netbank.journal.Account
+	0,  // 46: netbank.journal.Authorise.factor:type_name -> netbank.journal.Factor
+	0,  // 47: netbank.journal.Proof.factor:type_name -> netbank.journal.Factor
+	1,  // 48: netbank.journal.Settle.outcome:type_name -> netbank.journal.Outcome
+	2,  // 49: netbank.journal.Settle.source:type_name -> netbank.journal.Source
+	0,  // 50: netbank.journal.Attempt.factor:type_name -> netbank.journal.Factor
+	3,  // 51: netbank.journal.OutboxDone.delivery:type_name -> netbank.journal.Delivery
+	1,  // 52: netbank.journal.Contradiction.outcome:type_name -> netbank.journal.Outcome
+	4,  // 53: netbank.journal.PutToken.role:type_name -> netbank.journal.Role
+	4,  // 54: netbank.journal.PutNode.role:type_name -> netbank.journal.Role
+	5,  // 55: netbank.journal.PutWish.lever:type_name -> netbank.journal.Lever
+	5,  // 56: netbank.journal.ApproveWish.lever:type_name -> netbank.journal.Lever
+	49, // 57: netbank.journal.PutPolicy.weights:type_name -> netbank.journal.Weight
+	15, // 58: netbank.journal.PutPasskey.proof:type_name -> netbank.journal.Proof
+	15, // 59: netbank.journal.DropPasskey.proof:type_name -> netbank.journal.Proof
+	15, // 60: netbank.journal.ReplacePassword.proof:type_name -> netbank.journal.Proof
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -4777,6 +4900,7 @@ func file_journal_proto_init() {
 		(*Command_PutPasskey)(nil),
 		(*Command_DropPasskey)(nil),
 		(*Command_ResetFactors)(nil),
+		(*Command_ReplacePassword)(nil),
 		(*Command_ChangePassword)(nil),
 		(*Command_PutPolicy)(nil),
 	}
@@ -4786,7 +4910,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

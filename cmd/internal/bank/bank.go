@@ -325,13 +325,13 @@ func (b *Bank) openSessions() error {
 	if err != nil {
 		return err
 	}
-	lists, err := b.openBreached()
+	lists, here, err := b.openBreached()
 	if err != nil {
 		return err
 	}
 	c := session.Config{
 		Directory: b.node, Opener: b.key, Sealer: b.key, CodeClock: time.Now, Params: lab.Params, AllowCheapHash: lab.AllowCheapHash, Registerer: b.registry,
-		Breached: lists, Bank: b.config.BankName, Passkeys: site,
+		Breached: lists, Listed: here, Bank: b.config.BankName, Passkeys: site,
 	}
 	if b.hashing != nil {
 		c.Deriver = b.hashing
@@ -345,27 +345,28 @@ func (b *Bank) openSessions() error {
 	return err
 }
 
-// openBreached opens the lists of passwords that others know.
-func (b *Bank) openBreached() ([]session.Breached, error) {
+// openBreached opens the lists of passwords that others know, and says which of them are here.
+func (b *Bank) openBreached() (lists, here []session.Breached, err error) {
 	common, err := breached.Common()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	lists := []session.Breached{common}
+	lists = []session.Breached{common}
 	if path := b.config.BreachedFile; path != "" {
 		if b.breached, err = breached.Open(path); err != nil {
-			return nil, usage("--breached-file: %w", err)
+			return nil, nil, usage("--breached-file: %w", err)
 		}
 		lists = append(lists, b.breached)
 	}
+	here = lists[:len(lists):len(lists)]
 	if address := b.config.BreachedRange; address != "" {
 		service, err := breached.NewRange(address)
 		if err != nil {
-			return nil, usage("--breached-range: %w", err)
+			return nil, nil, usage("--breached-range: %w", err)
 		}
 		lists = append(lists, service)
 	}
-	return lists, nil
+	return lists, here, nil
 }
 
 func (b *Bank) close() {

@@ -183,6 +183,10 @@ func (i *inspector) changesPassword(page string) {
 	i.sees("#alert")
 	i.look("security-repeat")
 	change("four plums in a row")
+	i.sees(`form[action*="/message"] button`)
+	i.look("security-factor")
+	i.sendCode(map[string]string{"en": "password", "zh-CN": "密码"}[i.language])
+	i.click(`form[action*="/factors/code"] button`)
 	i.sees(".done")
 	i.look("security-changed")
 	i.who.Password = "four plums in a row"

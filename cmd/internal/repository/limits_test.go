@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -133,6 +134,8 @@ func boundsOf(t *testing.T, p listed, exports map[string]string) []bound {
 			switch n := n.(type) {
 			case *ast.GenDecl:
 				constants(n, info, rows)
+			case *ast.StructType:
+				flags(n, rows)
 			case *ast.FuncDecl:
 				if n.Body != nil {
 					defaults(n, info, comments, rows)
@@ -168,6 +171,29 @@ func constants(d *ast.GenDecl, info *types.Info, rows map[string]bound) {
 		}
 	}
 }
+
+// flags takes what bounds something, and operators may set: the fields of a command line with a default.
+func flags(s *ast.StructType, rows map[string]bound) {
+	for _, field := range s.Fields.List {
+		if field.Tag == nil || len(field.Names) != 1 || !named.MatchString(field.Names[0].Name) {
+			continue
+		}
+		tag := reflect.StructTag(strings.Trim(field.Tag.Value, "`"))
+		value, ok := tag.Lookup("default")
+		if !ok {
+			continue
+		}
+		name := tag.Get("name")
+		if name == "" {
+			name = strings.ToLower(humps.ReplaceAllString(field.Names[0].Name, "$1-$2"))
+		}
+		meaning, _, _ := strings.Cut(tag.Get("help"), ". ")
+		rows["--"+name] = bound{"--" + name, value, strings.TrimSuffix(meaning, ".")}
+	}
+}
+
+// humps are where the words of a name in the code part.
+var humps = regexp.MustCompile(`([a-z])([A-Z])`)
 
 // defaults takes the fields that DefaultLimits and withDefaults fill in.
 func defaults(f *ast.FuncDecl, info *types.Info, comments map[string]string, rows map[string]bound) {
