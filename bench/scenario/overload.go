@@ -63,6 +63,8 @@ func (b *bench) overload(ctx context.Context) error {
 		}
 	}
 	b.overloadHeadlines()
+	most := slices.Max(b.Multiples)
+	b.frontHeadlines(fmt.Sprintf("confirmed in time at %v × the core's peak", most), func(arm string) string { return overloadName(arm, most) })
 	b.note("The core is simulated and speaks ISO 8583 over TCP: %s, at most %d seats. Its shape is that of the reference core, made narrower so that one small machine can exceed it.", b.CoreModel, b.CoreSeats)
 	if b.Line {
 		b.note("With admission control new customers wait in a line (--line), for up to %v, before they sign in. Goodput counts whoever was served in the seconds after the warm-up, whenever he had come; the wait is counted apart, as the step %q.", lineStay, people.StepLine)
@@ -84,7 +86,7 @@ func (b *bench) habits() people.Habits {
 
 func (b *bench) overloadArm(ctx context.Context, arm string) error {
 	b.Do(arm + ": starting a bank")
-	if err := b.raise(ctx, Bank{AdmissionOff: arm == report.ArmOff, PasswordHash: "cheap"}); err != nil {
+	if err := b.raise(ctx, b.bankOf(arm)); err != nil {
 		return err
 	}
 	defer b.lower()
@@ -175,10 +177,6 @@ func inTimeFrom(p *report.Phase, from time.Duration) float64 {
 // overloadName names a phase by its arm and multiple.
 func overloadName(arm string, multiple float64) string {
 	return fmt.Sprintf("overload-%s-%vx", armWord(arm), multiple)
-}
-
-func armWord(arm string) string {
-	return map[string]string{report.ArmOn: "on", report.ArmOff: "off"}[arm]
 }
 
 // overloadHeadlines says what the highest multiple did to each arm.

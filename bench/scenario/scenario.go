@@ -56,9 +56,10 @@ type Bank struct {
 	Nodes, Workers int
 	// Wished says that workers come by the operator's command, and none is started with the bank.
 	Wished        bool
-	WorkersFirst  bool    // customers go to coordinators only while no worker is ready
-	WorkerSignIns float64 // how many passwords a worker checks a second at most; 0: as many as the machine does
-	Balancer      string  // in front of a cluster's nodes: own or haproxy
+	WorkersFirst  bool     // customers go to coordinators only while no worker is ready
+	WorkerSignIns float64  // how many passwords a worker checks a second at most; 0: as many as the machine does
+	Balancer      string   // in front of a cluster's nodes: own or haproxy
+	Front         []string // command of what stands between customers and a bank of one process; none: nothing
 }
 
 // Rig raises banks, each new and empty but for its customers.
@@ -112,7 +113,8 @@ type Options struct {
 	Line        bool      // of overload: new customers wait in a line
 	Waiting     int       // people in the line of waiting-room
 	Multiples   []float64 // of the core's peak, for overload and core-weather
-	Arms        []string  // of both: report.ArmOn, report.ArmOff
+	Arms        []string  // of both: report.ArmOn, report.ArmOff, and names of Fronts
+	Fronts      []Front   // of both
 	Habits      string    // of their customers: patient or impatient
 	Pace        float64   // by which customers' times of reading and typing are multiplied
 	Nodes       int       // coordinators; 0 and 1: one process without others
@@ -195,6 +197,9 @@ func (o Options) over(under Options) Options {
 	if len(o.Arms) == 0 {
 		o.Arms = under.Arms
 	}
+	if len(o.Fronts) == 0 {
+		o.Fronts = under.Fronts
+	}
 	o.CoreFixed = o.CoreFixed || under.CoreFixed
 	o.CoreSync = o.CoreSync || under.CoreSync
 	o.Line = o.Line || under.Line
@@ -223,6 +228,8 @@ func (s *Scenario) Check(o *Options) error {
 		return fmt.Errorf("scenario: %s is about a bank of several nodes; give it 3 or %d", s.Name, NodesMax)
 	case !s.cluster && (several || o.Workers > 0):
 		return fmt.Errorf("scenario: %s is about one node; leave the number of nodes and workers out", s.Name)
+	case len(o.Fronts) > 0 && len(s.Defaults.Arms) == 0:
+		return fmt.Errorf("scenario: %s compares no arms; leave the fronts out", s.Name)
 	}
 	return nil
 }
@@ -253,10 +260,8 @@ func (o *Options) Check() error {
 			return fmt.Errorf("scenario: %v times the core's peak; more than 0 and up to %d are possible", m, MultipleMax)
 		}
 	}
-	for _, arm := range o.Arms {
-		if arm != report.ArmOn && arm != report.ArmOff {
-			return fmt.Errorf("scenario: arm %q; there are %q and %q", arm, report.ArmOn, report.ArmOff)
-		}
+	if err := o.checkFronts(); err != nil {
+		return err
 	}
 	if h := o.Habits; h != "" && !slices.Contains([]string{"patient", "impatient"}, h) {
 		return fmt.Errorf("scenario: habits %q; customers are patient or impatient", h)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"netbank/bench/load"
@@ -79,6 +80,10 @@ func (b *bench) coreWeather(ctx context.Context) error {
 		back[arm] = seconds
 	}
 	b.weatherHeadlines(back)
+	b.frontHeadlines("confirmed in time over the whole timeline", weatherName)
+	for _, f := range b.Fronts {
+		b.note("Behind %s the bank was back, %s.", f.Name, backInWords(back[f.Name]))
+	}
 	b.note("The core is simulated and speaks ISO 8583 over TCP: %s. The bank may have at most %d calls inside and finds by itself how many are best.", b.CoreModel, b.CoreSeats)
 	b.note("Back is the beginning of the first %v in which %.0f %% of what the core could do then was confirmed in time. Some of that is chance: a core of %s does few payments a second.", backOver, 100*backShare, b.CoreModel)
 	b.leftOut("A partner who sends twenty times his debits, which the timeline in virtual time has: there are no express debits in this load.", "The waiting line, and a network that loses something.")
@@ -88,7 +93,7 @@ func (b *bench) coreWeather(ctx context.Context) error {
 // weatherArm lets the timeline happen to one bank, and gives for each change with an end how many seconds it took to be back; infinity where it was not.
 func (b *bench) weatherArm(ctx context.Context, arm string) ([]float64, error) {
 	b.Do(arm + ": starting a bank")
-	if err := b.raise(ctx, Bank{AdmissionOff: arm == report.ArmOff, PasswordHash: "cheap"}); err != nil {
+	if err := b.raise(ctx, b.bankOf(arm)); err != nil {
 		return nil, err
 	}
 	defer b.lower()
@@ -221,6 +226,19 @@ func (b *bench) weatherHeadlines(back map[string][]float64) {
 		b.headline(h)
 		i++
 	}
+}
+
+// backInWords lists how long each change with an end took.
+func backInWords(back []float64) string {
+	var said []string
+	for _, c := range timeline() {
+		if c.until == 0 {
+			continue
+		}
+		_, words := backWithin(back[len(said)], 0)
+		said = append(said, fmt.Sprintf("%s: %s", c.what, words))
+	}
+	return strings.Join(said, "; ")
 }
 
 // backWithin gives how many seconds it took, and in words; the length of the part where the bank was not back before its end.

@@ -5,11 +5,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -20,7 +25,33 @@ import (
 // program is netbank-lab, built once; netbank lies beside it.
 var program string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// frontVariable makes this test program a front: a proxy as --front starts one.
+const frontVariable = "NETBANK_TEST_FRONT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(frontVariable) != "" {
+		os.Exit(front(os.Args[1:]))
+	}
+	os.Exit(run(m))
+}
+
+// front proxies from --listen to --bank, and refuses every second confirmation.
+func front(args []string) int {
+	if len(args) != 4 || args[0] != "--listen" || args[2] != "--bank" {
+		fmt.Fprintln(os.Stderr, "a front was given", args)
+		return 64
+	}
+	bank := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: args[3]})
+	var confirmations atomic.Int64
+	fmt.Fprintln(os.Stderr, http.ListenAndServe(args[1], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/code") && confirmations.Add(1)%2 == 0 {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
+		bank.ServeHTTP(w, r)
+	})))
+	return 1
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "netbank-bench")
@@ -155,6 +186,25 @@ func TestOverloadMeasuresTwoBanks(t *testing.T) {
 		if a.Report == nil || a.Report.FindingsCount != 0 || a.Report.Debited != a.Report.Settled || a.Report.Settled == 0 {
 			t.Errorf("audit of %s: %+v", a.Of, a.Report)
 		}
+	}
+}
+
+// What stands before a bank is an arm of its own: here a proxy that refuses every second confirmation. What the bank did is audited all the same.
+func TestOverloadMeasuresWhatStandsBeforeTheBank(t *testing.T) {
+	t.Setenv(frontVariable, "1")
+	r := measured(t, "overload", "--admission", "neither", "--front", "half="+os.Args[0], "--seconds", "1", "--multiples", "0.5", "--customers", "4000", "--pace", "0.01")
+	p := r.Phase("overload-half-0.5x")
+	if p == nil || p.Arm != "half" || p.Completed == 0 || p.Refused == 0 || p.Processes["front"].CPUSeconds <= 0 {
+		t.Fatalf("%+v", p)
+	}
+	if !strings.HasSuffix(r.Command, " --admission neither --habits impatient --multiples 0.5 --front 'half="+os.Args[0]+"'") {
+		t.Errorf("it is not repeated by %s", r.Command)
+	}
+	if len(r.Audits) != 1 || r.Audits[0].Of != "half" {
+		t.Fatalf("audits %+v", r.Audits)
+	}
+	if a := r.Audits[0].Report; a.FindingsCount != 0 || a.Debited != a.Settled || a.Settled == 0 {
+		t.Errorf("audit: %+v", a)
 	}
 }
 
@@ -319,6 +369,9 @@ func TestWhatCannotBeMeasuredIsToldWithAnExitCode(t *testing.T) {
 	f(64, "single", "--generators", "0")
 	f(64, "overload", "--multiples", "1000")
 	f(64, "overload", "--admission", "perhaps")
+	f(64, "overload", "--admission", "neither")
+	f(64, "overload", "--front", "proxy")
+	f(64, "single", "--front", "name=proxy")
 	f(64, "failover", "--nodes", "1")
 	f(64, "single", "--nodes", "3")
 	f(64, "scale-out", "--workers", "5", "--workers-after", "2")

@@ -35,7 +35,8 @@ type Command struct {
 	Customers     int       `help:"Customers to seed. 0: as the scenario has it."`
 	Generators    int       `help:"Processes that make the load; they share it." default:"1"`
 	OpenShare     float64   `help:"What an open loop below the ceiling offers, as a share of it. 0: 0.6."`
-	Admission     string    `help:"overload, core-weather: admission control on, off, or both, one after the other." enum:"both,on,off" default:"both"`
+	Admission     string    `help:"overload, core-weather: admission control on, off, or both, one after the other; neither, with --front." enum:"both,on,off,neither" default:"both"`
+	Front         []string  `help:"overload, core-weather: another arm, NAME=PROGRAM ARGUMENTS: what is started between the customers and a bank without admission control, with --listen ADDRESS --bank ADDRESS. May be given several times." sep:"none"`
 	Multiples     []float64 `help:"overload, core-weather: the multiples of the core's peak that are offered; core-weather has one."`
 	Habits        string    `help:"overload, core-weather: customers are patient or impatient." enum:"patient,impatient," default:""`
 	Line          bool      `help:"overload: with admission control, let new customers wait in a line when more come than can be served."`
@@ -84,6 +85,7 @@ func (Command) Help() string {
 	}
 	b.WriteString("  netbank-lab bench overload --admission off --multiples 2 --seconds 30\n")
 	b.WriteString("  netbank-lab bench overload --line --admission on --multiples 2,5\n")
+	b.WriteString("  netbank-lab bench overload --admission neither --front 'gradient2=bench/peers/peers live --limiter Gradient2'\n")
 	b.WriteString("  netbank-lab bench failover --nodes 3 --workers 2 --kills 20 --rate 100\n")
 	b.WriteString("  netbank-lab bench scale-out --balancer haproxy\n")
 	return b.String()
@@ -102,8 +104,12 @@ func (c *Command) Run() error {
 	if c.Generators < 1 || c.Generators > generator.ProcessesMax {
 		return usage(fmt.Errorf("--generators is %d; it may be 1 to %d", c.Generators, generator.ProcessesMax))
 	}
+	given, err := c.options()
+	if err != nil {
+		return usage(err)
+	}
 	for _, s := range scenarios {
-		o := s.With(c.options(), short)
+		o := s.With(given, short)
 		if err := s.Check(&o); err != nil {
 			return usage(err)
 		}
@@ -123,7 +129,7 @@ func (c *Command) Run() error {
 		if c.Scenario == Everything {
 			folder = filepath.Join(out, s.Name)
 		}
-		result, err := c.one(ctx, s, short, folder)
+		result, err := c.one(ctx, s, s.With(given, short), folder)
 		if ctx.Err() != nil {
 			return errors.New("benchmark: interrupted")
 		}
@@ -145,7 +151,7 @@ func (c *Command) Run() error {
 func usage(err error) error { return &bank.Error{Code: bank.ExitUsage, Err: err} }
 
 // options are those that were given.
-func (c *Command) options() scenario.Options {
+func (c *Command) options() (scenario.Options, error) {
 	o := scenario.Options{
 		Seconds: c.Seconds, Connections: c.Connections, Customers: c.Customers, Seed: c.Seed, OpenShare: c.OpenShare, CoreModel: c.CoreModel, CoreSeats: c.CoreSeats, CoreFixed: c.CoreFixed,
 		CoreSync: c.CoreSync, Multiples: c.Multiples, Habits: c.Habits, Pace: c.Pace,
@@ -158,18 +164,32 @@ func (c *Command) options() scenario.Options {
 		o.Arms = []string{report.ArmOn}
 	case "off":
 		o.Arms = []string{report.ArmOff}
+	case "neither":
+		if len(c.Front) == 0 {
+			return o, errors.New("--admission neither measures nothing without a --front")
+		}
+	default:
+		if len(c.Front) > 0 {
+			o.Arms = []string{report.ArmOff, report.ArmOn}
+		}
 	}
-	return o
+	for _, text := range c.Front {
+		f, err := scenario.ReadFront(text)
+		if err != nil {
+			return o, err
+		}
+		o.Fronts, o.Arms = append(o.Fronts, f), append(o.Arms, f.Name)
+	}
+	return o, nil
 }
 
 // one runs one scenario and writes its report into a folder.
-func (c *Command) one(ctx context.Context, s *scenario.Scenario, short bool, out string) (*report.Result, error) {
+func (c *Command) one(ctx context.Context, s *scenario.Scenario, options scenario.Options, out string) (*report.Result, error) {
 	began := time.Now()
 	dir, err := c.folders(out)
 	if err != nil {
 		return nil, &bank.Error{Code: bank.ExitDirectory, Err: err}
 	}
-	options := s.With(c.options(), short)
 	options.ProfileDir = out
 	result, err := c.measure(ctx, s, dir, options)
 	if !c.Keep && (err == nil || ctx.Err() != nil) {
@@ -319,10 +339,16 @@ func (c *Command) line(s *scenario.Scenario, o scenario.Options) string {
 			multiples = append(multiples, fmt.Sprint(m))
 		}
 		admission := "both"
-		if len(o.Arms) == 1 {
+		switch own := len(o.Arms) - len(o.Fronts); own {
+		case 0:
+			admission = "neither"
+		case 1:
 			admission = strings.TrimPrefix(o.Arms[0], "admission ")
 		}
 		fmt.Fprintf(&b, " --admission %s --habits %s --multiples %s", admission, o.Habits, strings.Join(multiples, ","))
+		for _, f := range o.Fronts {
+			fmt.Fprintf(&b, " --front '%s'", &f)
+		}
 	}
 	return b.String()
 }

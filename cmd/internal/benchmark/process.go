@@ -18,7 +18,7 @@ import (
 // stopLimit is how long a process may take to end by itself.
 const stopLimit = 20 * time.Second
 
-// process is a child: another run of this program.
+// process is a child: another run of this program, or a front.
 type process struct {
 	name, log string
 	cmd       *exec.Cmd
@@ -32,12 +32,17 @@ func start(dir, name string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}
+	return launch(dir, name, self, args...)
+}
+
+// launch runs a program as start does.
+func launch(dir, name, program string, args ...string) (*process, error) {
 	p := &process{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}
-	p.cmd = exec.Command(self, args...)
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	started := make(chan error)
 	go func() {

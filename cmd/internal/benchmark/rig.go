@@ -96,7 +96,7 @@ func (r *rig) Raise(ctx context.Context, b scenario.Bank) (_ *scenario.Target, e
 	if b.Nodes > 1 || b.Workers > 0 {
 		t.Cluster, err = r.raiseCluster(ctx, d)
 	} else {
-		err = r.raiseOne(ctx, d, t)
+		err = r.raiseOne(ctx, d, t, b.Front)
 	}
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (r *rig) Raise(ctx context.Context, b scenario.Bank) (_ *scenario.Target, e
 
 // bank is the demo bank that a scenario asks for, on addresses of its own.
 func (r *rig) bank(dir string, b scenario.Bank) (*lab.Dev, error) {
-	addrs, err := freeAddrs(8)
+	addrs, err := freeAddrs(9)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +129,9 @@ func (r *rig) bank(dir string, b scenario.Bank) (*lab.Dev, error) {
 	}
 	if b.AdmissionOff {
 		d.Admission = "off"
+	}
+	if len(b.Front) > 0 {
+		d.BehindAddr = addrs[8]
 	}
 	if err := d.Prepare(); err != nil {
 		return nil, &bank.Error{Code: bank.ExitDirectory, Err: err}
@@ -146,13 +149,23 @@ func (r *rig) run(ctx context.Context, dir, name, ready string, args ...string) 
 	return p.await(ctx, ready)
 }
 
-// raiseOne starts a bank of one process.
-func (r *rig) raiseOne(ctx context.Context, d *lab.Dev, t *scenario.Target) error {
+// raiseOne starts a bank of one process, and what stands before it, if anything does.
+func (r *rig) raiseOne(ctx context.Context, d *lab.Dev, t *scenario.Target, front []string) error {
 	if err := r.run(ctx, d.DataDir, "core", "http://"+d.CoreAdmin+"/status", d.CoreArgs()...); err != nil {
 		return err
 	}
 	if err := r.run(ctx, d.DataDir, "bank", "http://"+d.OperatorAddr+"/readyz", d.BankArgs()...); err != nil {
 		return err
+	}
+	if len(front) > 0 {
+		p, err := launch(d.DataDir, "front", front[0], append(slices.Clone(front[1:]), "--listen", d.CustomerAddr, "--bank", d.BehindAddr)...)
+		if err != nil {
+			return err
+		}
+		r.processes = append(r.processes, p)
+		if err := p.await(ctx, "http://"+d.CustomerAddr+"/sign-in"); err != nil {
+			return err
+		}
 	}
 	hello, err := freeAddrs(2)
 	if err != nil {
@@ -181,7 +194,11 @@ func (r *rig) kinds(o scenario.Options, generators int) []string {
 		}
 		return []string{fmt.Sprintf("coordinator ×%d", o.Nodes), workers, "core", "balancer and shop", load}
 	}
-	return []string{"bank", "core", "hello world", load}
+	all := []string{"bank", "core", "hello world", load}
+	if len(o.Fronts) > 0 {
+		all = append(all, "what stands before the bank")
+	}
+	return all
 }
 
 // Generate is the hidden command of a process that makes a share of a load.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,8 @@ type Dev struct {
 
 	NoPhone    bool `help:"Leave out the demo phone, which keeps every customer in the bank's memory." hidden:""`
 	CoreNoSync bool `help:"Let the core answer before its disk has the record: for measuring, and to be disclosed." hidden:""`
+	// BehindAddr is where a bank of one process listens to customers when whoever starts it puts something at CustomerAddr.
+	BehindAddr string `kong:"-"`
 }
 
 // Run runs the bank until it is interrupted.
@@ -150,7 +153,7 @@ const gatewayToken = "gateway.token"
 
 // BankArgs is the command line of the bank: netbank-lab's hidden command "bank" and its flags.
 func (d *Dev) BankArgs() []string {
-	return d.bankArgs(d.path("bank"), d.CustomerAddr, d.PartnerAddr, d.OperatorAddr)
+	return d.bankArgs(d.path("bank"), cmp.Or(d.BehindAddr, d.CustomerAddr), d.PartnerAddr, d.OperatorAddr)
 }
 
 // bankArgs is the command line of a bank that listens at addresses of its own. Customers reach it at the demo's address all the same.
