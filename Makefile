@@ -78,8 +78,8 @@ chaos: build ## faults from a seed for SECONDS (120) against a bank of processes
 chaos-bugs: go-version ## plant bugs into copies of netbank, and show that chaos finds each: BUGS="ended-session"
 	GO=$(GO) cmd/internal/chaos/planted $(BUGS)
 
-peers: go-version ## build and test the module that puts others' limiters before the simulated core (cd bench/peers && go run . for its table)
-	cd bench/peers && $(GO) vet ./... && $(GO) test ./...
+peers: go-version ## check and test the module that puts others' limiters before the simulated core (cd bench/peers && go run . for its table)
+	cd bench/peers && $(GO) vet ./... && $(GO) tool -modfile=$(CURDIR)/.ci/tools.mod staticcheck ./... && $(GO) test ./...
 
 clean: ## remove what was built and the demo bank's data
 	rm -rf bin data results

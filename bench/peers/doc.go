@@ -4,6 +4,7 @@
 //	go run .                    every scenario with one seed, in about an hour of two cores: prints the table and writes docs/peers.md
 //	go run . --seeds 10         with ten seeds
 //	go run . --tune             finds the best of each limiter's settings on tuning seeds, and writes tuned.json
+//	go run . live --limiter L   one of them in a proxy before a real bank: netbank-lab bench overload --front
 //	go test -bench . .          accept and release, contended
 //
 // It is a module of its own, so that what is compared with never becomes part of what the product is built from.
@@ -24,4 +25,9 @@
 // the one test of a test binary. Sentinel keeps its state in package variables and takes a clock of ours; its runs follow one another.
 //
 // Where a limiter asks for the use of the processor, it is told zero: the machines before an overloaded core are idle.
+//
+// # Before a real bank
+//
+// live is a reverse proxy with one limiter, as an operator would put it before a bank that has none. It asks for a seat for each confirmation, which
+// is what reaches the core, and holds it until the bank has answered.
 package main

@@ -34,15 +34,21 @@ type command struct {
 
 func main() {
 	quiet()
-	var c command
-	kong.Parse(&c, kong.Name("peers"), kong.Description("Others' limiters before netbank's simulated core, in virtual time."))
-	if err := c.run(os.Stdout); err != nil {
+	var commands struct {
+		Play command `cmd:"" default:"withargs" help:"Before the simulated core, in virtual time. The default."`
+		Live live    `cmd:"" help:"One of them in a proxy before a real bank, for netbank-lab bench --front."`
+	}
+	chosen := kong.Parse(&commands, kong.Name("peers"), kong.Description("Others' limiters before netbank's simulated core, in virtual time, and before a real bank."),
+		kong.Vars{"limiters": strings.Join(liveLimiters(), ", ")})
+	if err := chosen.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-func (c *command) run(out io.Writer) error {
+// Run plays, tunes or reports, as was asked.
+func (c *command) Run() error {
+	out := os.Stdout // package testing, which plays, has it redirected
 	switch {
 	case c.Seeds < 1 || c.Seeds > sim.SeedsApart:
 		return fmt.Errorf("--seeds is %d; it may be 1 to %d", c.Seeds, sim.SeedsApart)
