@@ -21,7 +21,7 @@ func TestAFrontIsANameAndACommand(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
-	f("gradient2=bench/peers/peers live --limiter Gradient2", "gradient2", "bench/peers/peers", "live", "--limiter", "Gradient2")
+	f("gradient2=bin/peers live --limiter Gradient2", "gradient2", "bin/peers", "live", "--limiter", "Gradient2")
 	f("a= proxy --flag=1", "a", "proxy", "--flag=1")
 	f("", "")
 	f("proxy", "")

@@ -85,7 +85,7 @@ func (Command) Help() string {
 	}
 	b.WriteString("  netbank-lab bench overload --admission off --multiples 2 --seconds 30\n")
 	b.WriteString("  netbank-lab bench overload --line --admission on --multiples 2,5\n")
-	b.WriteString("  netbank-lab bench overload --admission neither --front 'gradient2=bench/peers/peers live --limiter Gradient2'\n")
+	b.WriteString("  netbank-lab bench overload --admission neither --front 'gradient2=bin/peers live --limiter Gradient2'\n")
 	b.WriteString("  netbank-lab bench failover --nodes 3 --workers 2 --kills 20 --rate 100\n")
 	b.WriteString("  netbank-lab bench scale-out --balancer haproxy\n")
 	return b.String()
