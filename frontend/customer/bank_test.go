@@ -509,7 +509,7 @@ func (v *visitor) follow(p page) page {
 		if p.status != fasthttp.StatusSeeOther {
 			return p
 		}
-		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/security", "/factors", "/factors/new", "/factors/code", "/locked", "/wait"}, path) {
+		if path, _, _ := strings.Cut(p.location, "?"); !strings.HasPrefix(path, "/pay/") && !slices.Contains([]string{"/signed-out", "/sign-in", "/session", "/payments", "/mandates", "/security", "/factors", "/factors/new", "/factors/code", "/locked", "/wait"}, path) {
 			v.h.t.Fatalf("%s leads to %q", p.address, p.location)
 		}
 		p = v.get(p.location)

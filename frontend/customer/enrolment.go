@@ -30,11 +30,8 @@ func (c *Pages) factors(q *request) {
 		return
 	}
 	text := func(key string, args ...any) string { return c.site.Text(q.locale, key, args...) }
-	view := web.Factors{
-		Frame: c.frame(q, "factors-title"),
-		Alert: c.alert(q, "passkey-made", "passkey-known", "passkey-full", "passkey-last", "passkey-none", "passkey-gone", "change-old", "later"),
-		None:  text("passkeys-none"),
-	}
+	view := web.Factors{Frame: c.frame(q, "factors-title"), None: text("passkeys-none")}
+	c.alert(q, &view.Frame, "passkey-made", "passkey-known", "passkey-full", "passkey-last", "passkey-none", "passkey-gone", "change-old", "later")
 	switch string(q.QueryArgs().Peek("done")) {
 	case "added":
 		view.Done = text("factors-added")
@@ -138,9 +135,10 @@ func (c *Pages) newPasskey(q *request) {
 		return
 	}
 	view := web.NewPasskey{
-		Frame: c.frame(q, "passkey-new-title"), Alert: c.alert(q, "passkey-made", "passkey-name"), Action: "/factors/new?c=" + token, CSRF: q.session.CSRFToken(),
+		Frame: c.frame(q, "passkey-new-title"), Action: "/factors/new?c=" + token, CSRF: q.session.CSRFToken(),
 		Options: site.CreationOptions(q.session, asked.Challenge(), have.Passkeys), Name: c.site.Text(q.locale, "passkey-name-first"),
 	}
+	c.alert(q, &view.Frame, "passkey-made", "passkey-name")
 	c.allowScript(q, &view.Frame)
 	c.render(q, fasthttp.StatusOK, "passkey", &view)
 }

@@ -149,9 +149,7 @@ func (c *Pages) askFor(q *request, a *ask) {
 	}
 	csrf := q.session.CSRFToken()
 	text := func(key string, args ...any) string { return c.site.Text(q.locale, key, args...) }
-	view := web.Code{
-		Alert: c.alert(q, factorAlerts...), Way: string(w), CSRF: csrf, Action: q.at(a, "code", w, ""), Phone: have.Phone, Button: text("confirm-change"),
-	}
+	view := web.Code{Way: string(w), CSRF: csrf, Action: q.at(a, "code", w, ""), Phone: have.Phone, Button: text("confirm-change")}
 	title := "code-title"
 	switch w {
 	case byPasskey:
@@ -168,6 +166,7 @@ func (c *Pages) askFor(q *request, a *ask) {
 	}
 	view.Heading = text(title)
 	view.Frame = c.frame(q, title)
+	c.alert(q, &view.Frame, factorAlerts...)
 	for _, other := range ways {
 		if other != w {
 			view.Others = append(view.Others, web.Link{Href: q.at(a, "code", other, ""), Text: text("way-" + string(other))})

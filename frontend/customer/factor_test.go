@@ -47,7 +47,7 @@ func (f *telephone) last(t *testing.T) (text, code string) {
 }
 
 // withFactors is a house whose anna has a telephone, whose codes of authenticators are good for CNY 100.00, and that takes passkeys.
-func withFactors(t *testing.T) (*house, *telephone) {
+func withFactors(t testing.TB) (*house, *telephone) {
 	t.Helper()
 	h, phone := newHouse(t), &telephone{}
 	h.pages.Messages, h.pages.TOTPMax = phone, map[string]int64{"CNY": 10_000}
@@ -61,7 +61,7 @@ func withFactors(t *testing.T) (*house, *telephone) {
 }
 
 // reimport brings anna in again.
-func (h *house) reimport(t *testing.T, totp, phone bool) {
+func (h *house) reimport(t testing.TB, totp, phone bool) {
 	t.Helper()
 	c, _, _ := h.bank.CustomerByID(anna)
 	put := &command.PutCustomer{Id: anna, Username: c.Username, Name: c.Name, ReservedMessage: c.ReservedMessage, Locale: c.Locale, PasswordSealed: c.PasswordSealed}
@@ -81,7 +81,7 @@ func cheap(c *command.CreatePayment) { c.AmountMinor = 9_999 }
 
 var options = regexp.MustCompile(`data-options="([^"]*)"`)
 
-func optionsOf(t *testing.T, p page) string {
+func optionsOf(t testing.TB, p page) string {
 	t.Helper()
 	m := options.FindStringSubmatch(p.body)
 	if m == nil {
@@ -111,7 +111,7 @@ func (v *visitor) enrols(phone *telephone) *passkeytest.Authenticator {
 		t.Fatal(err)
 	}
 	p = v.follow(v.submit(p, "new", "credential", made, "name", "My phone"))
-	p.want(t, 200, "add the passkey My phone")
+	p.want(t, 200, "add the passkey “My phone”")
 	if strings.Contains(p.body, `/factors/message?`) {
 		p = v.follow(v.submit(p, "message"))
 		text, code := phone.last(t)
@@ -314,7 +314,7 @@ func TestPasskey_ThatIsACopyOrWasRemovedIsRefused_OnThePages(t *testing.T) {
 	// Removed meanwhile, with another factor.
 	list := v.get("/factors")
 	list = v.follow(v.submit(list, "remove"))
-	list.want(t, 200, "remove the passkey My phone")
+	list.want(t, 200, "remove the passkey “My phone”")
 	list = v.follow(v.get(strings.Replace(list.address, "&f=passkey", "", 1) + "&f=message"))
 	list = v.follow(v.submit(list, "message"))
 	_, code := phone.last(t)

@@ -37,15 +37,12 @@ func (c *Pages) entry(q *request) {
 		c.lead(q, "confirm", why)
 		return
 	}
-	alert := c.alert(q, "wrong", "malformed", "address", "sign-in-busy", "cookies", "cancel-unknown")
+	order := c.order(q)
+	view := web.SignIn{Frame: c.frame(q, "sign-in-title"), Order: &order, Action: q.step("sign-in"), Cancel: &web.Form{Action: q.step("cancel")}}
+	c.alert(q, &view.Frame, "wrong", "malformed", "address", "sign-in-busy", "cookies", "cancel-unknown")
 	if reason := lostSession(err); why == "session" && reason != "" {
 		// Only who was led here from a step was signed in for this payment.
-		alert = c.site.Text(q.locale, "alert-"+reason)
-	}
-	order := c.order(q)
-	view := web.SignIn{
-		Frame: c.frame(q, "sign-in-title"), Order: &order, Alert: alert,
-		Action: q.step("sign-in"), Cancel: &web.Form{Action: q.step("cancel")},
+		view.Alert = c.site.Text(q.locale, "alert-"+reason)
 	}
 	c.refusedHere(q, &view.Frame, "sign-in")
 	c.render(q, fasthttp.StatusOK, "sign-in", &view)
@@ -198,9 +195,9 @@ func (c *Pages) confirm(q *request) {
 	}
 	view := web.Confirm{
 		Frame: c.frame(q, "confirm-title"), Order: c.order(q), Reserved: q.session.ReservedMessage,
-		Alert: c.alert(q, "account", "consent-old", "cancel-unknown"), Action: q.step("confirm"), CSRF: q.session.CSRFToken(),
-		Cancel: &web.Form{Action: q.step("cancel"), CSRF: q.session.CSRFToken()},
+		Action: q.step("confirm"), CSRF: q.session.CSRFToken(), Cancel: &web.Form{Action: q.step("cancel"), CSRF: q.session.CSRFToken()},
 	}
+	c.alert(q, &view.Frame, "account", "consent-old", "cancel-unknown")
 	for i := range accounts {
 		a := &accounts[i]
 		view.Accounts = append(view.Accounts, web.Account{Value: q.choice(i, a), Label: a.Label, Masked: mask(a.Number), Checked: len(accounts) == 1})

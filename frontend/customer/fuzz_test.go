@@ -3,43 +3,107 @@ package customer
 import (
 	"bytes"
 	"compress/gzip"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"netbank/cluster/journal"
+	"netbank/session/passkeytest"
 )
 
-// FuzzPages drives the pages with whatever may stand in an address, a form, a cookie or a header: they never panic, never
-// answer 5xx but 503, never give input back unescaped, and never show an account number in full.
-func FuzzPages(f *testing.F) {
-	h := newHouse(f)
+// fuzzed is what FuzzPages may stand before: every page, and every form. A step that is an address of its own begins with a slash.
+var fuzzed = []string{
+	"", "sign-in", "confirm", "code", "message", "result", "busy", "wait", "locked", "cancel", "sign-out", "signed-out", "session", "x",
+	"/", "/sign-in", "/sign-out", "/session", "/wait", "/mandates", "/payments", "/payments/{payment}", "/security", passwordAction,
+	"/factors", "/factors/new", "/factors/remove", "/factors/code", "/factors/message",
+}
+
+// guest is a customer who is signed in, with what is valid for him at this moment.
+type guest struct {
+	payment journal.PaymentID
+	cookies map[string]string
+	valid   *strings.Replacer // of words in braces
+}
+
+func signedInGuest(t testing.TB, h *house) *guest {
+	h.bank.must(t, unlock())
 	id, link := h.pay()
 	v := h.visitor()
 	confirm := v.signIn(link, "anna")
-	code := v.choose(confirm)
-	_, fields := confirm.form(f, "confirm")
-	_, consent, _ := strings.Cut(code.address, "&c=")
-	cookies := map[string]string{}
-	for name, value := range v.cookies {
-		cookies[name] = value
+	_, fields := confirm.form(t, "confirm")
+	_, s, _ := strings.Cut(link, "?")
+	_, consent, _ := strings.Cut(v.choose(confirm).address, "&c=")
+	consent, _, _ = strings.Cut(consent, "&")
+	made := v.get("/factors/new")
+	action, _ := made.form(t, "new")
+	_, asked, _ := strings.Cut(action, "?c=")
+	credential, err := passkeytest.New("https://pay.bank.example").Create(optionsOf(t, made))
+	if err != nil {
+		t.Fatal(err)
 	}
-	path, s, _ := strings.Cut(link, "?")
-	steps := []string{"", "/sign-in", "/confirm", "/code", "/result", "/busy", "/locked", "/cancel", "/sign-out", "/signed-out", "/session", "/x", "/payments", "/payments/" + id.String()}
+	_, change, _ := strings.Cut(v.submit(made, "new", "credential", credential, "name", "My phone").location, "?c=")
+	return &guest{payment: id, cookies: maps.Clone(v.cookies), valid: strings.NewReplacer(
+		"{csrf}", fields.Get("csrf"), "{account}", url.QueryEscape(fields.Get("account")), "{payment}", id.String(), "{link}", s, "{consent}", consent,
+		"{asked}", asked, "{credential}", url.QueryEscape(credential), "{change}", change,
+	)}
+}
+
+// over tells whether the guest was signed out, or the payment has ended.
+func (g *guest) over(h *house) bool {
+	_, err := h.sessions.Open([]byte(g.cookies[h.pages.cookie]))
+	p, _, _ := h.bank.Payment(g.payment)
+	return err != nil || p.State != journal.StateReceived
+}
+
+// FuzzPages drives the pages with whatever may stand in an address, a form, a cookie or a header: they never panic, never
+// answer 5xx but 503, never give input back unescaped, and never show an account number in full. Where a word in braces stands, what is valid is
+// put in its place: the session's token, the payment's link, what was sealed. Otherwise nothing would come past the first check.
+func FuzzPages(f *testing.F) {
+	h, _ := withFactors(f)
+	g := signedInGuest(f, h)
 	const marker = `"><img src=x onerror=1>'`
-	f.Add(uint8(0), true, s, "", "", "en", "")
-	f.Add(uint8(1), false, s, "username=anna&password="+url.QueryEscape(marker), "", "zh-CN", "")
-	f.Add(uint8(2), false, s+"&why="+url.QueryEscape(marker), "account=0-1234&csrf="+fields.Get("csrf"), "", "en", "")
-	f.Add(uint8(3), false, s+"&c="+consent, "code=123456&csrf="+fields.Get("csrf"), "", "en", "")
-	f.Add(uint8(3), true, s+"&c="+url.QueryEscape(marker), "", "", marker, "")
-	f.Add(uint8(4), true, s+"&sent=1&stay="+url.QueryEscape(marker), "", "", "en", "")
-	f.Add(uint8(5), true, s+"&reason="+url.QueryEscape(marker)+"&wait=99999999999999999999", "", "", "en", "")
-	f.Add(uint8(6), true, s+"&until=9223372036854775807&what="+url.QueryEscape(marker), "", "", "en", "")
-	f.Add(uint8(7), false, s, "csrf="+url.QueryEscape(marker), "netbank="+marker, "en", "cross-site")
-	f.Add(uint8(9), true, "s=%00&s=&lang="+url.QueryEscape(marker), "", "__Host-netbank=x", "en", "")
-	f.Add(uint8(10), true, marker, "", "", "en", marker)
-	f.Add(uint8(12), true, "before="+url.QueryEscape(marker), "", "", "en", "")
+	odd := url.QueryEscape(marker)
+	seed := func(address string, get bool, query, form, cookie, language, site string) {
+		f.Add(uint8(slices.Index(fuzzed, address)), get, query, form, cookie, language, site)
+	}
+	seed("", true, "{link}", "", "", "en", "")
+	seed("sign-in", false, "{link}", "username=anna&password="+odd, "", "zh-CN", "")
+	seed("confirm", false, "{link}&why="+odd, "account={account}&csrf={csrf}", "", "en", "")
+	seed("confirm", false, "{link}", "account=0-1234&csrf={csrf}", "", "en", "")
+	seed("code", false, "{link}&c={consent}", "code=123456&csrf={csrf}", "", "en", "")
+	seed("code", false, "{link}&c={consent}&f=passkey", "credential={credential}&csrf={csrf}", "", "en", "")
+	seed("code", true, "{link}&c="+odd, "", "", marker, "")
+	seed("message", false, "{link}&c={consent}&f=message", "csrf={csrf}", "", "en", "")
+	seed("result", true, "{link}&sent=1&stay="+odd, "", "", "en", "")
+	seed("busy", true, "{link}&reason="+odd+"&wait=99999999999999999999", "", "", "en", "")
+	seed("wait", true, "{link}", "", "", "en", "")
+	seed("locked", true, "{link}&until=9223372036854775807&what="+odd, "", "", "en", "")
+	seed("cancel", false, "{link}", "csrf="+odd, "netbank="+marker, "en", "cross-site")
+	seed("sign-out", false, "{link}", "csrf={csrf}", "", "en", "")
+	seed("signed-out", true, "s=%00&s=&lang="+odd, "", "__Host-netbank=x", "en", "")
+	seed("session", true, marker, "", "", "en", marker)
+	seed("/sign-in", false, "", "username="+odd+"&password=x", "netbank=x", "en", "")
+	seed("/sign-out", false, "", "csrf={csrf}", "", "en", "")
+	seed("/payments", true, "before="+odd, "", "", "en", "")
+	seed("/payments/{payment}", true, "", "", "", "en", "")
+	seed("/mandates", true, "why="+odd, "", "", "zh-CN", "")
+	seed("/security", true, "why=password-short", "", "", "en", "")
+	seed(passwordAction, false, "", "csrf={csrf}&present="+odd+"&chosen=four+plums+in+a+row&again=four+plums+in+a+row", "", "en", "")
+	seed(passwordAction, false, "", "csrf={csrf}&present=x&chosen=%00%ff&again=%00%ff", "", "en", "")
+	seed("/factors/new", false, "c={asked}", "csrf={csrf}&name="+odd+"&credential={credential}", "", "en", "")
+	seed("/factors/remove", false, "", "csrf={csrf}&key=0123456789abcdef", "", "en", "")
+	seed("/factors/code", true, "c={change}&f=message&why=code-wrong", "", "", "en", "")
+	seed("/factors/code", false, "c={change}&f=message", "csrf={csrf}&code=123456", "", "en", "")
+	seed("/factors/message", false, "c={change}&f="+odd, "csrf={csrf}", "", "en", "")
 	f.Fuzz(func(t *testing.T, step uint8, get bool, query, form, cookie, language, site string) {
+		if g.over(h) {
+			h.t = t
+			g = signedInGuest(t, h)
+		}
 		var ctx fasthttp.RequestCtx
 		ctx.Init(&fasthttp.Request{}, nil, nil)
 		r := &ctx.Request
@@ -47,13 +111,13 @@ func FuzzPages(f *testing.F) {
 		if get {
 			r.Header.SetMethod("GET")
 		}
-		address := steps[int(step)%len(steps)]
-		if !strings.HasPrefix(address, "/payments") {
-			address = path + address
+		address := fuzzed[int(step)%len(fuzzed)]
+		if !strings.HasPrefix(address, "/") {
+			address = strings.TrimSuffix("/pay/{payment}/"+address, "/")
 		}
-		r.SetRequestURI(address)
-		r.URI().SetQueryString(query)
-		for name, value := range cookies {
+		r.SetRequestURI(g.valid.Replace(address))
+		r.URI().SetQueryString(g.valid.Replace(query))
+		for name, value := range g.cookies {
 			r.Header.SetCookie(name, value)
 		}
 		if cookie != "" {
@@ -64,27 +128,35 @@ func FuzzPages(f *testing.F) {
 			r.Header.Set("Sec-Fetch-Site", "same-origin")
 		}
 		r.Header.SetContentType("application/x-www-form-urlencoded")
-		r.SetBodyString(form)
+		r.SetBodyString(g.valid.Replace(form))
 		h.handler(&ctx)
-		status, body, location := ctx.Response.StatusCode(), ctx.Response.Body(), string(ctx.Response.Header.Peek("Location"))
-		if status >= 500 && status != fasthttp.StatusServiceUnavailable {
-			t.Fatalf("status %d: %s", status, body)
-		}
-		if location != "" && !strings.HasPrefix(location, "/pay/") && location != "/signed-out" && location != "/payments" && !strings.HasPrefix(location, "/sign-in?why=") {
-			t.Fatalf("leads to %q", location)
-		}
-		for _, never := range []string{"<img", "<script", "javascript:", account, second} {
-			if bytes.Contains(body, []byte(never)) || strings.Contains(location, never) {
-				t.Fatalf("%q in the answer: %s\n%s", never, location, body)
-			}
-		}
-		if strings.ContainsAny(location, "\r\n \"<>") {
-			t.Fatalf("leads to %q", location)
-		}
+		holdAnswer(t, &ctx)
 		if h.logs.Len() > 1<<20 {
 			h.logs.Reset()
 		}
 	})
+}
+
+// holdAnswer holds an answer to what is true of every one, whatever was asked.
+func holdAnswer(t *testing.T, ctx *fasthttp.RequestCtx) {
+	t.Helper()
+	status, body, location := ctx.Response.StatusCode(), ctx.Response.Body(), string(ctx.Response.Header.Peek("Location"))
+	if status >= 500 && status != fasthttp.StatusServiceUnavailable {
+		t.Fatalf("status %d: %s", status, body)
+	}
+	to, _, _ := strings.Cut(location, "?")
+	if !strings.HasPrefix(to, "/pay/") && !slices.Contains([]string{"", "/signed-out", "/payments", "/sign-in", "/security", "/factors", "/factors/new", "/factors/code", "/locked"}, to) {
+		t.Fatalf("leads to %q", location)
+	}
+	scripts := scriptTag.ReplaceAll(body, nil) // but for the one that a nonce names
+	for _, never := range []string{"<img", "<script", "javascript:", account, second} {
+		if bytes.Contains(scripts, []byte(never)) || strings.Contains(location, never) {
+			t.Fatalf("%q in the answer: %s\n%s", never, location, body)
+		}
+	}
+	if strings.ContainsAny(location, "\r\n \"<>") {
+		t.Fatalf("leads to %q", location)
+	}
 }
 
 func TestConfirmPageIsSmall(t *testing.T) {

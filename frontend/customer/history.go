@@ -112,6 +112,13 @@ func (c *Pages) payment(q *request) {
 	c.tell(q, fasthttp.StatusOK, t)
 }
 
+// mandates says what a merchant may collect without asking: nothing so far. It is the place of those that will be.
+func (c *Pages) mandates(q *request) {
+	if c.signedIn(q) {
+		c.tell(q, fasthttp.StatusOK, telling{tone: "info", page: "mandates", primary: c.toPayments(q)})
+	}
+}
+
 func (c *Pages) toPayments(q *request) *web.Link {
 	return &web.Link{Href: "/payments", Text: c.site.Text(q.locale, "payments-title")}
 }

@@ -56,7 +56,7 @@ func TestMyPayments_SayWhatWasChargedWhatWasNotAndWhatIsNotKnown(t *testing.T) {
 		}
 		said = rest
 	}
-	if n := strings.Count(list.body, "<li>"); n != len(ids) {
+	if n := strings.Count(list.body, `class="sum"`); n != len(ids) {
 		t.Fatalf("%d lines for %d payments", n, len(ids))
 	}
 	for i, page := range []string{"settled-text", "rejected-funds", "doubt-text", "processing-text"} {
@@ -83,13 +83,13 @@ func TestMyPayments_ComeInPagesOfBoundedLength(t *testing.T) {
 	}
 	first := v.open("/payments")
 	_, rest, ok := strings.Cut(first.body, `href="/payments?before=`)
-	if n := strings.Count(first.body, "<li>"); n != cluster.HistoryMax || !ok {
+	if n := strings.Count(first.body, `class="sum"`); n != cluster.HistoryMax || !ok {
 		t.Fatalf("%d lines on the first page:\n%s", n, first.body)
 	}
 	id, _, _ := strings.Cut(rest, `"`)
 	second := v.get("/payments?before=" + id)
 	second.want(t, 200, h.says("payments-newest"))
-	if n := strings.Count(second.body, "<li>"); n != all-cluster.HistoryMax {
+	if n := strings.Count(second.body, `class="sum"`); n != all-cluster.HistoryMax {
 		t.Fatalf("%d lines on the second page", n)
 	}
 	second.wantNot(t, h.says("payments-older"))

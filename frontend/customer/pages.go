@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -185,6 +186,7 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	on("POST", "/factors/message", "sign-in", c.changeMessage)
 	on("GET", "/payments", "read", c.payments)
 	on("GET", "/payments/{payment}", "read", c.payment)
+	on("GET", "/mandates", "read", c.mandates)
 	on("POST", "/sign-out", "sign-in", c.signOut)
 	on("GET", "/signed-out", "read", c.signedOut)
 	on("GET", "/sign-out", "read", c.home)
@@ -393,13 +395,27 @@ func (c *Pages) redirect(q *request, address string) {
 	q.SetStatusCode(fasthttp.StatusSeeOther)
 }
 
-// alert gives the sentence for the parameter why, if it is one that a step may show.
-func (c *Pages) alert(q *request, allowed ...string) string {
+// alert shows on a page why the last try did not work, as the parameter why has it, if that is one that the page may show.
+func (c *Pages) alert(q *request, f *web.Frame, allowed ...string) {
 	why := string(q.QueryArgs().Peek("why"))
-	for _, a := range allowed {
-		if why == a {
-			return c.site.Text(q.locale, "alert-"+a)
-		}
+	if slices.Contains(allowed, why) {
+		f.Alert, f.Faulty = c.site.Text(q.locale, "alert-"+why), faulty(why)
+	}
+}
+
+// faulty names the field that has to be filled in again; empty where that would not help.
+func faulty(why string) string {
+	switch why {
+	case "wrong", "malformed":
+		return "sign-in"
+	case "code-wrong", "code-used", "code-malformed", "code-old", "code-spent", "message-wrong":
+		return "code"
+	case "password-wrong":
+		return "present"
+	case "password-repeat", "password-short", "password-long", "password-characters", "password-own", "password-breached", "password-same":
+		return "chosen"
+	case "passkey-name":
+		return "name"
 	}
 	return ""
 }
@@ -414,7 +430,7 @@ func (q *request) here() string {
 		case q.IsPost():
 			return "/"
 		case path == "/locked", path == "/security", path == "/payments", path == "/payments/"+q.payment.ID.String():
-		case path == "/signed-out", path == "/sign-in", path == "/session", path == "/wait", path == "/factors", path == "/factors/new":
+		case path == "/signed-out", path == "/sign-in", path == "/session", path == "/mandates", path == "/wait", path == "/factors", path == "/factors/new":
 			return path
 		case path == "/factors/code":
 			return path + "?c=" + url.QueryEscape(string(q.QueryArgs().Peek("c"))) + "&f=" + url.QueryEscape(string(q.QueryArgs().Peek("f")))
@@ -448,13 +464,30 @@ func (c *Pages) frame(q *request, title string) web.Frame {
 		f.SignOut = &web.SignOut{Name: q.session.Name, Where: q.step("session"), Action: q.step("sign-out"), CSRF: q.session.CSRFToken()}
 		f.Ending = c.ending(q)
 		if q.link == "" || q.payment.State != journal.StateReceived {
-			f.Payments, f.Security = "/payments", "/security"
+			f.Menu = c.menu(q)
 			if q.session.Listed {
 				f.Advice = c.site.Text(q.locale, "advice-listed")
 			}
 		}
 	}
 	return f
+}
+
+// menu leads to the parts of the site.
+func (c *Pages) menu(q *request) []web.MenuLink {
+	here := string(q.Path())
+	var menu []web.MenuLink
+	for _, part := range [...]struct{ href, key string }{{"/payments", "payments-title"}, {"/mandates", "mandates-title"}, {"/security", "security-title"}} {
+		link := web.MenuLink{Link: web.Link{Href: part.href, Text: c.site.Text(q.locale, part.key)}}
+		switch {
+		case here == part.href:
+			link.Current = "page"
+		case strings.HasPrefix(here, part.href+"/"), part.href == "/security" && strings.HasPrefix(here, "/factors"):
+			link.Current = "true"
+		}
+		menu = append(menu, link)
+	}
+	return menu
 }
 
 func show(m journal.Money) string { return money.Show(m.Minor, m.Currency) }

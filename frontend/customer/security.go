@@ -24,10 +24,10 @@ func (c *Pages) security(q *request) {
 	view := web.Security{
 		Frame: c.frame(q, "security-title"), Action: passwordAction, CSRF: q.session.CSRFToken(), Username: q.session.Username,
 		Since: c.site.Text(q.locale, "password-from-bank"), Min: session.ChosenMin, Max: session.PasswordMax,
-		Alert: c.alert(q, "password-wrong", "password-repeat", "password-short", "password-long", "password-characters", "password-own", "password-breached",
-			"password-same", "password-busy", "password-unknown"),
 	}
 	view.Advice = "" // it leads here
+	c.alert(q, &view.Frame, "password-wrong", "password-repeat", "password-short", "password-long", "password-characters", "password-own", "password-breached",
+		"password-same", "password-busy", "password-unknown")
 	if changed := q.session.PasswordChanged; changed != 0 {
 		view.Since = c.site.Text(q.locale, "password-since", "Time", c.clock(changed))
 		if string(q.QueryArgs().Peek("why")) == "password-changed" {

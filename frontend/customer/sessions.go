@@ -82,11 +82,11 @@ func (c *Pages) entrance(q *request) {
 	if !c.admitted(q, false) {
 		return
 	}
-	alert := c.alert(q, "wrong", "malformed", "address", "away", "cookies")
+	view := web.SignIn{Frame: c.frame(q, "enter-title"), Action: "/sign-in"}
+	c.alert(q, &view.Frame, "wrong", "malformed", "address", "away", "cookies")
 	if string(q.QueryArgs().Peek("why")) == "session" && lostSession(err) != "" {
-		alert = c.site.Text(q.locale, "alert-session-over")
+		view.Alert = c.site.Text(q.locale, "alert-session-over")
 	}
-	view := web.SignIn{Frame: c.frame(q, "enter-title"), Alert: alert, Action: "/sign-in"}
 	c.refusedHere(q, &view.Frame, "enter")
 	c.render(q, fasthttp.StatusOK, "sign-in", &view)
 }

@@ -62,7 +62,7 @@ func TestNoPageIsADeadEnd(t *testing.T) {
 	step := func(name, more string) string { return strings.Replace(link, "?", "/"+name+"?", 1) + more }
 	until := unix(time.Now().Add(time.Minute))
 	pages := []string{
-		"/", "/sign-in", "/sign-in?why=wrong", "/session", "/payments", "/payments?before=x", "/payments?before=" + id.String(), "/payments/" + paid.String(), "/signed-out", "/locked?what=sign-in&until=" + until, link, link + "&why=wrong", step("confirm", ""),
+		"/", "/sign-in", "/sign-in?why=wrong", "/session", "/mandates", "/security", "/factors", "/factors/new", "/payments", "/payments?before=x", "/payments?before=" + id.String(), "/payments/" + paid.String(), "/signed-out", "/locked?what=sign-in&until=" + until, link, link + "&why=wrong", step("confirm", ""),
 		step("session", ""), step("signed-out", ""), step("busy", "&reason=queue-full&wait=9"), step("busy", "&reason=no-leader"), step("result", "&sent=1"),
 		step("result", "&sent="+unix(time.Now())+"000"), step("locked", "&what=code&until="+until),
 	}

@@ -7,13 +7,20 @@ type Frame struct {
 	Bank      string // the bank's name
 	Reference string // of this request; a customer reads it to the hotline
 	Langs     []LanguageLink
-	SignOut   *SignOut // nil: nobody is signed in
-	Payments  string   // where the customer's payments are listed; empty: nobody is signed in, or there is something to finish here first
-	Security  string   // where the customer's password is changed; empty as Payments
-	Advice    string   // what the customer had better do about the password, on pages with Security; empty: nothing
-	Ending    *Ending  // what the page says of its session's end; nil: it has none to say
-	Script    string   // the nonce of the page's script; empty: the page has none
-	Back      string   // the merchant's address; empty: the page has no payment, or its main link leads there
+	SignOut   *SignOut   // nil: nobody is signed in
+	Menu      []MenuLink // empty: nobody is signed in, or there is something to finish here first
+	Alert     string     // why the last try did not work; empty: there was none, or it did
+	Faulty    string     // the field that the alert is about: sign-in, code, present, chosen or name; empty: none
+	Advice    string     // what the customer had better do about the password, on pages with the menu; empty: nothing
+	Ending    *Ending    // what the page says of its session's end; nil: it has none to say
+	Script    string     // the nonce of the page's script; empty: the page has none
+	Back      string     // the merchant's address; empty: the page has no payment, or its main link leads there
+}
+
+// MenuLink leads to one of the parts of the site.
+type MenuLink struct {
+	Link
+	Current string // of aria-current: page, or true on a page of that part; empty: the page is of another
 }
 
 // LanguageLink leads to the same page in another language.
@@ -60,7 +67,6 @@ type Form struct {
 type SignIn struct {
 	Frame
 	Order  *Order // nil: the customer came without a payment
-	Alert  string // why the last try did not work; empty: none
 	Action string
 	Cancel *Form
 }
@@ -79,7 +85,6 @@ type Confirm struct {
 	Frame
 	Order    Order
 	Reserved string
-	Alert    string
 	Action   string
 	CSRF     string
 	Accounts []Account
@@ -95,7 +100,6 @@ type Code struct {
 	Heading string
 	Order   *Order // nil: it is about a change of the customer's factors
 	What    string // that change
-	Alert   string
 	Way     string // passkey, message or totp; empty: the customer has none that will do
 	Action  string
 	CSRF    string
@@ -112,7 +116,6 @@ type Code struct {
 // NewPasskey makes a passkey.
 type NewPasskey struct {
 	Frame
-	Alert   string
 	Action  string
 	CSRF    string
 	Options string
@@ -122,7 +125,6 @@ type NewPasskey struct {
 // Factors tells which second factors the customer has.
 type Factors struct {
 	Frame
-	Alert    string
 	Done     string // what has just been done; empty: nothing
 	Passkeys []Passkey
 	None     string // what to say where there are no passkeys
@@ -194,7 +196,6 @@ type Payment struct {
 type Security struct {
 	Frame
 	Done     string // what was changed; empty: nothing
-	Alert    string // why it was not changed; empty: nothing was tried
 	Action   string
 	CSRF     string
 	Username string // for the browser's or the customer's own list of passwords

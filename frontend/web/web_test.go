@@ -79,20 +79,20 @@ func TestPagesRenderAndEscape(t *testing.T) {
 	}
 	hostile := `"><script>alert(1)</script>`
 	for _, l := range locales {
-		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, Action: "/sign-out", CSRF: hostile}, Back: "javascript:alert(1)", Ending: &Ending{Text: hostile, Extend: &Link{Href: "javascript:alert(1)", Text: hostile}}}
+		frame := Frame{Lang: l.Tag, Title: hostile, Bank: hostile, Reference: hostile, Alert: hostile, Menu: []MenuLink{{Link: Link{Href: "javascript:alert(1)", Text: hostile}, Current: hostile}}, Langs: Languages(l.Tag, "/pay/x?s=y"), SignOut: &SignOut{Name: hostile, Action: "/sign-out", CSRF: hostile}, Back: "javascript:alert(1)", Ending: &Ending{Text: hostile, Extend: &Link{Href: "javascript:alert(1)", Text: hostile}}}
 		order := Order{CreditorName: hostile, Amount: hostile, OrderText: hostile, Account: hostile}
 		views := map[string]any{
-			"sign-in":  SignIn{Frame: frame, Order: &order, Alert: hostile, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
+			"sign-in":  SignIn{Frame: frame, Order: &order, Action: "/a", Cancel: &Form{Action: "/c", CSRF: hostile}},
 			"confirm":  Confirm{Frame: frame, Order: order, Reserved: hostile, Accounts: []Account{{Value: "0", Label: hostile, Masked: hostile, Balance: hostile}}},
 			"session":  Session{Frame: frame, Rows: []Row{{Term: hostile, Text: hostile}}, Payment: &Link{Href: "javascript:alert(1)", Text: hostile}},
-			"security": Security{Frame: frame, Done: hostile, Alert: hostile, Action: "/a", CSRF: hostile, Username: hostile, Since: hostile},
+			"security": Security{Frame: frame, Done: hostile, Action: "/a", CSRF: hostile, Username: hostile, Since: hostile},
 			"payments": Payments{Frame: frame, Note: hostile, Intro: hostile, Rows: []Payment{{Href: "javascript:alert(1)", CreditorName: hostile, Amount: hostile, When: hostile, Tone: hostile, State: hostile, Number: hostile}}, Older: &Link{Href: "javascript:alert(1)", Text: hostile}, Newest: &Link{Text: hostile}},
 			"code": Code{
-				Frame: frame, Step: hostile, Heading: hostile, Order: &order, What: hostile, Alert: hostile, Way: "passkey", Action: "/a", CSRF: hostile, Button: hostile, Options: hostile,
+				Frame: frame, Step: hostile, Heading: hostile, Order: &order, What: hostile, Way: "passkey", Action: "/a", CSRF: hostile, Button: hostile, Options: hostile,
 				Phone: hostile, Others: []Link{{Href: "javascript:alert(1)", Text: hostile}}, Cancel: &Form{Action: "/c", CSRF: hostile}, Leave: &Link{Href: "javascript:alert(1)", Text: hostile},
 			},
-			"passkey": NewPasskey{Frame: frame, Alert: hostile, Action: "/a", CSRF: hostile, Options: hostile, Name: hostile},
-			"factors": Factors{Frame: frame, Alert: hostile, Done: hostile, Passkeys: []Passkey{{Name: hostile, When: hostile, Value: hostile, CSRF: hostile, Remove: hostile}}, None: hostile, Add: &Link{Href: "javascript:alert(1)", Text: hostile}, Rows: []Row{{Term: hostile, Text: hostile}}},
+			"passkey": NewPasskey{Frame: frame, Action: "/a", CSRF: hostile, Options: hostile, Name: hostile},
+			"factors": Factors{Frame: frame, Done: hostile, Passkeys: []Passkey{{Name: hostile, When: hostile, Value: hostile, CSRF: hostile, Remove: hostile}}, None: hostile, Add: &Link{Href: "javascript:alert(1)", Text: hostile}, Rows: []Row{{Term: hostile, Text: hostile}}},
 			"message": Message{Frame: frame, Tone: "good", Heading: hostile, Paragraphs: []string{hostile}, Primary: &Link{Href: "javascript:alert(1)", Text: hostile}, Follow: hostile, Stay: &Link{Href: "javascript:alert(1)", Text: hostile}},
 		}
 		for _, page := range pages {

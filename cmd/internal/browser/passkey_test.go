@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
@@ -126,13 +127,22 @@ func messagePays(v *visitor) {
 	}
 	v.open(v.host() + "/factors/new")
 	v.reads("switched off in this browser")
+	v.offersNoPasskey()
+}
+
+// offersNoPasskey sees that there is no button that could only fail.
+func (v *visitor) offersNoPasskey() {
+	v.t.Helper()
+	if evaluate[bool](v, `document.querySelector('form[data-passkey] button').checkVisibility()`) {
+		v.t.Errorf("a button offers a passkey where there can be none:\n%s", v.text())
+	}
 }
 
 // factors looks at the pages of second factors, signed in.
 func (i *inspector) factors() {
 	i.t.Helper()
-	i.authenticator()
-	i.at("security-none", i.host()+"/factors")
+	device := i.authenticator()
+	i.at("factors-none", i.host()+"/factors")
 	i.at("passkey-new", i.host()+"/factors/new")
 	i.at("passkey-new-name", i.host()+"/factors/new?why=passkey-name")
 	i.click(`form[data-passkey] button`)
@@ -141,14 +151,24 @@ func (i *inspector) factors() {
 	i.sendCode(map[string]string{"en": "passkey", "zh-CN": "通行密钥"}[i.language])
 	i.click(`form[action*="/factors/code"] button`)
 	i.sees(".done")
-	i.look("security")
+	i.look("factors")
 	_, link := i.lab.pay(i.t, "CNY", dear, "Demo Shop 示例商店", "Lamps", 15*time.Minute)
 	i.open(link)
 	i.account()
 	i.sees(`form[data-passkey] button`)
 	i.look("passkey")
 	address := i.where()
+	call(i.visitor, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: device, IsUserVerified: false})
+	i.click(`form[data-passkey] button`)
+	i.sees("[data-failed]")
+	i.look("passkey-failed")
 	i.at("passkey-refused", address+"&why=passkey-gone")
+	none := call(i.visitor, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: "delete window.PublicKeyCredential"}).Identifier
+	i.open(address)
+	i.sees("[data-unsupported]")
+	i.offersNoPasskey()
+	i.look("passkey-unsupported")
+	call(i.visitor, page.RemoveScriptToEvaluateOnNewDocument, page.RemoveScriptToEvaluateOnNewDocumentParams{Identifier: none})
 	i.run(chromedp.Navigate(i.host() + "/factors"))
 	i.sees("h1")
 }

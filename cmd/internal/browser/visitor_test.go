@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -20,6 +21,8 @@ type visitor struct {
 	lab *bankLab
 	ctx context.Context
 	who demo.Identity
+
+	typed int // characters
 }
 
 // stepLimit bounds every wait of a step, on a busy machine.
@@ -156,7 +159,8 @@ func (v *visitor) click(selector string) {
 // signs in on the page that is open, and sees the confirm page.
 func (v *visitor) signIn() {
 	v.t.Helper()
-	v.run(chromedp.SendKeys(chromedp.CSS("#username"), v.who.Username), chromedp.SendKeys(chromedp.CSS("#password"), v.who.Password))
+	v.fill("#username", v.who.Username)
+	v.fill("#password", v.who.Password)
 	v.click(`form[action*="/sign-in"] button`)
 	v.sees(".reserved-text")
 }
@@ -172,7 +176,14 @@ func (v *visitor) choose() {
 // types enters a code, and does not send it.
 func (v *visitor) types(code string) {
 	v.t.Helper()
-	v.run(chromedp.SendKeys(chromedp.CSS("#code"), code))
+	v.fill("#code", code)
+}
+
+// fill types into a field.
+func (v *visitor) fill(selector, text string) {
+	v.t.Helper()
+	v.run(chromedp.SendKeys(chromedp.CSS(selector), text))
+	v.typed += utf8.RuneCountInString(text)
 }
 
 func (v *visitor) pays() {
@@ -213,19 +224,21 @@ func (v *visitor) focus() (name string, visible bool) {
 		Name    string
 		Visible bool
 	}](v, `(() => { const e = document.activeElement, s = getComputedStyle(e);
+		if (e === document.body) return {Name: '', Visible: true} // the browser's own bar has it
 		return {Name: e.id || e.name || e.innerText || e.tagName, Visible: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2} })()`)
 	return got.Name, got.Visible
 }
 
-// tabTo presses Tab until something has the focus that can be seen.
+// tabTo presses Tab until something has the focus. Whatever has it on the way can be seen to have it.
 func (v *visitor) tabTo(name string) {
 	v.t.Helper()
 	for range 20 {
 		v.press("\t")
-		if got, visible := v.focus(); got == name {
-			if !visible {
-				v.t.Fatalf("nobody can see that %q has the focus", name)
-			}
+		got, visible := v.focus()
+		if !visible {
+			v.t.Fatalf("nobody can see that %q has the focus", got)
+		}
+		if got == name {
 			return
 		}
 	}
