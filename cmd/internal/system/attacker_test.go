@@ -149,7 +149,9 @@ func (c *trio) swapPayee() {
 	c.t.Helper()
 	victim := c.demo.Customers[3]
 	seen := c.order("seen", nil)
-	thiefs := c.order("thief", func(o *flow.Order) { o.CreditorName, o.CreditorAccount, o.Amount = "Thief", "6228480000000000666", "90.00" })
+	thiefs := c.order("thief", func(o *flow.Order) {
+		o.CreditorName, o.CreditorAccount, o.Amount = "Thief", "6228480000000000666", "90.00"
+	})
 	h := c.hand(c.nodes[2].customers)
 	to, form := h.toCode(seen.Link, victim)
 	at, err := url.Parse(to)
