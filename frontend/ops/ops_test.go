@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,6 +126,46 @@ func ask(h http.Handler, method, path, bearer, body string) *httptest.ResponseRe
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
+}
+
+// Whatever is asked for and by whom: pages, metrics, calls, refusals, what there is not.
+func TestHeaders_EveryAnswerOfTheOperatorsPortBearsThem(t *testing.T) {
+	headers := map[string]string{
+		"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+		"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+		"Server": "", "X-Powered-By": "", "Access-Control-Allow-Origin": "", "Set-Cookie": "",
+	}
+	h := newPort(t, &bank{})
+	paths := []string{
+		"/", "/cluster", "/scale", "/support", "/metrics", "/livez", "/readyz", "/style.css", "/nowhere", "/debug/pprof/",
+		"/api/v1/status", "/api/v1/payments", "/api/v1/cluster", "/api/v1/audit", "/api/v1/nowhere",
+	}
+	for _, path := range paths {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodOptions} {
+			for _, bearer := range []string{"", token} {
+				for _, host := range []string{"127.0.0.1:9090", "evil.example"} {
+					for _, secure := range []string{"", "max-age=31536000"} {
+						r := httptest.NewRequest(method, "http://127.0.0.1:9090"+path, nil)
+						r.Host = host
+						if bearer != "" {
+							r.Header.Set("Authorization", "Bearer "+bearer)
+						}
+						if headers["Strict-Transport-Security"] = secure; secure != "" {
+							r.TLS = &tls.ConnectionState{}
+						}
+						w := httptest.NewRecorder()
+						h.ServeHTTP(w, r)
+						for name, want := range headers {
+							if got := w.Header().Get(name); got != want {
+								t.Errorf("%s %s (%d): %s is %q, want %q", method, path, w.Code, name, got, want)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 func TestEveryVerbAsksForTheToken(t *testing.T) {

@@ -255,7 +255,26 @@ func (h *house) do(r *http.Request) reply {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	for name, want := range headers {
+		if name == "Cache-Control" && strings.HasPrefix(r.URL.Path, "/discovery/") && answer.StatusCode == http.StatusOK {
+			want = discoveryAge // the same for everybody
+		}
+		if got := answer.Header.Get(name); got != want {
+			h.t.Errorf("%s %s (%d): %s is %q, want %q", r.Method, r.URL.Path, answer.StatusCode, name, got, want)
+		}
+	}
 	return reply{answer, body}
+}
+
+// headers are those of every answer, errors too; empty: it must not be there.
+var headers = map[string]string{
+	"Cache-Control":             "no-store",
+	"Content-Security-Policy":   "default-src 'none'; frame-ancestors 'none'",
+	"Strict-Transport-Security": "max-age=31536000",
+	"X-Content-Type-Options":    "nosniff",
+	"X-Frame-Options":           "DENY",
+	"Referrer-Policy":           "no-referrer",
+	"Server":                    "", "X-Powered-By": "", "Access-Control-Allow-Origin": "", "Set-Cookie": "",
 }
 
 func (h *house) call(method, path, body string, header ...string) reply {

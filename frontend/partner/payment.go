@@ -203,7 +203,6 @@ func (a *API) notificationKeys(ctx *fasthttp.RequestCtx, _ *partner) {
 
 func writeJSON(ctx *fasthttp.RequestCtx, body []byte) {
 	ctx.SetContentType("application/json")
-	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
 	ctx.Response.SetBody(body)
 }
 
