@@ -42,6 +42,7 @@ func TestInABrowser(t *testing.T) {
 	part("SessionThatEndsSoonIsExtendedByOneClick", extendSession)
 	part("PaymentThatTakesLongFollowsByItself", takesLong)
 	part("PasskeyPaysWhatIsSeen_AndWhoIsNotRecognisedPaysByMessage", passkeyPays)
+	part("PasskeyOfAnotherOriginOrPayment_ACopyOfIt_ARemovedOne_AreRefusedWithWhatToDo", passkeyRefused)
 	t.Run("CodeByMessagePays_WithoutJavaScript", func(t *testing.T) { messagePays(visit(t, browser, lab, "en", false)) })
 	t.Run("SlowNetworkWithoutJavaScript", func(t *testing.T) { slowNetwork(visit(t, browser, lab, "en", false)) })
 	t.Run("KeyboardAloneIsEnough_WithoutJavaScript", func(t *testing.T) { keyboardAlone(visit(t, browser, lab, "en", false)) })

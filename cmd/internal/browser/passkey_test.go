@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
@@ -109,6 +111,114 @@ func passkeyPays(v *visitor) {
 	v.sees("[data-failed]")
 	v.click(`.ways a[href*="f=message"]`)
 	v.sendCode("Demo Shop")
+	v.click(`form[action*="/code"] button`)
+	v.sees(".state.good")
+}
+
+// addCredential is webauthn.AddCredential without the fields that an authenticator refuses as soon as they are there (CMTG).
+var addCredential = cdp.Command[addCredentialParams, cdp.Empty]{Method: webauthn.CommandAddCredential}
+
+type addCredentialParams struct {
+	AuthenticatorID webauthn.AuthenticatorID `json:"authenticatorId"`
+	Credential      credential               `json:"credential"`
+}
+
+type credential struct {
+	ID         []byte  `json:"credentialId"`
+	RPID       string  `json:"rpId"`
+	PrivateKey []byte  `json:"privateKey"`
+	UserHandle []byte  `json:"userHandle,omitempty"`
+	SignCount  float64 `json:"signCount"`
+	Resident   bool    `json:"isResidentCredential"`
+}
+
+// passkeyRefused is what a man in the browser may try, what a copy of a passkey does, and one that was removed meanwhile.
+func passkeyRefused(v *visitor) {
+	const ask = `form[data-passkey] button`
+	t := v.t
+	device := v.authenticator()
+	id, link := v.lab.pay(t, "CNY", dear, "Demo Shop", "Lamps", 15*time.Minute)
+	_, thiefs := v.lab.pay(t, "CNY", "9999.00", "Somebody else", "Gold", 15*time.Minute)
+	v.open(link)
+	v.signIn()
+	v.enrol()
+	toAsk := func(link string) {
+		t.Helper()
+		v.open(link)
+		v.account()
+		v.sees(ask)
+	}
+	refused := func(id, words string) {
+		t.Helper()
+		v.sees("#alert")
+		v.reads(words)
+		if status := v.lab.status(t, id); status != "RCVD" {
+			t.Fatalf("the payment is %s", status)
+		}
+	}
+	options := func() string {
+		return evaluate[string](v, `document.querySelector("form[data-passkey]").dataset.options`)
+	}
+	toAsk(thiefs)
+	wanted := options()
+
+	// Another payee and amount between what is seen and what is signed.
+	toAsk(link)
+	quoted, err := json.Marshal(wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	evaluate[string](v, `document.querySelector("form[data-passkey]").dataset.options = `+string(quoted))
+	v.click(ask)
+	refused(id, "That passkey's answer was not accepted. Nothing was charged. Try again, or use another way.")
+	v.sees(`.ways a[href*="f=message"]`)
+	mine := options()
+	v.click(ask)
+	v.sees(".state.good") // and what was seen is still to be had
+
+	// Another site has nobody's passkey asked for: the browser sees to it.
+	quoted, err = json.Marshal(mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.open(v.lab.Shop.URL)
+	if name := evaluate[string](v, `(async () => {
+		const o = JSON.parse(`+string(quoted)+`), bytes = (t) => Uint8Array.from(atob(t.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+		o.challenge = bytes(o.challenge);
+		o.allowCredentials = o.allowCredentials.map((k) => ({...k, id: bytes(k.id)}));
+		try { await navigator.credentials.get({publicKey: o}); return "signed"; } catch (e) { return e.name; }
+	})()`, chromedp.EvalAwaitPromise); name != "SecurityError" {
+		t.Errorf("a passkey for another site ends as %q", name)
+	}
+
+	// A copy: its counter begins anew.
+	key := call(v, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: device}).Credentials[0]
+	exchange := func(count float64) {
+		t.Helper()
+		call(v, webauthn.RemoveCredential, webauthn.RemoveCredentialParams{AuthenticatorID: device, CredentialID: key.CredentialID})
+		call(v, addCredential, addCredentialParams{device, credential{key.CredentialID, key.RpID, key.PrivateKey, key.UserHandle, count, key.IsResidentCredential}})
+	}
+	exchange(0)
+	const gone = "it was removed, or there may be a copy of it. Nothing was charged. Use another way; if you have not removed it, call us."
+	id, link = v.lab.pay(t, "CNY", dear, "Demo Shop", "Lamps", 15*time.Minute)
+	toAsk(link)
+	v.click(ask)
+	refused(id, gone)
+
+	// One that the customer has removed, on a page that still asks for it.
+	exchange(key.SignCount)
+	toAsk(link)
+	list := v.tab()
+	list.open(v.host() + "/factors")
+	list.click(`form[action="/factors/remove"] button`)
+	list.sees(`.ways a[href*="f=message"]`)
+	list.click(`.ways a[href*="f=message"]`)
+	list.sendCode("remove the passkey")
+	list.click(`form[action*="/factors/code"] button`)
+	list.sees(".done")
+	v.click(ask)
+	refused(id, gone)
+	v.sendCode("Demo Shop") // the page asks for what is left
 	v.click(`form[action*="/code"] button`)
 	v.sees(".state.good")
 }
