@@ -87,7 +87,7 @@ func newMarket(s *Scenario, arrivals *[streams][]time.Duration) *market {
 		}
 	}
 	m.weather()
-	m.think = thoughts()
+	m.think = thoughts(s.Think)
 	return m
 }
 
@@ -126,9 +126,9 @@ func (m *market) leaderless(at time.Duration) bool {
 }
 
 // thoughts is the distribution of the length of a thought over bins: lognormal, with a coefficient of variation of 1.
-func thoughts() []float64 {
+func thoughts(mean time.Duration) []float64 {
 	sigma := math.Sqrt(math.Ln2)
-	mu := math.Log(thinkMean.Seconds()) - sigma*sigma/2
+	mu := math.Log(mean.Seconds()) - sigma*sigma/2
 	below := func(t float64) float64 {
 		if t <= 0 {
 			return 0
@@ -158,7 +158,7 @@ func (m *market) window(o Operation) int {
 func (m *market) best(b, window int, price []float64, o Operation, after []float64) (gain float64, at int) {
 	at = -1
 	for i := b; i <= min(b+window, m.bins-1); i++ {
-		g := o.terms().value - price[i]*m.s.demand(o)
+		g := m.s.value(o) - price[i]*m.s.demand(o)
 		if after != nil {
 			g += after[i]
 		}

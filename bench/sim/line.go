@@ -35,7 +35,12 @@ type loader interface{ Load() gate.Load }
 
 // flowCost is what the gate is told of a flow's parts.
 func (s *Scenario) flowCost() gate.FlowCost {
-	of := func(o Operation) float64 { return o.weight() * s.Misweighed[o] }
+	of := func(o Operation) float64 {
+		if s.Free[o] {
+			return 0
+		}
+		return o.weight() * s.Misweighed[o]
+	}
 	return gate.FlowCost{SignIn: of(SignIn), View: of(View), Confirm: of(Confirm)}
 }
 

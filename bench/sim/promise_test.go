@@ -78,3 +78,23 @@ func TestRecoveries_TellALimitThatFollowsFromOneThatDoesNot(t *testing.T) {
 		t.Errorf("with a limit that is sought: %+v", r.Recoveries)
 	}
 }
+
+func TestAdmittedStaysAdmitted_CustomersWhoThinkForTwoSeconds(t *testing.T) {
+	for _, name := range []string{"hasty-2", "hasty-10"} {
+		s, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := one(t, s.withDefaults(), Lined(Fixed(8)))
+		if r.Finished() < 97 {
+			t.Errorf("%s: %.1f %% of the flows let in finished", name, r.Finished())
+		}
+		_, peak := s.Core.Knee()
+		work := r.PerSecond()
+		for at := 6; at < int(s.Length/time.Second)-3; at++ {
+			if done := (work[at] + work[at+1] + work[at+2]) / (3 * peak); done < 0.6 {
+				t.Errorf("%s: from %d s on, for three seconds, the core did %.0f %% of its best, and people waited", name, at, 100*done)
+			}
+		}
+	}
+}

@@ -276,6 +276,11 @@ func (r *run) ask(slot int32) {
 	if c.away && r.attaches(slot) {
 		return
 	}
+	if r.s.Free[c.op] {
+		r.result.Tries[c.op]++
+		r.serve(slot, true)
+		return
+	}
 	var i int32
 	if n := len(r.freeCalls); n > 0 {
 		i, r.freeCalls = r.freeCalls[n-1], r.freeCalls[:n-1]
@@ -437,7 +442,7 @@ func (r *run) serve(slot int32, inTime bool) {
 	op := r.customers[slot].op
 	if inTime {
 		r.result.InTime[op]++
-		r.result.Value += op.terms().value
+		r.result.Value += r.s.value(op)
 		r.result.work[min(int(r.now/workBin), len(r.result.work)-1)] += r.s.demand(op)
 	} else {
 		r.result.wasted += r.s.demand(op)
@@ -458,7 +463,7 @@ func (r *run) proceed(slot int32, inTime bool) {
 		return
 	case c.op == View && r.dice.uniform() < goesOn:
 		c.op = Confirm
-		r.events.add(r.now+load.Lognormal(&r.dice, thinkMean, 1), nextStep, slot, 0)
+		r.events.add(r.now+load.Lognormal(&r.dice, r.s.Think, 1), nextStep, slot, 0)
 		return
 	}
 	outcome := Completed

@@ -48,8 +48,10 @@ type Scenario struct {
 	Flood   []Surge // of the first partner's express debits alone
 	Bulk    float64 // part of the work that is express debits and inquiries, 0 counts as 0.3; the rest is flows
 	Habits  Habits
-	Nodes   []time.Duration // one-way delays to the leader; none counts as three nodes of 0.2 ms, 0.5 ms and 1 ms
-	Changes []Change        // of the leader, in the order of At
+	Think   time.Duration    // before the confirmation, in the mean: 0 counts as 11 s, which is checking payee and amount, taking up the telephone, typing the code
+	Free    [Operations]bool // for which the core is not asked: the bank answers by itself
+	Nodes   []time.Duration  // one-way delays to the leader; none counts as three nodes of 0.2 ms, 0.5 ms and 1 ms
+	Changes []Change         // of the leader, in the order of At
 	// Misweighed multiplies the weights that the gate is told: 0 counts as 1.
 	Misweighed [Operations]float64
 }
@@ -95,7 +97,7 @@ const (
 	timesMax     = 100
 	lengthMax    = time.Hour
 	arrivalsMax  = 8_000_000
-	thinkMean    = 11 * time.Second // checking payee and amount, taking up the telephone, typing the code
+	thinkDefault = 11 * time.Second
 	looksAfter   = 300 * time.Millisecond
 	coreLimit    = 10 * time.Second
 	limitKept    = 0.9 // of its predecessor's, by a new leader: it may have been too high
@@ -113,6 +115,9 @@ func (s *Scenario) withDefaults() Scenario {
 	}
 	if c.Bulk == 0 {
 		c.Bulk = bulkDefault
+	}
+	if c.Think == 0 {
+		c.Think = thinkDefault
 	}
 	if c.Habits == (Habits{}) {
 		c.Habits = Patient()
@@ -146,6 +151,10 @@ func (s *Scenario) check() error {
 		return fmt.Errorf("%w: a core of kind %q has no peak; take ps with sigma or kappa, or servers", ErrScenario, s.Core.Kind)
 	case !(s.Times > 0 && s.Times <= timesMax):
 		return fmt.Errorf("%w: %v times the peak; it may be up to %d", ErrScenario, s.Times, timesMax)
+	case s.Free[Confirm] || s.Free[Express] || s.Free[Inquiry]:
+		return fmt.Errorf("%w: confirmations, express debits and inquiries are what a core is for; only sign-ins and looks may be free", ErrScenario)
+	case s.Think < 0:
+		return fmt.Errorf("%w: %v of thought", ErrScenario, s.Think)
 	case !(s.Bulk > 0 && s.Bulk <= 1):
 		return fmt.Errorf("%w: a bulk of %v; it is a part, up to 1", ErrScenario, s.Bulk)
 	case s.expected() > arrivalsMax:
@@ -162,7 +171,20 @@ func (s *Scenario) check() error {
 	return nil
 }
 
-func (s *Scenario) demand(o Operation) float64 { return o.terms().demand.Seconds() * s.Scale }
+func (s *Scenario) demand(o Operation) float64 {
+	if s.Free[o] {
+		return 0
+	}
+	return o.terms().demand.Seconds() * s.Scale
+}
+
+// value is what an answer in time is worth; what the core is not asked for is nothing that it could be used well for.
+func (s *Scenario) value(o Operation) float64 {
+	if s.Free[o] {
+		return 0
+	}
+	return o.terms().value
+}
 
 // flowDemand is the mean work of a whole flow, in seconds.
 func (s *Scenario) flowDemand() float64 {

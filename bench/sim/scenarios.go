@@ -17,6 +17,11 @@ func small() congestion.Model {
 	return congestion.Model{Kind: congestion.PS, Sigma: 0.02, Kappa: 0.98 / 256}
 }
 
+// narrow is the core of the live benchmark overload, whose best is at 8 calls.
+func narrow() congestion.Model {
+	return congestion.Model{Kind: congestion.PS, Sigma: 0.16, Kappa: 0.01536}
+}
+
 // flat does no less however many are inside.
 func flat() congestion.Model { return congestion.Model{Kind: congestion.Servers, Servers: 200} }
 
@@ -31,6 +36,7 @@ const wideScale = 0.125
 func Scenarios() []Scenario {
 	all := steady()
 	all = append(all, shapes()...)
+	all = append(all, hasty()...)
 	return append(all, troubles()...)
 }
 
@@ -51,6 +57,19 @@ func steady() []Scenario {
 			s.Name, s.About, s.Habits = s.Name+"-impatient", s.About[:strings.Index(s.About, ", ")]+", customers who press again at once", Impatient()
 			all = append(all, s)
 		}
+	}
+	return all
+}
+
+// hasty customers think for two seconds, and only their confirmations ask the core for anything: those of the live benchmark overload.
+func hasty() []Scenario {
+	var all []Scenario
+	for _, times := range []float64{0.9, 2, 5, 10} {
+		all = append(all, Scenario{
+			Name: "hasty-" + strings.ReplaceAll(fmt.Sprint(times), ".", "_"), About: fmt.Sprintf("knee at 8 calls, at %v times, customers who think for 2 s and press again at once; sign-ins are free", times),
+			Length: 60 * time.Second, Core: narrow(), Times: times, Bulk: 0.01, Habits: Impatient(), Think: 2 * time.Second,
+			Free: [Operations]bool{SignIn: true, View: true},
+		})
 	}
 	return all
 }

@@ -12,6 +12,8 @@ const (
 	fullPart       = 0.8  // of a window in which seats must have been wanted
 	fullMargin     = 1.1  // above what was done in the last full window, capacity is not believed
 	fullGrowth     = 1.02 // of that for each window that was not full
+	fullKept       = 60   // windows for which it is remembered
+	usedMargin     = 1.15 // above what the seats that are taken let believe of the others
 	othersMost     = 0.95 // part of the capacity that others may take before flows
 	queueDrained   = 1.0  // seconds in which what waits for seats should go
 	signInUse      = 0.95 // part of what the password pools can check that is handed out
@@ -30,7 +32,11 @@ const (
 	cohortKept     = 0.9917 // a second, of what is known of earlier ones: two minutes
 	goOnPrior      = 0.9
 	goOnPriorFlows = 20.0
-	thinkPrior     = 11.0 // seconds
+	thinkPrior     = 3.0 // seconds; a short one is corrected by every second in which nobody confirms, a long one only when many did
+	goneAfter      = 4.0 // times the mean, until who has not confirmed has probably left
+	noticePrior    = 1.5 // seconds that who was called takes to notice it
+	noticeMax      = 10.0
+	noticePriorFor = 0.5 // such customers a second that the prior counts for
 	rateSmooth     = 15 * time.Second
 	spreadSmooth   = time.Minute
 	spreadPrior    = 0.3
@@ -49,6 +55,7 @@ type FlowCost struct {
 // Load is what the room looks at of the gate.
 type Load struct {
 	Seats      int           // the limit
+	Taken      int           // seats taken
 	SeatTime   time.Duration // for which a call of weight 1 holds its seat
 	OtherSeats int           // taken by what is no flow's: express debits, and the resolver
 	OtherQueue float64       // work of the same that waits for a seat, in debits
@@ -61,7 +68,7 @@ type Load struct {
 // Load gives what the room looks at.
 func (g *Gate) Load() Load {
 	return Load{
-		Seats: g.limit.seats(), SeatTime: time.Duration(g.seatTime()), OtherSeats: g.takenOf[Express] + g.takenOf[Resolve],
+		Seats: g.limit.seats(), Taken: g.taken, SeatTime: time.Duration(g.seatTime()), OtherSeats: g.takenOf[Express] + g.takenOf[Resolve],
 		OtherQueue: float64(g.queue.workOf[Express]) / float64(workUnit), FlowQueue: float64(g.queue.workOf[Confirm]+g.queue.workOf[SignIn]) / float64(workUnit),
 		Done: float64(g.done) / float64(workUnit), Wanted: g.wanted(), Halted: g.stalled || g.breaker,
 	}
@@ -80,10 +87,12 @@ type Room struct {
 	now    Time
 	begun  bool
 	closed bool
+	owing  bool // for what came in on credit before it closed
 	calm   Time // since when nobody waits
 
 	capacity float64 // work a second that the core can do, smoothed
 	full     fullness
+	used     float64 // part of the seats, smoothed
 	others   float64 // of this, what others take, smoothed
 	rate     float64 // flows a second that can be carried
 	signIns  bool    // and that is because no more passwords can be checked
@@ -93,16 +102,19 @@ type Room struct {
 	arriving float64 // flows that come in a second, smoothed
 	arrived  float64 // since the last event
 
-	called  [callWindow]float64 // in each of the last seconds
-	came    [callWindow]float64 // of these
-	noShows float64
-	second  int64            // of the newest entry in the rings
-	flows   [cohorts]float64 // that began in each of the last seconds
-	reached [cohorts]float64 // flows that have come to each age, of late
-	went    [cohorts]float64 // of these, those that confirmed at that age
-	yet     [cohorts]float64 // part of the flows that will confirm at this age or later
-	goOn    float64          // at any
-	think   float64          // seconds from the beginning to the confirmation, in the mean
+	called    [callWindow]float64 // in each of the last seconds
+	came      [callWindow]float64 // of these
+	noShows   float64
+	toCome    float64          // who were called and are to come, smoothed
+	following float64          // who were called and come in, a second, smoothed
+	followed  float64          // since the last event
+	second    int64            // of the newest entry in the rings
+	flows     [cohorts]float64 // that began in each of the last seconds
+	reached   [cohorts]float64 // flows that have come to each age, of late
+	went      [cohorts]float64 // of these, those that confirmed at that age
+	yet       [cohorts]float64 // part of the flows that will confirm at this age or later
+	goOn      float64          // at any
+	think     float64          // seconds from the beginning to the confirmation, in the mean
 
 	pace     float64 // lasting, smoothed
 	variance float64 // of it
@@ -123,7 +135,8 @@ func NewRoom(cost FlowCost) *Room {
 func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if !r.begun {
 		r.begun, r.now, r.second, r.windowAt, r.calm = true, now, int64(now/time.Second), now, now
-		r.capacity, r.others = capacityOf(load), othersOf(load)
+		r.used, r.others = usedOf(load), othersOf(load)
+		r.capacity = r.full.bound(capacityOf(load), r.used)
 		r.usual = r.carried(load, signIns)
 	}
 	dt := (max(now, r.now) - r.now).Seconds()
@@ -132,12 +145,16 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	r.full.see(r.now, dt, load)
 	if !load.Halted { // losing capacity for a moment says nothing of what there will be
 		gain := 1 - math.Exp(-dt/roomSmooth.Seconds())
-		r.capacity += gain * (r.full.bound(capacityOf(load)) - r.capacity)
+		r.used += gain * (usedOf(load) - r.used)
+		r.capacity += gain * (r.full.bound(capacityOf(load), r.used) - r.capacity)
 		r.others += gain * (othersOf(load) - r.others)
 	}
 	if dt > 0 {
-		r.arriving += (1 - math.Exp(-dt/arriveSmooth.Seconds())) * (r.arrived/dt - r.arriving)
-		r.arrived = 0
+		gain := 1 - math.Exp(-dt/arriveSmooth.Seconds())
+		r.arriving += gain * (r.arrived/dt - r.arriving)
+		r.following += gain * (r.followed/dt - r.following)
+		r.toCome += gain * (r.expected() - r.toCome)
+		r.arrived, r.followed = 0, 0
 	}
 	r.rate = r.carried(load, signIns)
 	r.usual += (1 - math.Exp(-dt/rateSmooth.Seconds())) * (r.rate - r.usual)
@@ -155,6 +172,7 @@ type fullness struct {
 	done   float64 // when the window began
 	wanted float64 // seconds of it
 	rate   float64 // work a second in the last window that was full, and slowly more since then; 0: none was
+	since  int     // windows since then
 }
 
 func (f *fullness) see(now Time, dt float64, l Load) {
@@ -169,17 +187,22 @@ func (f *fullness) see(now Time, dt float64, l Load) {
 		rate := (l.Done - f.done) / length
 		switch {
 		case f.wanted > fullPart*length:
-			f.rate = rate
+			f.rate, f.since = rate, 0
+		case f.since >= fullKept:
+			f.rate = 0
 		case f.rate > 0:
 			f.rate = max(f.rate*fullGrowth, rate)
+			f.since++
 		}
 	}
 	f.begun, f.done, f.wanted = now, l.Done, 0
 }
 
-func (f *fullness) bound(capacity float64) float64 {
+// bound is how much of a capacity is believed. Before the core has been full nobody knows how much it slows down: then the geometric mean counts of what it would do
+// if more calls inside brought nothing, and of what it would do if they were no burden to each other.
+func (f *fullness) bound(capacity, used float64) float64 {
 	if f.rate == 0 {
-		return capacity
+		return capacity * min(usedMargin*math.Sqrt(used), 1)
 	}
 	return min(capacity, fullMargin*f.rate)
 }
@@ -187,6 +210,9 @@ func (f *fullness) bound(capacity float64) float64 {
 func capacityOf(l Load) float64 {
 	return float64(l.Seats) / max(l.SeatTime, time.Microsecond).Seconds()
 }
+
+// usedOf is the part of the seats that is taken: one at the least, with which any core does something.
+func usedOf(l Load) float64 { return min(max(float64(l.Taken), 1)/max(float64(l.Seats), 1), 1) }
 
 func othersOf(l Load) float64 {
 	return float64(l.OtherSeats)/max(l.SeatTime, time.Microsecond).Seconds() + l.OtherQueue/queueDrained
@@ -207,8 +233,8 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 	}
 	r.lasting = min(free/max(whole, WeightMin), signIns)
 	rate := max(free-l.FlowQueue/queueDrained, 0) / max(whole, WeightMin)
-	// Those who are inside and think come first: the more of them there are than these rates bring, the less is left for sign-ins.
-	committed := r.ready() / r.think * r.cost.Confirm
+	// Those who are inside and think, or are on their way in, come first: the more of them there are than these rates bring, the less is left for sign-ins.
+	committed := r.ready() / (r.think + r.notice()) * r.cost.Confirm
 	rate *= min(max(1+roomFeedback*(1-(committed+rate*(whole-r.goOn*r.cost.Confirm))/max(free, WeightMin)), 0), roomMore)
 	r.signIns = rate > signIns
 	return min(rate, signIns)
@@ -216,13 +242,24 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 
 // ready is how many of those inside, and of those who were called and are to come, will still confirm, as far as can be expected.
 func (r *Room) ready() (n float64) {
-	for i, called := range r.called {
-		n += r.yet[0] * max(called*(1-r.noShows)-r.came[i], 0)
-	}
+	n = r.yet[0] * r.expected()
 	for age := range int64(cohorts) {
 		n += r.yet[age] * r.flows[cohort(r.second-age)]
 	}
 	return n
+}
+
+// expected is how many of those who were called are to come.
+func (r *Room) expected() (n float64) {
+	for i, called := range r.called {
+		n += max(called*(1-r.noShows)-r.came[i], 0)
+	}
+	return n
+}
+
+// notice is how many seconds pass until somebody who was called comes in: by Little's law.
+func (r *Room) notice() float64 {
+	return min((r.toCome+noticePrior*noticePriorFor)/(r.following+noticePriorFor), noticeMax)
 }
 
 func cohort(second int64) int { return int((second%cohorts + cohorts) % cohorts) }
@@ -260,10 +297,19 @@ func (r *Room) settle(i int) {
 // learn measures how many go on to confirm, and when: at each age, those who did of those who came to it. Neither many who have just begun
 // nor a pause in which only the slow ones are left misleads it.
 func (r *Room) learn() {
+	gone, ages := 0.0, 0.0
+	for age := range r.yet {
+		// Nobody knows yet what those do who began earliest; but who has not confirmed when most others did long ago has probably left.
+		stays := math.Exp(-gone / goOnPrior * max(float64(age)*gone/max(ages, WeightMin)-goneAfter, 0))
+		prior := max(goOnPrior-gone, 0) * stays * (1 - math.Exp(-1/thinkPrior))
+		part := (r.went[age] + goOnPriorFlows*prior) / (r.reached[age] + goOnPriorFlows)
+		gone += part
+		ages += part * (float64(age) + 0.5)
+		r.yet[age] = part
+	}
 	r.goOn, r.think = 0, 0
 	for age := cohorts - 1; age >= 0; age-- {
-		prior := goOnPrior * (1 - math.Exp(-1/thinkPrior)) * math.Exp(-float64(age)/thinkPrior)
-		part := (r.went[age] + goOnPriorFlows*prior) / (r.reached[age] + goOnPriorFlows)
+		part := r.yet[age]
 		r.goOn += part
 		r.yet[age] = r.goOn
 		r.think += part * (float64(age) + 0.5)
@@ -300,6 +346,9 @@ func (r *Room) measure(dt float64, halted bool) {
 
 // judge opens and closes the room.
 func (r *Room) judge(waiting int) {
+	if r.owing && waiting > 0 { // whoever came in on credit is inside, and counts there: those who wait need not pay for him
+		r.tokens, r.owing = max(r.tokens, 0), false
+	}
 	if waiting > int(max(r.tokens, 0)) || r.tokens < 0 { // more than can be called at once
 		r.calm = r.now
 	}
@@ -323,6 +372,7 @@ func (r *Room) Close() {
 
 func (r *Room) close() {
 	r.closed, r.calm = true, r.now
+	r.owing = true
 	r.pace, r.variance, r.windows = 0, 0, 0
 	r.window, r.windowAt = 0, r.now
 }
@@ -349,13 +399,23 @@ func (r *Room) Entered(n int) {
 	left := float64(n)
 	r.arrived += left
 	r.flows[int(r.second%cohorts)] += left
-	for age := int64(0); age < callWindow && left > 0; age++ { // as a rule they were called a moment ago
+	left = r.follow(left, int64(noticeMax), 1-r.noShows)
+	left = r.follow(left, callWindow-1, 1)
+	if !r.closed { // else they are inside, and count there
+		r.tokens -= left
+	}
+}
+
+// follow counts people as those who were called up to so many seconds ago, the earliest first, as far as that part of them is to come; it gives how many are left.
+func (r *Room) follow(left float64, oldest int64, part float64) float64 {
+	for age := oldest; age >= 0 && left > 0; age-- {
 		i := int(((r.second-age)%callWindow + callWindow) % callWindow)
-		came := min(left, max(r.called[i]-r.came[i], 0))
+		came := min(left, max(part*r.called[i]-r.came[i], 0))
 		r.came[i] += came
+		r.followed += came
 		left -= came
 	}
-	r.tokens -= left
+	return left
 }
 
 // Confirmed says that a customer has come to the confirmation, so long after his flow began.

@@ -14,15 +14,19 @@ type visitors struct {
 	now     Time
 	load    Load
 	waiting int
-	inside  int    // all who came in
-	ready   []Time // when who is inside confirms
+	inside  int     // all who came in
+	ready   []Time  // when who is inside confirms
+	asking  float64 // who confirm a second, over the last one
+	thinks  time.Duration
+	notices time.Duration // until who was called comes in
+	coming  []Time        // when who was called comes in
 	parts   map[string]float64
 }
 
 func newVisitors(perSecond float64) *visitors {
 	seats := 10
 	return &visitors{
-		room: NewRoom(FlowCost{Confirm: 1}), parts: map[string]float64{},
+		room: NewRoom(FlowCost{Confirm: 1}), parts: map[string]float64{}, thinks: 11 * time.Second,
 		load: Load{Seats: seats, SeatTime: time.Duration(float64(seats) / perSecond * float64(time.Second))},
 	}
 }
@@ -38,40 +42,52 @@ func (v *visitors) of(what string, rate float64) int {
 func (v *visitors) pass(seconds, come, show float64) {
 	for range int(seconds * 100) {
 		v.now += 10 * time.Millisecond
+		confirmed := 0.0
 		for len(v.ready) > 0 && v.ready[0] <= v.now {
 			v.ready = v.ready[1:]
-			v.room.Confirmed(thinks)
+			v.room.Confirmed(v.thinks)
+			confirmed++
 		}
+		v.asking += 0.01 * (confirmed/0.01 - v.asking)
+		v.load.Taken = min(int(v.asking*v.load.SeatTime.Seconds()+0.5), v.load.Seats)
 		n := v.of("come", come)
 		if v.room.Closed() {
 			v.waiting += n
 		} else {
-			v.enter(n)
+			v.enter(n + v.waiting)
+			v.waiting = 0
 		}
 		v.room.Pass(v.now, v.load, v.waiting, 0)
 		if due := min(v.room.Due(), v.waiting); due > 0 {
 			v.room.Called(due)
 			v.waiting -= due
-			v.enter(v.of("show", 100*show*float64(due)))
+			for range v.of("show", 100*show*float64(due)) {
+				v.coming = append(v.coming, v.now+v.notices)
+			}
 		}
+		n = 0
+		for len(v.coming) > 0 && v.coming[0] <= v.now {
+			v.coming = v.coming[1:]
+			n++
+		}
+		v.enter(n)
 	}
 }
 
-const thinks = 11 * time.Second
-
-// enter lets people in; nine of ten confirm eleven seconds later.
+// enter lets people in; nine of ten confirm when they have thought.
 func (v *visitors) enter(n int) {
 	if n > 0 {
 		v.room.Entered(n)
 		v.inside += n
 	}
 	for range v.of("confirm", 90*float64(n)) {
-		v.ready = append(v.ready, v.now+thinks)
+		v.ready = append(v.ready, v.now+v.thinks)
 	}
 }
 
 func TestRoom_IsOpenAndEmptyWhileAllCanBeCarried(t *testing.T) {
 	v := newVisitors(20)
+	v.pass(20, 5, 1)
 	v.pass(120, 15, 1)
 	if v.room.Closed() || v.waiting > 0 {
 		t.Errorf("closed: %v, %d wait", v.room.Closed(), v.waiting)
@@ -102,6 +118,52 @@ func TestRoom_CallsOthersForThoseWhoDoNotCome(t *testing.T) {
 	if rate, want := float64(v.inside-before)/100, 20/0.9; math.Abs(rate-want) > 0.15*want {
 		t.Errorf("%.1f come in a second, want about %.1f; %.2f do not come", rate, want, v.room.Snapshot().NoShows)
 	}
+}
+
+func TestRoom_CarriesAsManyWhoNoticeLateAndThinkLittle(t *testing.T) {
+	v := newVisitors(20)
+	v.thinks, v.notices = 2*time.Second, 3*time.Second
+	v.pass(60, 100, 1)
+	before := v.inside
+	v.pass(60, 100, 1)
+	if rate, want := float64(v.inside-before)/60, 20/0.9; math.Abs(rate-want) > 0.1*want {
+		t.Errorf("%.1f come in a second, want about %.1f", rate, want)
+	}
+}
+
+func TestRoom_WhoNoticesLateIsNotTakenForSomebodyWhoStaysAway(t *testing.T) {
+	v := newVisitors(20)
+	v.notices = 3 * time.Second
+	for range 60 {
+		before := v.inside
+		v.pass(1, 100, 1)
+		if s := v.room.Snapshot(); s.NoShows > 0.01 || s.Tokens > 10 {
+			t.Fatalf("after %v it is thought that %.2f do not come, and %.0f can be called at once", v.now, s.NoShows, s.Tokens)
+		}
+		if came := v.inside - before; v.now > 10*time.Second && came > 40 {
+			t.Fatalf("%d come in within a second, after %v", came, v.now)
+		}
+	}
+}
+
+func TestRoom_BelievesLittleOfACoreThatWasNeverFull(t *testing.T) {
+	load := Load{Seats: 100, SeatTime: time.Second, Taken: 4}
+	f := func(taken int, wanted bool, want float64) {
+		t.Helper()
+		r := NewRoom(FlowCost{Confirm: 1})
+		load.Taken, load.Wanted, load.Done = taken, wanted, 0
+		for i := range 2000 {
+			load.Done += 0.6
+			r.Pass(Time(i)*10*time.Millisecond, load, 0, 0)
+		}
+		if got := r.capacity; math.Abs(got-want) > 0.02*want {
+			t.Errorf("with %d of 100 seats taken it is thought to do %.1f a second, want %.1f", taken, got, want)
+		}
+	}
+	f(0, false, usedMargin*10)
+	f(4, false, usedMargin*20)
+	f(100, false, 100)
+	f(100, true, fullMargin*60)
 }
 
 func TestRoom_WhatNobodyUsedIsFreeAfterHalfAMinute(t *testing.T) {
