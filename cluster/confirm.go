@@ -232,7 +232,7 @@ func (n *Node) attend(c *call, w *waiter, x *Confirmation, p journal.Payment, bu
 			}
 		}
 		if over {
-			done, err = n.overdue(c, p, verdict)
+			done, err = n.overdue(c, p, verdict, budget)
 			return done, false, err
 		}
 	}
@@ -250,8 +250,8 @@ func (n *Node) outcome(w *waiter, x *Confirmation, verdict journal.Verdict) Conf
 	return Confirmed{Verdict: verdict, Payment: p}
 }
 
-// overdue answers a confirmation whose budget is over. If the gate has not granted its seat, that is certain.
-func (n *Node) overdue(c *call, seen journal.Payment, verdict journal.Verdict) (Confirmed, error) {
+// overdue answers a confirmation whose budget is over. If the gate has not granted its seat, that is certain; and the queue is known to be at least that long.
+func (n *Node) overdue(c *call, seen journal.Payment, verdict journal.Verdict, budget time.Duration) (Confirmed, error) {
 	if c.cmd != nil && n.withdraw(c) {
 		if now, ok := n.payment(c.payment); ok && now.State != journal.StateReceived {
 			return Confirmed{Verdict: journal.Attached, Payment: now}, nil // another confirmation was granted meanwhile
@@ -260,7 +260,11 @@ func (n *Node) overdue(c *call, seen journal.Payment, verdict journal.Verdict) (
 			return Confirmed{Payment: seen}, ErrNoLeader
 		}
 		n.metrics.refused(c.class, gate.TooLate)
-		return Confirmed{Refusal: &Refusal{Reason: gate.TooLate, RetryAfter: time.Second}, Payment: seen}, nil
+		again := asLongAgain(budget)
+		if now, refused := n.Refused(c.class); refused {
+			again = max(now.RetryAfter, againMin)
+		}
+		return Confirmed{Refusal: &Refusal{Reason: gate.TooLate, RetryAfter: again}, Payment: seen}, nil
 	}
 	if c.stage.Load() == withdrawn { // refused in the same moment: the answer is on its way
 		for !c.answered.Load() {

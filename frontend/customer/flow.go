@@ -204,20 +204,29 @@ func (c *Pages) confirm(q *request) {
 	}
 	if !q.QueryArgs().Has("balances") {
 		view.Balances = q.step("confirm") + "&balances=1"
-	} else if !c.balances(accounts, view.Accounts) {
-		view.Note = c.site.Text(q.locale, "balances-unknown")
+	} else if all, refused := c.balances(accounts, view.Accounts); !all {
+		const text = "balances-unknown"
+		view.Note = c.site.Text(q.locale, text)
+		if refused != "" {
+			c.refusedThere(q, &view.Frame, "confirm", text, refused)
+		}
 	}
 	c.render(q, fasthttp.StatusOK, "confirm", &view)
 }
 
-// balances fills in what the core answers in time, and reports whether it could. They are a comfort that the gate refuses first, and
-// the page goes without.
-func (c *Pages) balances(accounts []journal.Account, shown []web.Account) bool {
+// balances fills in what the core answers in time, and reports whether it could, and the code of the refusal if that is why. They are a comfort that the
+// gate refuses first, and the page goes without.
+func (c *Pages) balances(accounts []journal.Account, shown []web.Account) (all bool, refused string) {
 	accounts = accounts[:min(len(accounts), BalancesMax)]
 	var wait sync.WaitGroup
+	var codes [BalancesMax]string
 	for i, a := range accounts {
 		wait.Go(func() {
-			if m, refusal, err := c.Bank.Balance(gate.Inquiry, a.Number, a.Currency, cluster.BalanceBudget); err == nil && refusal == nil {
+			switch m, refusal, err := c.Bank.Balance(gate.Inquiry, a.Number, a.Currency, cluster.BalanceBudget); {
+			case err != nil:
+			case refusal != nil:
+				codes[i] = refusal.Reason.String()
+			default:
 				shown[i].Balance = show(m)
 			}
 		})
@@ -225,10 +234,10 @@ func (c *Pages) balances(accounts []journal.Account, shown []web.Account) bool {
 	wait.Wait()
 	for i := range accounts {
 		if shown[i].Balance == "" {
-			return false
+			return false, codes[i]
 		}
 	}
-	return true
+	return true, ""
 }
 
 func (c *Pages) chooseAccount(q *request) {

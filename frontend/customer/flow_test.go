@@ -502,7 +502,7 @@ func TestBalances_AreShownWhenTheyComeAndMissedWhenTheyDoNot(t *testing.T) {
 		return journal.Money{}, &cluster.Refusal{Reason: gate.QueueFull}, nil
 	}
 	without := v.get(confirm.address + "&balances=1")
-	without.want(t, 200, h.says("balances-unknown"))
+	without.want(t, 200, h.says("balances-unknown"), gate.QueueFull.String())
 	v.choose(without).want(t, 200, h.says("code-title"))
 }
 

@@ -125,7 +125,7 @@ func (c *Pages) toPayments(q *request) *web.Link {
 
 // unseen says that what was asked for cannot be looked up at the moment, and leads to the same address again.
 func (c *Pages) unseen(q *request, page, again string) {
-	q.Response.Header.Set("Retry-After", "5")
+	q.Response.Header.Set("Retry-After", c.comeAgain())
 	c.tell(q, fasthttp.StatusServiceUnavailable, telling{tone: "wait", page: page, primary: &web.Link{Href: again, Text: c.site.Text(q.locale, "look-again")}})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"netbank/cluster"
+	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 )
@@ -105,9 +106,13 @@ func TestUnknownIsNotFailed_MyPaymentsSayWhenTheyMayNotBeAll(t *testing.T) {
 	v.open("/payments").want(t, 200, h.says("payments-as-last-seen"), h.says("state-charged"))
 	v.open("/payments/"+id.String()).want(t, 200, h.says("as-last-seen"))
 	h.bank.blind = cluster.ErrUnavailable
+	h.bank.refusals[gate.Confirm] = cluster.Refusal{Reason: gate.NoLeader, RetryAfter: 20 * time.Second}
 	for _, address := range []string{"/payments", "/payments/" + id.String()} {
 		p := v.open(address)
 		p.want(t, 503, h.says("payments-unseen-title"), `href="`+address+`"`)
 		p.wantNot(t, h.says("state-not-charged"), h.says("payments-none", "Days", paymentsKeptDays))
+		if wait := string(p.header.Peek("Retry-After")); len(wait) != 2 || wait < "20" {
+			t.Errorf("there has been no leader for 20 s, and Retry-After is %s", wait)
+		}
 	}
 }

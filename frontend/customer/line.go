@@ -286,19 +286,20 @@ func rounded(from, to time.Duration) (time.Duration, time.Duration) {
 
 // pause is how long a page waits until it looks again: longer farther back, but so that nobody misses his turn, and not all at once.
 func pause(from time.Duration, known bool, waiting int) time.Duration {
-	if !known {
-		return jittered(lookUnknown)
+	many := time.Duration(waiting) * time.Second / looksPerSecond
+	if !known { // the line has just closed, and the first may be called at once; or nobody is called, and nothing is missed
+		return jittered(min(max(lookFirst, many), lookMax))
 	}
 	next := min(max(from/lookPart, lookMin), lookMax)
 	if from < 30*time.Second {
 		next = lookFirst
 	}
-	next = max(next, time.Duration(waiting)*time.Second/looksPerSecond)
-	return jittered(min(next, from+lookLate))
+	return jittered(min(max(next, many), from+lookLate))
 }
 
+// jittered spreads a pause, in whole seconds: a short one too, or who was called in a moment would come in another moment, all together.
 func jittered(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.85 + 0.3*rand.Float64())).Round(time.Second)
+	return (time.Duration(float64(d)*(0.85+0.3*rand.Float64())) + rand.N(time.Second)).Truncate(time.Second)
 }
 
 func (c *Pages) showPlace(q *request) {

@@ -283,3 +283,19 @@ func TestEverythingIsBounded_LooksAtAPlace(t *testing.T) {
 		}
 	})
 }
+
+// Right after the line has closed nobody knows its pace, and the first are called at once: while they look away, the core has nothing to do.
+func TestLine_WhoCannotBeToldHowLongLooksAgainSoon(t *testing.T) {
+	f := func(waiting int, least, most time.Duration) {
+		t.Helper()
+		for range 50 {
+			if p := pause(0, false, waiting); p < least || p > most {
+				t.Fatalf("with %d in the line: a pause of %v, want %v to %v", waiting, p, least, most)
+			}
+		}
+	}
+	f(0, 2*time.Second, 4*time.Second)
+	f(1000, 2*time.Second, 4*time.Second)
+	f(20_000, 8*time.Second, 12*time.Second)
+	f(10_000_000, 50*time.Second, 70*time.Second)
+}

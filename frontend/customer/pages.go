@@ -209,6 +209,18 @@ func (c *Pages) Handler() (fasthttp.RequestHandler, error) {
 	return r.Handler, nil
 }
 
+// unseenAgain is when to come again for what nobody could look up or take in, at the least.
+const unseenAgain = 3 * time.Second
+
+// comeAgain gives that as Retry-After says it: longer where there has been no leader for longer, or the core's queue is, and spread.
+func (c *Pages) comeAgain() string {
+	wait := unseenAgain
+	if now, refused := c.Bank.Refused(gate.Confirm); refused {
+		wait = max(wait, now.RetryAfter)
+	}
+	return strconv.Itoa(seconds(edge.Spread(wait)))
+}
+
 // Fail writes the page for a request that no handler could answer.
 func (c *Pages) Fail(ctx *fasthttp.RequestCtx, status int) {
 	c.harden(ctx)
@@ -220,7 +232,7 @@ func (c *Pages) Fail(ctx *fasthttp.RequestCtx, status int) {
 		page = "error"
 	case fasthttp.StatusServiceUnavailable:
 		page = "unavailable"
-		ctx.Response.Header.Set("Retry-After", "5")
+		ctx.Response.Header.Set("Retry-After", c.comeAgain())
 	}
 	// The way back, where it can still be found: what the handler tripped over may lie here too.
 	func() {

@@ -103,6 +103,11 @@ func (c *Pages) refusedHere(q *request, f *web.Frame, page string) {
 	if code == "" {
 		return
 	}
+	c.refusedThere(q, f, page, "alert-"+alert, code)
+}
+
+// refusedThere shows on a page the code of something that was refused, and keeps it for who asks about the reference.
+func (c *Pages) refusedThere(q *request, f *web.Frame, page, text, code string) {
 	f.Reference = reference(q.RequestCtx, code)
-	c.traces.add(trace{reference: edge.Reference(q.RequestCtx), at: c.Bank.Now(), page: page, text: "alert-" + alert, code: code, payment: q.payment.ID})
+	c.traces.add(trace{reference: edge.Reference(q.RequestCtx), at: c.Bank.Now(), page: page, text: text, code: code, payment: q.payment.ID})
 }
