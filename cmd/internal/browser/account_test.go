@@ -125,6 +125,7 @@ func accountPages(v *visitor) {
 // light sees that the page came alone: what it is shown with was there from the page before.
 func (v *visitor) light(name string) {
 	v.t.Helper()
+	v.until(name+" is whole", func() bool { return evaluate[bool](v, `document.readyState === 'complete'`) }) // what is still on its way is not counted
 	fetched := evaluate[int](v, `performance.getEntriesByType('resource').filter(e => e.transferSize > 0).length`)
 	bytes := evaluate[int](v, `performance.getEntriesByType('navigation')[0].transferSize`)
 	if fetched != 0 || bytes == 0 || bytes > 10<<10 {

@@ -176,7 +176,6 @@ func (i *inspector) walk() {
 	i.at("other", small)
 	i.open(next)
 	i.choose()
-	i.types(codeOf(i.t, i.who, 0))
 }
 
 // changesPassword looks at the page of it, where it says why not, and where it is done.
@@ -200,7 +199,7 @@ func (i *inspector) changesPassword(page string) {
 	i.who.Password = "four plums in a row"
 }
 
-// paysLong sends the codes that all have typed while the core's answers are lost: the pages of a payment that is under way, and of one in doubt.
+// paysLong has all, who are at the page for the code, pay while the core's answers are lost: the pages of a payment that is under way, and of one in doubt.
 func paysLong(lab *bankLab, all []*inspector) {
 	healed := lab.loseAnswers(all[0].t)
 	defer healed()
@@ -214,6 +213,7 @@ func paysLong(lab *bankLab, all []*inspector) {
 		lookers = append(lookers, &look)
 	}
 	for _, i := range all {
+		i.types(codeOf(i.t, i.who, 0))
 		i.run(chromedp.Evaluate[chromedp.Void](`document.querySelector('form[action*="/code"]').submit()`))
 	}
 	for n, i := range lookers {
