@@ -131,13 +131,18 @@ func TestLive_WhoIsRefusedDoesNotReachTheBank_AndIsLedBackToTheStep(t *testing.T
 // TestLive_ASeatEndsWithTheBanksAnswer, and not with the customer's patience.
 func TestLive_ASeatEndsWithTheBanksAnswer(t *testing.T) {
 	inside, answer, freed := make(chan struct{}), make(chan struct{}), make(chan bool, 1)
-	p := newProxied(t, once{seat: new(atomic.Bool), freed: freed}, func(*fasthttp.RequestCtx) {
-		inside <- struct{}{}
-		<-answer
+	p := newProxied(t, once{seat: new(atomic.Bool), freed: freed}, func(ctx *fasthttp.RequestCtx) {
+		if string(ctx.Path()) == "/pay/1/code" {
+			close(inside)
+			<-answer
+		}
 	})
 	leaves := p.send("POST", "/pay/1/code")
 	<-inside
 	leaves.Close()
+	if len(freed) > 0 {
+		t.Fatal("the seat was given back before the bank had answered")
+	}
 	if status, _ := p.ask("POST", "/pay/2/code"); status != 503 {
 		t.Errorf("the seat of one who has left was given away: %d", status)
 	}
@@ -157,7 +162,10 @@ func (o once) acquire() (func(bool), bool) {
 	if !o.seat.CompareAndSwap(false, true) {
 		return nil, false
 	}
-	return func(late bool) { o.freed <- late }, true
+	return func(late bool) {
+		o.seat.Store(false)
+		o.freed <- late
+	}, true
 }
 
 func (once) limit() int { return 1 }
