@@ -12,33 +12,42 @@ const (
 	seekMin        = 4    // the lowest point
 	seekRoom       = 32   // points up to here need no proof
 	spreadMax      = 0.30 // from the point to each arm
-	spreadMin      = 0.12
-	spreadPerSlope = 0.6
-	slopeWanted    = 0.07 // more work per more seats: where less is gained than this, the limit is high enough
+	spreadMin      = 0.08
+	spreadPerSlope = 0.4
+	slopeWanted    = 0.05 // more work per more seats: where less is gained than this, the limit is high enough
 	slopeMax       = 1.5  // steeper ones are noise
-	slopeGain      = 0.4
+	slopeGain      = 0.2
 	provedGain     = 0.3
 	stepPerSlope   = 0.60
 	stepMax        = 0.40 // of the point, after one pair
 	noiseOfAnswer  = 1.5  // variance of the logarithm of a rate, times the number of answers it was counted by
 	noiseTrusted   = 0.09 // squared error of a slope at which the step is halved
 	changeMin      = 0.3  // by which the logarithm of the work done has to differ from what is usual, for the core to be another one
-	changePairs    = 2    // for which slopes are then believed more, and steps are longer:
+	changeNoise    = 3.5  // standard errors of that logarithm, which it has to differ by as well
+	changePairs    = 2    // for which slopes that are clear are then believed more, and steps are longer:
+	changeClear    = 2.0  // standard errors
 	changeTrusted  = 1.0
 	changeStep     = 1.2
 	changeStepMax  = 1.0
 	usualGain      = 0.2
+	settlePairs    = 4.0  // pairs that led the other way than the one before, after which steps are half as long,
+	settledStep    = 0.25 // and in the end this part
 	climbStride    = 0.5  // of the point, while it climbs
-	climbSlope     = 0.35 // gained by a stride for which there is another
-	climbUneven    = 2.0  // where calls are more uneven, every stride looks like a gain for a while
-	elapsedGain    = 0.02
+	climbSlope     = 0.15 // gained by a stride for which there is another
+	climbLost      = -0.1 // by a stride, for which the one before is taken back as well
+	elapsedGain    = 0.005
+	elapsedPrior   = 20.0 // answers that the expected time counts for
+	unevenMuch     = 2.0  // above this, calls are so uneven that a step up looks like more of a gain than it is:
+	unevenSlope    = 0.4  // so much, for each
+	unevenSlopeMax = 0.6
 	skipMin        = 20 * time.Millisecond
 	skipMax        = 2 * time.Second // that a new arm is left to itself, for the calls of the last to leave
-	measureMin     = 200 * time.Millisecond
-	measureMax     = 2 * time.Second // for which an arm waits for its answers
-	measureAnswers = 100             // that an arm hears, if it hears them in time
-	arrivalsNeeded = 20              // fewer answers tell nothing
-	usedToJudge    = 0.8             // part of the time in which an arm's seats were all wanted
+	measureMin     = 400 * time.Millisecond
+	measureClimb   = 100 * time.Millisecond // at least, while it climbs
+	measureMax     = 2 * time.Second        // for which an arm waits for its answers
+	measureAnswers = 100                    // that an arm hears, if it hears them in time
+	arrivalsNeeded = 20                     // fewer answers tell nothing
+	usedToJudge    = 0.8                    // part of the time in which an arm's seats were all wanted
 	usedToSeek     = 0.5
 	budgetUsedMax  = 0.25 // mean part of its budget that a call may spend inside
 	mostFor        = 10 * time.Second
@@ -68,6 +77,8 @@ type seek struct {
 	usual       float64 // moving average of the logarithm of the work done in a time; 0: not known
 	usualInside float64 // and of that of the calls inside
 	changed     int     // pairs for which the core is still taken for another one
+	settled     float64 // pairs since then that led the other way than the one before
+	upward      bool    // the way that the last one led
 
 	held   bool // by a stall: nothing is measured
 	trying bool // two arms, rather than the point alone: seats are wanted
@@ -82,6 +93,7 @@ type seek struct {
 
 	elapsed  float64 // moving average of a call's time, ns
 	square   float64 // and of its square, ns²
+	heard    float64 // answers
 	most     [2]int  // calls inside, in this and the last half of mostFor
 	mostFrom Time
 	random   uint64
@@ -97,13 +109,19 @@ type arm struct {
 	lateness float64 // sum of the parts of their budgets that the answered calls were inside, each at most 1
 }
 
+// tells reports whether an arm says what the core does at its limit: its seats were wanted, and answers came.
+func (a *arm) tells() bool {
+	return a.wanted > usedToJudge*a.length && a.answers >= arrivalsNeeded && a.work > 0 && a.inside > 0
+}
+
+// done is the logarithm of the work done in a time, calls that of the calls inside.
+func (a *arm) done() float64  { return math.Log(a.work / a.length) }
+func (a *arm) calls() float64 { return math.Log(a.inside / a.length) }
+
 // start begins anew at a limit: one that was found or set, or one that means nothing, from which it climbs.
 func (s *seek) start(now Time, limit int, climbs bool, service time.Duration, seed uint64, ceiling int) {
 	*s = seek{enabled: true, climbing: climbs, spread: spreadMax, slope: 1, elapsed: float64(service), square: 2 * float64(service) * float64(service), random: seed, last: now, mostFrom: now}
 	s.point = math.Log(float64(min(max(limit, seekMin), max(ceiling, seekMin))))
-	if climbs {
-		s.point -= climbStride // so that the start itself is the first that has to prove its worth
-	}
 	s.open(now, ceiling)
 }
 
@@ -139,6 +157,11 @@ func (s *seek) settling() float64 { return s.square / (2 * max(s.elapsed, 1)) }
 // unevenness is how much more the times of calls differ than exponential ones: 1 if not at all.
 func (s *seek) unevenness() float64 { return max(1, s.settling()/max(s.elapsed, 1)) }
 
+// illusion is how much of a slope comes of uneven calls alone, beyond what settling can wait for.
+func (s *seek) illusion() float64 {
+	return min(unevenSlope*max(s.unevenness()-unevenMuch, 0), unevenSlopeMax)
+}
+
 // pass lets time pass in which so many calls were inside, and says whether the limit may have moved.
 func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) bool {
 	since := max(s.last, s.from)
@@ -171,7 +194,11 @@ func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) boo
 
 // enough gives how long the present arm has to be measured, in ns, with the answers it has heard.
 func (s *seek) enough() float64 {
-	enough := max(float64(measureMin), 1.5*float64(s.from-s.opened))
+	least := measureMin
+	if s.climbing {
+		least = measureClimb
+	}
+	enough := max(float64(least), 1.5*float64(s.from-s.opened))
 	if s.now.answers < measureAnswers {
 		enough = max(enough, float64(measureMax))
 	}
@@ -199,8 +226,10 @@ func (s *seek) remember(now Time, inside int) {
 
 // answer counts the answer to a call of this work, after elapsed of its budget.
 func (s *seek) answer(now Time, w work, elapsed, budget time.Duration) {
-	s.elapsed += elapsedGain * (float64(elapsed) - s.elapsed)
-	s.square += elapsedGain * (float64(elapsed)*float64(elapsed) - s.square)
+	s.heard++
+	gain := max(elapsedGain, 1/(elapsedPrior+s.heard))
+	s.elapsed += gain * (float64(elapsed) - s.elapsed)
+	s.square += gain * (float64(elapsed)*float64(elapsed) - s.square)
 	if now < s.from {
 		return
 	}
@@ -230,6 +259,8 @@ func (s *seek) end(now Time, ceiling int) {
 		s.trying = a.wanted > usedToSeek*a.length
 		s.limitTo(ceiling)
 		s.open(now, ceiling)
+	case s.another(a):
+		s.open(now, ceiling) // a pair of two cores would tell nothing
 	case !s.second:
 		s.done[s.arm] = a
 		s.second, s.arm = true, 1-s.arm
@@ -242,25 +273,24 @@ func (s *seek) end(now Time, ceiling int) {
 	}
 }
 
-// climb takes another stride if the last one was worth it, or if the demand has hardly filled it.
+// climb takes another stride if the last one was worth it. A limit that the demand does not fill proves nothing, and stays.
 func (s *seek) climb() {
 	a, last := s.now, s.before
-	if s.unevenness() > climbUneven {
+	if s.unevenness() > unevenMuch {
 		s.climbing, s.trying = false, true
 		return
 	}
-	switch {
-	case a.wanted <= usedToSeek*a.length:
+	if !a.tells() {
 		return
-	case a.wanted <= usedToJudge*a.length || a.answers < arrivalsNeeded || a.work <= 0:
-		s.before = arm{}
-	default:
-		s.before = a
 	}
-	if s.before.length > 0 && last.length > 0 {
-		gained := math.Log(a.work/a.length) - math.Log(last.work/last.length)
-		if gained < climbSlope*(math.Log(a.inside/a.length)-math.Log(last.inside/last.length)) {
+	s.before = a
+	if last.length > 0 {
+		gained := a.done() - last.done()
+		if gained < climbSlope*(a.calls()-last.calls()) {
 			if gained < 0 {
+				s.point -= climbStride
+			}
+			if gained < climbLost { // the start itself was too high
 				s.point -= climbStride
 			}
 			s.climbing, s.trying, s.proved = false, true, s.point
@@ -275,25 +305,14 @@ func (s *seek) judge() {
 	low, high := &s.done[0], &s.done[1]
 	apart := 0.0
 	if low.inside > 0 && high.inside > 0 {
-		apart = math.Log(high.inside/high.length) - math.Log(low.inside/low.length)
+		apart = high.calls() - low.calls()
 	}
-	heard := min(low.answers, high.answers) >= arrivalsNeeded && low.work > 0 && high.work > 0
-	used := low.wanted > usedToJudge*low.length && high.wanted > usedToJudge*high.length
 	switch {
-	case used && heard && apart > 0.5*s.spread:
-		gain := math.Log(high.work/high.length) - math.Log(low.work/low.length)
-		excess := min(max(gain/apart, -slopeMax), slopeMax) - slopeWanted
+	case low.tells() && high.tells() && apart > 0.5*s.spread:
+		excess := min(max((high.done()-low.done())/apart, -slopeMax), slopeMax) - slopeWanted - s.illusion()
 		s.slope += slopeGain * (excess - s.slope)
-		s.compare(0.5*math.Log(high.work/high.length*low.work/low.length), 0.5*math.Log(high.inside/high.length*low.inside/low.length))
-		noise := noiseOfAnswer * (1/low.answers + 1/high.answers) / (apart * apart)
-		trusted, step, most := noiseTrusted, stepPerSlope, stepMax
-		if s.changed > 0 {
-			s.changed--
-			if trusted = changeTrusted; excess < 0 { // what is too much does harm; up it may go as always
-				step, most = changeStep, changeStepMax
-			}
-		}
-		s.point += min(max(step/(1+noise/trusted)*excess, -most), most)
+		s.remind(0.5*(high.done()+low.done()), 0.5*(high.calls()+low.calls()))
+		s.move(excess, noiseOfAnswer*(1/low.answers+1/high.answers)/(apart*apart))
 		s.proved += provedGain * (s.point - s.proved)
 		s.spread = min(max(spreadPerSlope*math.Abs(s.slope), spreadMin), spreadMax)
 	case high.wanted < usedToJudge*high.length:
@@ -302,12 +321,42 @@ func (s *seek) judge() {
 	}
 }
 
-// compare holds the work done against what is usual. While nothing changes, small steps find the point best, since what a pair shows is mostly
-// noise; when the core does much more or less, and not because there are more or fewer calls inside, what was found says nothing any more.
-func (s *seek) compare(done, inside float64) {
-	if s.usual != 0 && math.Abs(done-s.usual) > changeMin*s.unevenness()+math.Abs(inside-s.usualInside) {
-		s.usual, s.changed, s.slope = 0, changePairs, math.Copysign(1, s.slope)
+// move takes the step that a slope deserves, by its noise, which is a variance. While nothing changes, steps become shorter, since each pair tells little, and all together
+// tell much; but only as often as the way changes, so that a point that is far off gets there soon (accelerated stochastic approximation, Kesten, Ann. Math. Stat. 1958). Before another core a slope that is clear is believed at once, if it leads
+// down: what is too much does harm; up it goes as always.
+func (s *seek) move(excess, noise float64) {
+	trusted, step, most := noiseTrusted, stepPerSlope*max(settledStep, 1/(1+s.settled/settlePairs)), stepMax
+	if s.changed > 0 {
+		s.changed--
+		if excess < -changeClear*math.Sqrt(noise) {
+			trusted, step, most = changeTrusted, changeStep, changeStepMax
+		}
 	}
+	if up := excess > 0; up != s.upward {
+		s.upward = up
+		s.settled++
+	}
+	s.point += min(max(step/(1+noise/trusted)*excess, -most), most)
+}
+
+// another holds an arm against what is usual, and reports whether this must be another core: it does much more or less, and not because there are more or fewer calls
+// inside. Then what was found says nothing any more.
+func (s *seek) another(a arm) bool {
+	if s.usual == 0 || !a.tells() {
+		return false
+	}
+	differs := max(changeMin*s.unevenness(), changeNoise*math.Sqrt(noiseOfAnswer/a.answers)) + math.Abs(a.calls()-s.usualInside)
+	if math.Abs(a.done()-s.usual) <= differs {
+		return false
+	}
+	s.usual, s.changed, s.settled = 0, changePairs, 0
+	s.slope = math.Copysign(1, s.slope)
+	s.spread = spreadMax
+	return true
+}
+
+// remind keeps what is usual.
+func (s *seek) remind(done, inside float64) {
 	if s.usual == 0 {
 		s.usual, s.usualInside = done, inside
 	}
