@@ -117,15 +117,13 @@ func (g *Gate) Offer(now Time, o Offer, out []Decision) []Decision {
 // Withdraw takes back an offer whose asker has left the queue: no decision is given for it any more. It has no
 // effect on a ticket that has a seat: what is inside the core stays inside.
 func (g *Gate) Withdraw(now Time, t Ticket, out []Decision) []Decision {
-	out = g.pass(now, out)
-	slot := g.slotOf.get(uint64(t))
-	if slot == none || g.entries[slot].place != queued {
-		return out
+	// Before time passes: what becomes due at this very moment would decide about it once more.
+	if slot := g.slotOf.get(uint64(t)); slot != none && g.entries[slot].place == queued {
+		g.queue.remove(slot)
+		g.leave(slot)
+		g.tally.Withdrawn++
 	}
-	g.queue.remove(slot)
-	g.leave(slot)
-	g.tally.Withdrawn++
-	return out
+	return g.pass(now, out)
 }
 
 // Occupy counts a seat that was granted before this gate existed: a new leader finds it in the journal, or a node reports
