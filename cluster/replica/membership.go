@@ -236,8 +236,8 @@ func (r *Replica) Promote(ctx context.Context, node journal.NodeID) error {
 
 // Remove takes a node out of the cluster. It is refused with ErrMajority when fewer live voters would be left than a
 // majority, unless force is set: then Raft takes the change, and commits it only if that majority answers after all. The
-// leader cannot remove itself; it hands over first. Done again, it changes nothing. Only the leader can. The other
-// errors are ErrNotLeader, ErrBusy, ErrClosed, or ErrUnknown: then do it again.
+// leader cannot remove itself; it hands over first. Done again, it changes nothing. Only the leader can. Raft tells the
+// node once: if that is lost, it does not know why it hears of no leader any more. The other errors are ErrNotLeader, ErrBusy, ErrClosed, or ErrUnknown: then do it again.
 func (r *Replica) Remove(ctx context.Context, node journal.NodeID, force bool) error {
 	return r.change(ctx, func(ctx context.Context, c configured) (raft.IndexFuture, error) {
 		term, leading := r.Leadership()
