@@ -98,3 +98,29 @@ func TestAdmittedStaysAdmitted_CustomersWhoThinkForTwoSeconds(t *testing.T) {
 		}
 	}
 }
+
+// One partner sends so many debits that they alone are more than the core can do: his are refused, the others lose nothing.
+func TestFlood_TheOtherPartnersLoseLessThanOneInAHundred(t *testing.T) {
+	s, err := Find("flood")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(factor float64, most float64) {
+		t.Helper()
+		s := s.withDefaults()
+		s.Flood = []Surge{{From: s.Length / 3, Until: s.Length, Factor: factor}}
+		r := one(t, s, Lined(Seek(32)))
+		served := r.DebitsInTime()
+		t.Logf("%v times: %.2f", factor, served)
+		if served[0] > most {
+			t.Errorf("the partner who sends %v times his debits is served in %.1f %% of them", factor, served[0])
+		}
+		for partner, percent := range served[1:] {
+			if percent < 99 {
+				t.Errorf("partner %d, who sends what he always does, is served in %.2f %% of his debits", partner+2, percent)
+			}
+		}
+	}
+	f(20, 100)
+	f(100, 60)
+}

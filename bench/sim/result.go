@@ -138,6 +138,25 @@ func (r *Result) Finished() float64 {
 	return 100 * float64(r.SignedOutcomes[Completed]) / float64(ended)
 }
 
+// DebitsInTime is the part of each partner's express debits that was answered in time, in percent of those that ended, the first partner's first.
+func (r *Result) DebitsInTime() [partners]float64 {
+	var all [partners]float64
+	for partner := range all {
+		of := &r.Outcomes[firstPartner+partner]
+		ended := uint64(0)
+		for o, n := range of {
+			if Outcome(o) != Unfinished {
+				ended += n
+			}
+		}
+		all[partner] = 100
+		if ended > 0 {
+			all[partner] = 100 * float64(of[Completed]) / float64(ended)
+		}
+	}
+	return all
+}
+
 // Limits gives the geometric mean of the limit over the last half of the run, and its least and greatest there.
 func (r *Result) Limits() (mean float64, least, most int) {
 	if len(r.Samples) == 0 {
@@ -196,9 +215,10 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		Waits, WaitsKnown, WaitsInside                            uint64
 		Attached                                                  uint64
 		Recoveries                                                []Recovery
+		DebitsInTime                                              [partners]float64
 	}{
 		"netbank-sim-1", r.Scenario, r.Policy, r.Seed, r.Value, r.Clairvoyant, r.Percent(), r.Wasted(), r.Finished(), r.Offered,
-		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations, r.Waits, r.WaitsKnown, r.WaitsInside, r.Attached, r.Recoveries,
+		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations, r.Waits, r.WaitsKnown, r.WaitsInside, r.Attached, r.Recoveries, r.DebitsInTime(),
 	})
 }
 
