@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"netbank/cluster"
@@ -64,6 +66,32 @@ func TestTokenIsMadeOnceAndRefusedWhenOthersCanReadIt(t *testing.T) {
 	}
 	if _, err := ReadToken(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a token that others can read gave %v", err)
+	}
+}
+
+func TestTokenIsWholeForAllWhoStartTogether(t *testing.T) {
+	for range 50 {
+		path := filepath.Join(t.TempDir(), "token")
+		tokens := make([]string, 8)
+		var all sync.WaitGroup
+		for i := range tokens {
+			all.Go(func() {
+				err := EnsureToken(path)
+				if err == nil {
+					tokens[i], err = ReadToken(path)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if len(slices.Compact(tokens)) != 1 {
+			t.Fatal("there are two tokens")
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".token-*")); len(left) > 0 {
+			t.Errorf("%v were left", left)
+		}
 	}
 }
 

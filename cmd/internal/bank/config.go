@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -206,22 +207,27 @@ func onLoopback(host string) bool {
 // tokenBytes is how many random bytes an operator's token has.
 const tokenBytes = 32
 
-// EnsureToken makes a token file that only its owner may read, unless there is one.
+// EnsureToken makes a token file that only its owner may read, unless there is one. The file is whole from the moment at which it has its
+// name: processes that start together may share it, and one that dies here leaves no half of it.
 func EnsureToken(path string) error {
-	token := make([]byte, tokenBytes)
-	rand.Read(token)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Lstat(path); err == nil {
 		return nil
 	}
+	token := make([]byte, tokenBytes)
+	rand.Read(token)
+	f, err := os.CreateTemp(filepath.Dir(path), ".token-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("bank: the operator's token: %w", err)
 	}
-	if _, err := fmt.Fprintln(f, hex.EncodeToString(token)); err != nil {
-		f.Close()
+	defer os.Remove(f.Name())
+	_, err = fmt.Fprintln(f, hex.EncodeToString(token))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("bank: the operator's token: %w", err)
 	}
-	return f.Close()
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("bank: the operator's token: %w", err)
+	}
+	return nil
 }
 
 // readSecret reads a file of one line, and refuses one that others can read.

@@ -68,6 +68,11 @@ func TestWhy_PageMetricLogCallAndCommandSayTheSame(t *testing.T) {
 			return h.goOn(http.MethodPost, to, typed(form, codeOf(t, c.demo.Customers[8+i], 0)))
 		}
 	}
+	// Who is left must have the sign-ins: a node that has not heard of one takes it for another's after a while.
+	after := c.order("after", nil).PaymentID
+	c.await(last.name+" to have heard of all that", func() bool {
+		return c.call(last, http.MethodGet, "/api/v1/support/"+after, nil, &ops.Case{}) == nil
+	})
 	c.doors.Store(&[]*coordinator{})
 	leader.kill()
 	follower.kill()
