@@ -8,10 +8,8 @@ import (
 // The clairvoyant's time is cut into bins; a call may be served in any bin that its time touches.
 const (
 	bin            = 500 * time.Millisecond
-	thinkBins      = 200 // longer thoughts count as that long
-	descents       = 600
+	thinkBins      = 200                    // longer thoughts count as that long
 	leaderlessEnds = 250 * time.Millisecond // twice what the calls inside take at the knee
-	dearestSecond  = 1200.0                 // value of a second of work, above which no price needs to go
 )
 
 // Clairvoyant is an upper bound of the value that anybody could get from a run, who knows beforehand when the core can do how
@@ -24,25 +22,13 @@ const (
 //
 // because a plan's value is what its customers pay plus what they gain, and they cannot pay for more than the core can do. An express debit gains its
 // value less its mean work at the lowest price within its time, or nothing. A flow decides step by step: sign in, at which moment of its
-// time; then view; then, after a thought whose length is not known before, confirm or not. So the precedence of the steps, the times of thought and all deadlines are in the bound. The prices are
-// then lowered and raised where the core is idle and oversold (a subgradient descent), and the lowest sum is the bound. Any sum would be one.
+// time; then view; then, after a thought whose length is not known before, confirm or not. So the precedence of the steps, the times of thought and all deadlines are in the bound. Any sum
+// would be one; it is the lowest that haggle finds.
 //
 // It errs upward: work may be split and served in pieces, the knee is held at once in every weather, a wait between tries costs nothing, and time is
 // rounded up to half seconds. So 100 % cannot quite be reached.
 func (s *Scenario) clairvoyant(arrivals *[streams][]time.Duration, line bool) float64 {
-	m := newMarket(s, arrivals)
-	m.line = line
-	best := math.Inf(1)
-	for _, flat := range []float64{0, 50, 90, 100, 110, 125, 140, 160, 172, 180, 200, 220, 250, 267, 300} {
-		for i := range m.trial {
-			m.trial[i] = flat / s.Scale
-		}
-		if sum := m.bound(m.trial); sum < best {
-			best = sum
-			copy(m.price, m.trial)
-		}
-	}
-	return m.descend(best)
+	return newMarket(s, arrivals, line).haggle()
 }
 
 // market is the core's work for sale.
@@ -50,37 +36,31 @@ type market struct {
 	s        *Scenario
 	line     bool // flows may wait outside before their time begins
 	bins     int
-	capacity []float64 // seconds of work that a bin can do
-	flows    []float64 // customers that come in a bin
-	express  []float64
-	inquiry  []float64
-	think    []float64 // probability of each length of thought, in bins
-	price    []float64 // of a second of work
-	trial    []float64
-	used     []float64 // seconds of work that customers would buy
-
-	signIn, view, confirm []float64 // gain of who comes to this step in a bin
-	signInAt, viewAt      []int     // the bin in which it is then served, or -1
-	confirmAt             []int
-	thought               []float64 // gain of who begins to think in a bin
-	signed, viewed, ready []float64 // customers at each step
+	capacity []float64             // seconds of work that a bin can do
+	come     [Operations][]float64 // customers who come to this step in a bin
+	think    []float64             // probability of each length of thought, in bins
+	price    []float64             // of a second of work
+	used     []float64             // seconds of work that customers buy
+	offer    [Operations][]float64 // what it brings to be served in a bin, with all that comes after it
+	gain     [Operations][]float64 // what it brings to come in a bin: the best offer within one's time, or nothing
+	scratch  [3][]float64
+	bought   float64 // value of it
 }
 
-func newMarket(s *Scenario, arrivals *[streams][]time.Duration) *market {
+func newMarket(s *Scenario, arrivals *[streams][]time.Duration, line bool) *market {
 	n := int((s.Length + bin - 1) / bin)
-	line := func() []float64 { return make([]float64, n) }
-	m := &market{
-		s: s, bins: n, capacity: line(), flows: line(), express: line(), inquiry: line(), price: line(), trial: line(), used: line(),
-		signIn: line(), view: line(), confirm: line(), thought: line(), signed: line(), viewed: line(), ready: line(),
-		signInAt: make([]int, n), viewAt: make([]int, n), confirmAt: make([]int, n),
+	each := func() []float64 { return make([]float64, n) }
+	m := &market{s: s, line: line, bins: n, capacity: each(), price: each(), used: each(), scratch: [3][]float64{each(), each(), each()}}
+	for o := range Operations {
+		m.come[o], m.offer[o], m.gain[o] = each(), each(), each()
 	}
 	for stream, at := range arrivals {
-		into := m.express
+		into := m.come[Express]
 		switch stream {
 		case flowStream:
-			into = m.flows
+			into = m.come[SignIn]
 		case inquiryStream:
-			into = m.inquiry
+			into = m.come[Inquiry]
 		}
 		for _, t := range at {
 			into[min(int(t/bin), n-1)]++
@@ -145,6 +125,9 @@ func thoughts(mean time.Duration) []float64 {
 
 // window is how many bins after that of its arrival may serve a call: its time, and what its further tries add.
 func (m *market) window(o Operation) int {
+	if o == SignIn && m.line { // waiting in the line costs nothing, and nobody loses patience there
+		return m.bins
+	}
 	h := m.s.Habits
 	again := max(h.Again, time.Duration(0))
 	if h.Heeds {
@@ -154,122 +137,167 @@ func (m *market) window(o Operation) int {
 	return int((all + bin - 1) / bin)
 }
 
-// best finds the bin from b on that serves a call at the greatest gain, or -1 if none brings any.
-func (m *market) best(b, window int, price []float64, o Operation, after []float64) (gain float64, at int) {
-	at = -1
-	for i := b; i <= min(b+window, m.bins-1); i++ {
-		g := m.s.value(o) - price[i]*m.s.demand(o)
-		if after != nil {
-			g += after[i]
-		}
-		if g > gain {
-			gain, at = g, i
-		}
-	}
-	return gain, at
-}
+// What haggling is like. The constants are such that what is bought in the end is worth within half a hundredth of the bound, in most
+// scenarios within a thousandth, and takes half a hundredth more than the core can do.
+const (
+	rounds       = 2000
+	looks        = 20
+	firstPrice   = 172.0 // value of a second of a flow's work: what the core's work is worth when it is always wanted
+	firstHaste   = 5.0   // by which a price changes in a round, in the same unit
+	lastHaste    = 0.05
+	firstBlur    = 0.3 // value by which an offer must be better to be taken nearly always
+	lastBlur     = 0.003
+	recentExcess = 0.9 // part of what is remembered of earlier rounds
+	usualExcess  = 0.99
+)
 
-// bound gives the sum for a set of prices, and leaves in used what would be bought.
-func (m *market) bound(price []float64) float64 {
-	sum := 0.0
-	for i := range m.used {
-		m.used[i] = 0
-		m.signed[i], m.viewed[i], m.ready[i] = 0, 0, 0
-		sum += price[i] * m.capacity[i]
+// haggle finds prices at which about as much is bought as the core can do, by a gradient descent on the sum: where more is bought the price
+// goes up. At one price for all, everybody would buy here in one round and there in the next; so offers that are
+// nearly as good as the best are taken as well, the less the longer it goes on (the maximum becomes a log-sum-exp, which is smooth).
+// Steps are scaled price by price, as in D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", 2015.
+func (m *market) haggle() float64 {
+	for b := range m.price {
+		m.price[b] = firstPrice / m.s.Scale
 	}
-	sum += m.single(m.express, price, Express) + m.single(m.inquiry, price, Inquiry)
-	windows := [...]int{m.window(SignIn), m.window(View), m.window(Confirm)}
-	for b := m.bins - 1; b >= 0; b-- {
-		m.confirm[b], m.confirmAt[b] = m.best(b, windows[2], price, Confirm, nil)
-	}
-	for b := range m.thought {
-		m.thought[b] = 0
-		for k := 0; k < thinkBins && b+k < m.bins; k++ {
-			m.thought[b] += goesOn * m.think[k] * m.confirm[b+k]
-		}
-	}
-	for b := range m.view {
-		m.view[b], m.viewAt[b] = m.best(b, windows[1], price, View, m.thought)
-	}
-	for b := m.bins - 1; b >= 0; b-- {
-		m.signIn[b], m.signInAt[b] = m.best(b, windows[0], price, SignIn, m.view)
-		if m.line && b+1 < m.bins && m.signIn[b+1] > m.signIn[b] { // waiting in the line costs nothing, and nobody loses patience there
-			m.signIn[b], m.signInAt[b] = m.signIn[b+1], m.signInAt[b+1]
-		}
-		sum += m.flows[b] * m.signIn[b]
-	}
-	m.follow()
-	return sum
-}
-
-func (m *market) single(who, price []float64, o Operation) (sum float64) {
-	window := m.window(o)
-	for b, n := range who {
-		if n == 0 {
-			continue
-		}
-		gain, at := m.best(b, window, price, o, nil)
-		sum += n * gain
-		if at >= 0 {
-			m.used[at] += n * m.s.demand(o)
-		}
-	}
-	return sum
-}
-
-// follow lets the flows buy what they decided to.
-func (m *market) follow() {
-	buy := func(at int, n float64, o Operation) bool {
-		if at < 0 || n == 0 {
-			return false
-		}
-		m.used[at] += n * m.s.demand(o)
-		return true
-	}
-	for b, n := range m.flows {
-		if buy(m.signInAt[b], n, SignIn) {
-			m.signed[m.signInAt[b]] += n
-		}
-	}
-	for b, n := range m.signed {
-		if buy(m.viewAt[b], n, View) {
-			m.viewed[m.viewAt[b]] += n
-		}
-	}
-	for b, n := range m.viewed {
-		for k := 0; n > 0 && k < thinkBins && b+k < m.bins; k++ {
-			m.ready[b+k] += n * goesOn * m.think[k]
-		}
-	}
-	for b, n := range m.ready {
-		buy(m.confirmAt[b], n, Confirm)
-	}
-}
-
-// descend lowers the prices where the core would be idle and raises them where it is oversold. The steps become smaller; the mean
-// of the prices so far is looked at as well, which is less restless.
-func (m *market) descend(best float64) float64 {
-	mean := make([]float64, m.bins)
-	copy(mean, m.price)
-	work := 0.0
+	lowest := m.sum(0)
+	usual := 0.0
 	for _, c := range m.capacity {
-		work += c
+		usual += c / float64(m.bins)
 	}
-	work /= float64(m.bins)
-	m.bound(m.price)
-	for i := 1; i <= descents; i++ {
-		step := 12 / m.s.Scale / math.Sqrt(float64(i))
+	recent, spread := make([]float64, m.bins), make([]float64, m.bins)
+	for round := 1; round <= rounds; round++ {
+		part := float64(round) / rounds
+		blur := firstBlur * math.Pow(lastBlur/firstBlur, part)
+		m.sum(blur)
+		m.buy(blur)
+		haste := firstHaste * math.Pow(lastHaste/firstHaste, part) / m.s.Scale
 		for b := range m.price {
-			over := max(-2, min(2, (m.used[b]-m.capacity[b])/work))
-			m.price[b] = min(max(0, m.price[b]+step*over), dearestSecond/m.s.Scale)
-			mean[b] += (m.price[b] - mean[b]) / float64(min(i, 100))
+			excess := (m.used[b] - m.capacity[b]) / usual
+			recent[b] = recentExcess*recent[b] + (1-recentExcess)*excess
+			spread[b] = usualExcess*spread[b] + (1-usualExcess)*excess*excess
+			mean := recent[b] / (1 - math.Pow(recentExcess, float64(round)))
+			size := math.Sqrt(spread[b]/(1-math.Pow(usualExcess, float64(round)))) + 1e-3
+			m.price[b] = max(0, m.price[b]+haste*mean/size)
 		}
-		best = min(best, m.bound(m.price))
-		if i%10 == 0 {
-			copy(m.trial, mean)
-			best = min(best, m.bound(m.trial))
-			m.bound(m.price)
+		if round%(rounds/looks) == 0 {
+			lowest = min(lowest, m.sum(0))
 		}
 	}
-	return best
+	return lowest
+}
+
+// sum is what the core takes and what customers gain at these prices. With a blur it is a little more.
+func (m *market) sum(blur float64) float64 {
+	sum := 0.0
+	for b, price := range m.price {
+		sum += price * m.capacity[b]
+	}
+	for _, o := range [...]Operation{Express, Inquiry, Confirm, View, SignIn} {
+		demand, value := m.s.demand(o), m.s.value(o)
+		for b, price := range m.price {
+			m.offer[o][b] = value - price*demand
+		}
+		switch o {
+		case View:
+			m.thenConfirm(m.offer[View])
+		case SignIn:
+			for b, after := range m.gain[View] {
+				m.offer[SignIn][b] += after
+			}
+		}
+		m.best(m.offer[o], m.gain[o], m.window(o), blur)
+		for b, gain := range m.gain[o] {
+			gain = either(gain, 0, blur) // he need not
+			m.gain[o][b] = gain
+			if o != Confirm && o != View { // the gain of those is in the sign-in's
+				sum += m.come[o][b] * gain
+			}
+		}
+	}
+	return sum
+}
+
+// thenConfirm adds to each bin what it brings to begin to think there.
+func (m *market) thenConfirm(offer []float64) {
+	for b := range offer {
+		for k, p := range m.think[:min(thinkBins, m.bins-b)] {
+			offer[b] += goesOn * p * m.gain[Confirm][b+k]
+		}
+	}
+}
+
+// buy finds what would be bought at the gains that sum has left.
+func (m *market) buy(blur float64) {
+	clear(m.used)
+	m.bought = 0
+	clear(m.come[View])
+	clear(m.come[Confirm])
+	for _, o := range [...]Operation{Express, Inquiry, SignIn, View, Confirm} {
+		served := m.served(o, blur)
+		demand := m.s.demand(o)
+		for b, n := range served {
+			m.used[b] += n * demand
+			m.bought += n * m.s.value(o)
+			switch {
+			case n == 0:
+			case o == SignIn:
+				m.come[View][b] = n
+			case o == View:
+				for k, p := range m.think[:min(thinkBins, m.bins-b)] {
+					m.come[Confirm][b+k] += n * goesOn * p
+				}
+			}
+		}
+	}
+}
+
+// served is how many are served of this step in each bin: of those who come in a bin, the part exp((offer-gain)/blur) takes an offer.
+func (m *market) served(o Operation, blur float64) []float64 {
+	who, served := m.scratch[0], m.scratch[1]
+	for b, n := range m.come[o] {
+		who[m.bins-1-b] = blur*math.Log(n) - m.gain[o][b]
+	}
+	m.best(who, served, m.window(o), blur)
+	for i, j := 0, m.bins-1; i < j; i, j = i+1, j-1 {
+		served[i], served[j] = served[j], served[i]
+	}
+	for b, offer := range m.offer[o] {
+		served[b] = math.Exp((served[b] + offer) / blur)
+	}
+	return served
+}
+
+// best gives for each bin the best of it and the next ones: the maxima of sliding windows, by the method of M. van Herk (1992), which holds for any
+// associative operation.
+func (m *market) best(of, best []float64, window int, blur float64) {
+	size := min(window+1, m.bins)
+	upTo := m.scratch[2] // the best of a block of that size, from its beginning
+	for b, x := range of {
+		if b%size != 0 {
+			x = either(upTo[b-1], x, blur)
+		}
+		upTo[b] = x
+	}
+	for b := m.bins - 1; b >= 0; b-- { // and from there to its end
+		best[b] = of[b]
+		if b+1 < m.bins && (b+1)%size != 0 {
+			best[b] = either(best[b+1], of[b], blur)
+		}
+	}
+	for b := range best {
+		if end := min(b+size-1, m.bins-1); b/size != end/size {
+			best[b] = either(best[b], upTo[end], blur)
+		}
+	}
+}
+
+// either is the greater of two; with a blur, a little more than that.
+func either(a, b, blur float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	if blur == 0 || a-b > 40*blur || math.IsInf(a, -1) {
+		return a
+	}
+	return a + blur*math.Log1p(math.Exp((b-a)/blur))
 }

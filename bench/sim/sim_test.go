@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"math"
+	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
@@ -78,6 +80,59 @@ func theClairvoyantIsNotBeaten(t *testing.T, s Scenario, r Result) {
 
 	if r.Value > r.Clairvoyant*1.03 { // its core and its customers are means; a short run has luck
 		t.Errorf("%s, %s: value %.0f, the clairvoyant's is %.0f", s.Name, r.Policy, r.Value, r.Clairvoyant)
+	}
+}
+
+// TestTheClairvoyant_HasAPlanForNearlyHisBound: else a gate would be measured by what nobody could do. What is bought at the last prices is such a plan, but for
+// what it takes beyond the core.
+func TestTheClairvoyant_HasAPlanForNearlyHisBound(t *testing.T) {
+	for _, name := range []string{"load-2", "core-weather", "surge", "knee-moves", "leader", "hasty-5"} {
+		s, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Length = min(s.Length, 130*time.Second)
+		r, err := prepare(s, Lined(Off()), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMarket(&r.s, &r.arrivals, true)
+		bound, excess, all := m.haggle(), 0.0, 0.0
+		for b, can := range m.capacity {
+			excess += max(0, m.used[b]-can)
+			all += can
+		}
+		if m.bought < 0.99*bound || excess > 0.01*all {
+			t.Errorf("%s: a bound of %.0f, but plans for %.0f that need %.2f %% more than the core can do", name, bound, m.bought, 100*excess/all)
+		}
+	}
+}
+
+// TestBest_IsTheBestOfTheNextBins holds the sliding maxima to the plain ones, sharp and blurred.
+func TestBest_IsTheBestOfTheNextBins(t *testing.T) {
+	for seed := range uint64(200) {
+		dice := rand.New(rand.NewPCG(seed, 7))
+		of := make([]float64, 1+dice.IntN(40))
+		for i := range of {
+			of[i] = dice.NormFloat64()
+			if dice.IntN(5) == 0 {
+				of[i] = math.Inf(-1)
+			}
+		}
+		m := &market{bins: len(of), scratch: [3][]float64{2: make([]float64, len(of))}}
+		got, window := make([]float64, len(of)), dice.IntN(50)
+		for _, blur := range []float64{0, 0.3} {
+			m.best(of, got, window, blur)
+			for b := range of {
+				want := math.Inf(-1)
+				for _, x := range of[b:min(b+window+1, len(of))] {
+					want = either(want, x, blur)
+				}
+				if got[b] != want && math.Abs(got[b]-want) > 1e-9 {
+					t.Fatalf("seed %d, a window of %d, blur %v: the best from %d on is %v, got %v", seed, window, blur, b, want, got[b])
+				}
+			}
+		}
 	}
 }
 
