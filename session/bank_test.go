@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"maps"
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -37,8 +36,8 @@ const (
 	secret                    = "correct horse battery"
 )
 
-// nowhere is the address of tests that are not about addresses.
-var nowhere netip.Addr
+// nowhere is the client of tests that are not about clients.
+var nowhere Client
 
 var seed = []byte("12345678901234567890") // that of RFC 6238's examples
 
@@ -270,7 +269,7 @@ func soon() time.Time { return time.Now().Add(5 * time.Second) }
 // signedIn signs anna in on an unknown device.
 func signedIn(t testing.TB, s *Store) SignedIn {
 	t.Helper()
-	in, err := s.SignIn(nowhere, "anna", secret, nil, soon())
+	in, err := s.SignIn(nowhere, "anna", secret, soon())
 	if err != nil {
 		t.Fatalf("SignIn = %v", err)
 	}

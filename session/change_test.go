@@ -32,7 +32,7 @@ func changes(s *Store, session *Session, present, chosen string) (SignedIn, erro
 // mayNot expects that nobody can sign in with a password.
 func mayNot(t *testing.T, s *Store, password string) {
 	t.Helper()
-	if _, err := s.SignIn(nowhere, "anna", password, nil, soon()); !errors.Is(err, ErrWrong) {
+	if _, err := s.SignIn(nowhere, "anna", password, soon()); !errors.Is(err, ErrWrong) {
 		t.Errorf("SignIn with %q = %v", password, err)
 	}
 }
@@ -53,7 +53,7 @@ func TestChangedPassword_CountsAtEveryNodeAndTheOldOneDoesNot(t *testing.T) {
 		}
 		mayNot(t, there, secret)
 		mayNot(t, here, secret)
-		if _, err := there.SignIn(nowhere, "anna", chosen, nil, soon()); err != nil {
+		if _, err := there.SignIn(nowhere, "anna", chosen, soon()); err != nil {
 			t.Errorf("SignIn = %v", err)
 		}
 	})
@@ -110,7 +110,7 @@ func TestChangedPassword_OfTwoChangesAtOnceOneCounts_OnTheJournal(t *testing.T) 
 		if len(done) != 1 {
 			t.Fatalf("%d of four changes were done", len(done))
 		}
-		if _, err := s.SignIn(nowhere, "anna", <-done, nil, soon()); err != nil {
+		if _, err := s.SignIn(nowhere, "anna", <-done, soon()); err != nil {
 			t.Errorf("SignIn = %v", err)
 		}
 	})
@@ -155,7 +155,7 @@ func TestChosenPassword_SixtyFourCharactersOfAnyScriptAreTaken(t *testing.T) {
 		if _, err := changes(s, signedIn(t, s).Session, secret, long); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.SignIn(nowhere, "anna", long, nil, soon()); err != nil {
+		if _, err := s.SignIn(nowhere, "anna", long, soon()); err != nil {
 			t.Errorf("SignIn = %v", err)
 		}
 	})
@@ -230,7 +230,7 @@ func TestChangedPassword_AsksForTheSecondFactorAndIsSealedForItsSession(t *testi
 		if _, err := there.EnactPassword(in.Session, &c, &proof, soon()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := here.SignIn(nowhere, "anna", chosen, nil, soon()); err != nil {
+		if _, err := here.SignIn(nowhere, "anna", chosen, soon()); err != nil {
 			t.Error(err)
 		}
 	})

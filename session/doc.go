@@ -24,6 +24,10 @@
 // The queue is bounded by time: who would, by measured times, be answered too late for SignInObjective is refused at once. The
 // hashes are computed by Config.Deriver; package derive has one that holds up nothing in this process.
 //
+// The halves of a double click are one sign-in (Client.Form): what is equal and comes to a node while the first of it is under way gets the
+// first one's answer and its cookie, and is counted once. Halves that a balancer takes to two nodes are two sign-ins, of which the newer counts, and
+// a browser that kept the older one's cookie is asked once more.
+//
 // # Locks, and the guard against locking others out
 //
 // Five attempts in a row without a success lock a lane for 15 minutes. Passwords from known devices and from unknown ones

@@ -98,7 +98,7 @@ func TestOverloadUsesUpNobodysAttempts(t *testing.T) {
 		outcome := map[string]int{}
 		for range 200 {
 			all.Go(func() {
-				_, err := s.SignIn(nowhere, "anna", secret, nil, time.Now().Add(time.Second))
+				_, err := s.SignIn(nowhere, "anna", secret, time.Now().Add(time.Second))
 				mu.Lock()
 				defer mu.Unlock()
 				outcome[outcomeOf(err)]++
@@ -142,7 +142,7 @@ func TestMetricsAreLintedAndCountByResult(t *testing.T) {
 	in := signedIn(t, s)
 	opened(t, s, in.Cookie)
 	refused(t, s, "", ErrNoSession)
-	if _, err := s.SignIn(nowhere, "anna", "wrong password", nil, soon()); !errors.Is(err, ErrWrong) {
+	if _, err := s.SignIn(nowhere, "anna", "wrong password", soon()); !errors.Is(err, ErrWrong) {
 		t.Fatal(err)
 	}
 	if _, err := s.CheckCode(in.Session, codeAt(t, time.Now()), soon()); err != nil {

@@ -132,7 +132,7 @@ func TestRule9_OnTheJournal_ParallelGuessesAtFourNodesGetFiveChecks(t *testing.T
 			}
 			for range 10 {
 				all.Go(func() {
-					if _, err := s.SignIn(nowhere, "anna", "wrong password", nil, soon()); !errors.Is(err, ErrWrong) && !errors.Is(err, ErrLocked) {
+					if _, err := s.SignIn(nowhere, "anna", "wrong password", soon()); !errors.Is(err, ErrWrong) && !errors.Is(err, ErrLocked) {
 						t.Errorf("SignIn = %v", err)
 					}
 				})
@@ -235,11 +235,11 @@ func TestStrangersCannotLockOutTheUsualDevice_OnTheJournal(t *testing.T) {
 		s := node()
 		device := []byte(s.RememberDevice(signedIn(t, s).Session, nil))
 		for range 3 * journal.LockAfter {
-			if _, err := s.SignIn(nowhere, "anna", "wrong password", nil, soon()); err == nil {
+			if _, err := s.SignIn(nowhere, "anna", "wrong password", soon()); err == nil {
 				t.Fatal("a wrong password signed in")
 			}
 		}
-		if in, err := s.SignIn(nowhere, "anna", secret, device, soon()); err != nil || !in.Session.KnownDevice {
+		if in, err := s.SignIn(Client{Device: device}, "anna", secret, soon()); err != nil || !in.Session.KnownDevice {
 			t.Fatalf("SignIn = %v", err)
 		}
 	})
@@ -249,7 +249,7 @@ func TestNobodyLeavesNoTraceInTheJournal(t *testing.T) {
 	onTheJournal(t, func(t *testing.T, l *ledger, node func() *Store) {
 		s := node()
 		for range 3 {
-			if _, err := s.SignIn(nowhere, "nobody", "wrong password", nil, soon()); !errors.Is(err, ErrWrong) {
+			if _, err := s.SignIn(nowhere, "nobody", "wrong password", soon()); !errors.Is(err, ErrWrong) {
 				t.Fatalf("SignIn = %v", err)
 			}
 		}

@@ -181,7 +181,7 @@ func TestWithoutAKeyNothingIsSealedAndNoAttemptIsCounted(t *testing.T) {
 	b.keys = nil
 	s := newStore(t, b, dropped{})
 	attempts := b.count("attempt")
-	if _, err := s.SignIn(nowhere, "anna", secret, nil, soon()); !errors.Is(err, ErrNoKey) || b.count("attempt") != attempts {
+	if _, err := s.SignIn(nowhere, "anna", secret, soon()); !errors.Is(err, ErrNoKey) || b.count("attempt") != attempts {
 		t.Fatalf("SignIn = %v", err)
 	}
 	if _, err := s.SealConsent(session, Consent{Amount: journal.Money{Currency: "CNY"}}); !errors.Is(err, ErrNoKey) {

@@ -55,6 +55,7 @@ type metrics struct {
 	passkeys *prometheus.CounterVec
 	unasked  prometheus.Counter
 	listed   prometheus.Counter
+	joined   prometheus.Counter
 	cache    *prometheus.CounterVec
 	hits     prometheus.Counter
 	misses   prometheus.Counter
@@ -83,10 +84,13 @@ func newMetrics(s *Store) *metrics {
 	m.listed = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "netbank_signin_listed_total", Help: "Sign-ins with a right password that a list on this machine says others know.",
 	})
+	m.joined = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "netbank_signin_joined_total", Help: "Sign-ins that got the answer of an equal one under way: second halves of double clicks. They are not in netbank_signin_total.",
+	})
 	m.openOK = m.opens.WithLabelValues("ok")
 	m.hits, m.misses = m.cache.WithLabelValues("hit"), m.cache.WithLabelValues("miss")
 	m.all = []prometheus.Collector{
-		m.opens, m.cache, m.signIns, m.codes, m.messages, m.passkeys, m.changes, m.unasked, m.listed, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
+		m.opens, m.cache, m.signIns, m.codes, m.messages, m.passkeys, m.changes, m.unasked, m.listed, m.joined, s.hasher.waited, s.hasher.hash, s.hasher.refused, s.hasher.fallback,
 		gauge("netbank_session_keys", "Root keys in the ring.", func() float64 { return float64(len(*s.generations.Load())) }),
 		gauge("netbank_signin_hash_queue", "Sign-ins that hold a place in the password pool and are not being hashed.", func() float64 { return float64(s.hasher.queued()) }),
 		gauge("netbank_signin_hash_running", "Passwords being hashed now.", func() float64 { return float64(s.hasher.running.Load()) }),

@@ -64,28 +64,32 @@ type SignedIn struct {
 	Cookie  string // the value of the session cookie to set
 }
 
-// SignIn checks a user name and a password and begins a session, which replaces the customer's older one. device is the value of the
-// device cookie, or empty. It takes until the deadline, or a little longer once the attempt is counted.
-//
-// from is the client's address, of which as many wrong attempts are taken as AddressFailuresMax says; the zero Addr has no such bound.
+// SignIn checks a user name and a password and begins a session, which replaces the customer's older one. Both halves of a double click
+// get one session (see Client.Form). It takes until the deadline, or a little longer once the attempt is counted.
 //
 // Errors: ErrMalformed, ErrBusy and ErrAddress (no attempt was counted), ErrWrong, ErrLocked, ErrUnavailable, ErrNoKey. An error
 // that is also an ErrCredential belongs in the log: a record in the directory is unusable.
-func (s *Store) SignIn(from netip.Addr, username, password string, device []byte, deadline time.Time) (SignedIn, error) {
-	signedIn, err := s.signIn(from, username, password, device, deadline)
+func (s *Store) SignIn(from Client, username, password string, deadline time.Time) (SignedIn, error) {
+	name, err := NormalUsername(username)
+	if err == nil {
+		password, err = normalPassword(password)
+	}
+	if err != nil {
+		s.metrics.signedIn(err)
+		return SignedIn{}, err
+	}
+	return s.once(&from, name, password, deadline)
+}
+
+// check is one sign-in, and counts it.
+func (s *Store) check(from *Client, username, password string, deadline time.Time) (SignedIn, error) {
+	signedIn, err := s.signIn(from, username, password, deadline)
 	s.metrics.signedIn(err)
 	return signedIn, err
 }
 
-func (s *Store) signIn(from netip.Addr, username, password string, device []byte, deadline time.Time) (SignedIn, error) {
-	username, err := NormalUsername(username)
-	if err != nil {
-		return SignedIn{}, err
-	}
-	password, err = normalPassword(password)
-	if err != nil {
-		return SignedIn{}, err
-	}
+// signIn takes a user name and a password in their normal form.
+func (s *Store) signIn(from *Client, username, password string, deadline time.Time) (SignedIn, error) {
 	now := s.clock()
 	if _, err := s.sealing(now); err != nil {
 		return SignedIn{}, err
@@ -100,9 +104,9 @@ func (s *Store) signIn(from netip.Addr, username, password string, device []byte
 	if errors.Is(broken, ErrUnavailable) {
 		return SignedIn{}, broken
 	}
-	owner, _, ok := s.openDevice(device, now)
-	a := attempt{from: from, username: username, customer: who, known: ok && who != nobody && owner == who}
-	if wait := s.sprays.full(from, journal.Millis(now.UnixMilli())); wait > 0 && !a.known {
+	owner, _, ok := s.openDevice(from.Device, now)
+	a := attempt{from: from.Address, username: username, customer: who, known: ok && who != nobody && owner == who}
+	if wait := s.sprays.full(a.from, journal.Millis(now.UnixMilli())); wait > 0 && !a.known {
 		return SignedIn{}, &AddressError{wait}
 	}
 	// Rule 9: the attempt is committed before the password is looked at. Who waits too long for a turn has none.
@@ -126,7 +130,7 @@ func (s *Store) signIn(from netip.Addr, username, password string, device []byte
 	}
 	if right := place.check(password, against); !right || !a.open {
 		if !a.known {
-			s.sprays.count(from, 1, journal.Millis(now.UnixMilli()))
+			s.sprays.count(a.from, 1, journal.Millis(now.UnixMilli()))
 		}
 		return SignedIn{}, a.refusal(result.Verdict, broken)
 	}

@@ -30,7 +30,7 @@ func TestRule9_FiveParallelGuessesOverSeveralNodesGetFiveChecksAtMost(t *testing
 			}
 			for i := range 5 {
 				all.Go(func() {
-					_, err := s.SignIn(nowhere, "anna", fmt.Sprintf("wrong guess %d", i), nil, soon())
+					_, err := s.SignIn(nowhere, "anna", fmt.Sprintf("wrong guess %d", i), soon())
 					switch {
 					case errors.Is(err, ErrLocked):
 						locked.Add(1)
@@ -46,7 +46,7 @@ func TestRule9_FiveParallelGuessesOverSeveralNodesGetFiveChecksAtMost(t *testing
 		if checked.Load() != journal.LockAfter {
 			t.Fatalf("20 guesses at 4 nodes got %d checks, want %d", checked.Load(), journal.LockAfter)
 		}
-		if _, err := newStore(t, b, dropped{}).SignIn(nowhere, "anna", secret, nil, soon()); !errors.Is(err, ErrWrong) {
+		if _, err := newStore(t, b, dropped{}).SignIn(nowhere, "anna", secret, soon()); !errors.Is(err, ErrWrong) {
 			t.Fatalf("the right password opened a locked lane: %v", err)
 		}
 	})
@@ -67,7 +67,7 @@ func TestRule9_PasswordIsNotLookedAtBeforeItsAttemptIsCommitted(t *testing.T) {
 		lost := errors.New("no leader")
 		b.fail = lost
 		hashed = 0
-		if _, err := s.SignIn(nowhere, "anna", secret, nil, soon()); !errors.Is(err, ErrUnavailable) || !errors.Is(err, lost) {
+		if _, err := s.SignIn(nowhere, "anna", secret, soon()); !errors.Is(err, ErrUnavailable) || !errors.Is(err, lost) {
 			t.Fatalf("SignIn = %v", err)
 		}
 		if hashed != 0 {
@@ -104,7 +104,7 @@ func TestSignInTellsAStrangerNothingAboutWhoIsACustomer(t *testing.T) {
 			for range 2 * journal.LockAfter {
 				hashed = 0
 				commands := len(b.submitted)
-				_, err := s.SignIn(nowhere, name, "wrong password", nil, soon())
+				_, err := s.SignIn(nowhere, name, "wrong password", soon())
 				answer := "wrong"
 				var locked *LockedError
 				if errors.As(err, &locked) {
@@ -129,7 +129,7 @@ func TestSignInTellsAStrangerNothingAboutWhoIsACustomer(t *testing.T) {
 		// The same at a node that has seen none of it, although anna's lane is locked.
 		other := newStore(t, b, dropped{})
 		for _, name := range []string{"anna", "nobody", "broken"} {
-			if _, err := other.SignIn(nowhere, name, "wrong password", nil, soon()); !errors.Is(err, ErrWrong) {
+			if _, err := other.SignIn(nowhere, name, "wrong password", soon()); !errors.Is(err, ErrWrong) {
 				t.Fatalf("SignIn(%s) at another node = %v", name, err)
 			}
 		}
@@ -142,14 +142,14 @@ func TestStrangersCannotLockOutTheUsualDevice(t *testing.T) {
 		s := newStore(t, b, dropped{})
 		device := s.RememberDevice(signedIn(t, s).Session, nil)
 		for range 50 {
-			if _, err := s.SignIn(nowhere, "anna", "wrong password", nil, soon()); err == nil {
+			if _, err := s.SignIn(nowhere, "anna", "wrong password", soon()); err == nil {
 				t.Fatal("a wrong password signed in")
 			}
 		}
-		if _, err := s.SignIn(nowhere, "anna", secret, nil, soon()); !errors.Is(err, ErrLocked) {
+		if _, err := s.SignIn(nowhere, "anna", secret, soon()); !errors.Is(err, ErrLocked) {
 			t.Fatalf("unknown device: %v, want ErrLocked", err)
 		}
-		in, err := s.SignIn(nowhere, "anna", secret, []byte(device), soon())
+		in, err := s.SignIn(Client{Device: []byte(device)}, "anna", secret, soon())
 		if err != nil || !in.Session.KnownDevice {
 			t.Fatalf("the usual device: %v", err)
 		}
@@ -158,14 +158,14 @@ func TestStrangersCannotLockOutTheUsualDevice(t *testing.T) {
 		}
 		// Nor does another customer's device help a stranger.
 		b.put(t, 8, "ben", "another password")
-		ben, err := s.SignIn(nowhere, "ben", "another password", []byte(device), soon())
+		ben, err := s.SignIn(Client{Device: []byte(device)}, "ben", "another password", soon())
 		if err != nil || ben.Session.KnownDevice {
 			t.Fatalf("ben on anna's device: %v", err)
 		}
-		if _, err := s.SignIn(nowhere, "anna", secret, []byte(s.RememberDevice(ben.Session, nil)), soon()); !errors.Is(err, ErrLocked) {
+		if _, err := s.SignIn(Client{Device: []byte(s.RememberDevice(ben.Session, nil))}, "anna", secret, soon()); !errors.Is(err, ErrLocked) {
 			t.Fatalf("anna on ben's device: %v", err)
 		}
-		if _, err := s.SignIn(nowhere, "anna", secret, []byte(device[:len(device)-1]+"!"), soon()); !errors.Is(err, ErrLocked) {
+		if _, err := s.SignIn(Client{Device: []byte(device[:len(device)-1] + "!")}, "anna", secret, soon()); !errors.Is(err, ErrLocked) {
 			t.Fatalf("a forged device: %v", err)
 		}
 	})
@@ -177,19 +177,19 @@ func TestKnownDeviceIsToldUntilWhenItIsLocked(t *testing.T) {
 		s := newStore(t, b, dropped{})
 		device := []byte(s.RememberDevice(signedIn(t, s).Session, nil))
 		for range journal.LockAfter {
-			if _, err := s.SignIn(nowhere, "anna", "wrong password", device, soon()); !errors.Is(err, ErrWrong) {
+			if _, err := s.SignIn(Client{Device: device}, "anna", "wrong password", soon()); !errors.Is(err, ErrWrong) {
 				t.Fatalf("SignIn = %v", err)
 			}
 		}
 		lockedAt := time.Now()
 		time.Sleep(time.Minute)
-		_, err := newStore(t, b, dropped{}).SignIn(nowhere, "anna", secret, device, soon())
+		_, err := newStore(t, b, dropped{}).SignIn(Client{Device: device}, "anna", secret, soon())
 		var locked *LockedError
 		if !errors.As(err, &locked) || !locked.Until.Equal(lockedAt.Add(15*time.Minute)) || !strings.Contains(err.Error(), "until 2000-01-01T00:15:00Z") {
 			t.Fatalf("SignIn = %v", err)
 		}
 		time.Sleep(14 * time.Minute)
-		if _, err := s.SignIn(nowhere, "anna", secret, device, soon()); err != nil {
+		if _, err := s.SignIn(Client{Device: device}, "anna", secret, soon()); err != nil {
 			t.Fatalf("after the lock: %v", err)
 		}
 		if n := len(b.submitted); n == 0 {
@@ -203,7 +203,7 @@ func TestSuccessForgivesEarlierMistakes(t *testing.T) {
 		s := newStore(t, newBank(t), dropped{})
 		for range 3 {
 			for range journal.LockAfter - 1 {
-				if _, err := s.SignIn(nowhere, "anna", "wrong password", nil, soon()); !errors.Is(err, ErrWrong) {
+				if _, err := s.SignIn(nowhere, "anna", "wrong password", soon()); !errors.Is(err, ErrWrong) {
 					t.Fatal(err)
 				}
 			}
@@ -217,7 +217,7 @@ func TestWhatNobodyCanHaveIsRefusedWithoutAnAttempt(t *testing.T) {
 	s := newStore(t, b, dropped{})
 	f := func(username, password string) {
 		t.Helper()
-		if _, err := s.SignIn(nowhere, username, password, nil, soon()); !errors.Is(err, ErrMalformed) {
+		if _, err := s.SignIn(nowhere, username, password, soon()); !errors.Is(err, ErrMalformed) {
 			t.Fatalf("SignIn = %v", err)
 		}
 	}
@@ -246,7 +246,7 @@ func TestPasswordIsTheSameFromEveryKeyboard(t *testing.T) {
 	b := newBank(t)
 	b.put(t, 8, "zoé", "crème brûlée") // composed
 	s := newStore(t, b, dropped{})
-	if _, err := s.SignIn(nowhere, " zoe\u0301 ", "cre\u0300me bru\u0302le\u0301e", nil, soon()); err != nil {
+	if _, err := s.SignIn(nowhere, " zoe\u0301 ", "cre\u0300me bru\u0302le\u0301e", soon()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -269,7 +269,7 @@ func TestUnusableCredentialIsForTheLogOnly(t *testing.T) {
 		}
 		password := func(sealed []byte) error {
 			spoil(func(c *journal.Customer) { c.PasswordSealed = sealed })
-			_, err := s.SignIn(nowhere, "anna", secret, nil, soon())
+			_, err := s.SignIn(nowhere, "anna", secret, soon())
 			return err
 		}
 		f(password([]byte("damaged")), "customer 7")
@@ -294,11 +294,11 @@ func TestJournalsOddAnswersAreUnavailable(t *testing.T) {
 		s := newStore(t, b, dropped{})
 		session := signedIn(t, s).Session
 		b.answer["sign-in"] = journal.NotFound
-		if _, err := s.SignIn(nowhere, "anna", secret, nil, soon()); !errors.Is(err, ErrUnavailable) {
+		if _, err := s.SignIn(nowhere, "anna", secret, soon()); !errors.Is(err, ErrUnavailable) {
 			t.Fatalf("SignIn = %v", err)
 		}
 		b.answer["sign-in"] = journal.Locked
-		if _, err := s.SignIn(nowhere, "anna", secret, nil, soon()); !errors.Is(err, ErrWrong) {
+		if _, err := s.SignIn(nowhere, "anna", secret, soon()); !errors.Is(err, ErrWrong) {
 			t.Fatalf("SignIn = %v", err)
 		}
 		b.answer["attempt"] = journal.BadCommand
@@ -320,7 +320,7 @@ func TestAttemptThatWasCountedMayCommitAfterItsDeadline(t *testing.T) {
 			time.Sleep(time.Second)
 			return h.matches(password)
 		}
-		if _, err := s.SignIn(nowhere, "anna", secret, nil, time.Now().Add(500*time.Millisecond)); err != nil {
+		if _, err := s.SignIn(nowhere, "anna", secret, time.Now().Add(500*time.Millisecond)); err != nil {
 			t.Fatalf("SignIn = %v", err)
 		}
 	})
@@ -331,7 +331,7 @@ func TestAttemptsNameTheLaneAndNoSecret(t *testing.T) {
 	s := newStore(t, b, dropped{})
 	in := signedIn(t, s)
 	device := s.RememberDevice(in.Session, nil)
-	if _, err := s.SignIn(nowhere, "anna", secret, []byte(device), soon()); err != nil {
+	if _, err := s.SignIn(Client{Device: []byte(device)}, "anna", secret, soon()); err != nil {
 		t.Fatal(err)
 	}
 	known := b.submitted[len(b.submitted)-2].Body.(*command.Command_Attempt).Attempt

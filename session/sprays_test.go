@@ -75,15 +75,15 @@ func TestRightSignInMakesUpForAWrongOne(t *testing.T) {
 	from := netip.MustParseAddr("192.0.2.1")
 	now := journal.Millis(s.clock().UnixMilli())
 	s.sprays.count(from, AddressFailuresMax-1, now)
-	if _, err := s.SignIn(from, "anna", secret, nil, soon()); err != nil {
+	if _, err := s.SignIn(Client{Address: from}, "anna", secret, soon()); err != nil {
 		t.Fatal(err)
 	}
 	s.sprays.count(from, 1, now)
-	if _, err := s.SignIn(from, "anna", secret, nil, soon()); err != nil {
+	if _, err := s.SignIn(Client{Address: from}, "anna", secret, soon()); err != nil {
 		t.Fatal(err)
 	}
 	s.sprays.count(from, 10, now)
-	if _, err := s.SignIn(from, "anna", secret, nil, soon()); !errors.Is(err, ErrAddress) {
+	if _, err := s.SignIn(Client{Address: from}, "anna", secret, soon()); !errors.Is(err, ErrAddress) {
 		t.Fatalf("a full address: %v", err)
 	}
 }

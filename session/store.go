@@ -127,6 +127,7 @@ type Store struct {
 	right     *rightCodes
 	profiles  profiles
 	hasher    *hasher
+	clicks    *clicks
 	dummy     Hash
 	decoyPHC  string // the same as a PHC string
 	decoy     []byte // what no key has sealed, as long as a sealed PHC string
@@ -182,6 +183,7 @@ func New(c Config) (*Store, error) {
 		right:     newRightCodes(),
 		profiles:  cached,
 		hasher:    newHasher(c.Limits.HashWorkers, c.Limits.HashQueue, c.Limits.SignInWait),
+		clicks:    newClicks(),
 		dummy:     dummyHash(c.Params),
 		decoy:     make([]byte, decoyBytes),
 		cheap:     c.AllowCheapHash,

@@ -45,7 +45,7 @@ func storm(t *testing.T, every, lasts time.Duration, hash func(since time.Durati
 	for time.Since(began) < lasts {
 		all.Go(func() {
 			came := time.Now()
-			_, err := s.SignIn(nowhere, "nobody", secret, nil, came.Add(5*time.Second))
+			_, err := s.SignIn(nowhere, "nobody", secret, came.Add(5*time.Second))
 			took := time.Since(came)
 			mu.Lock()
 			defer mu.Unlock()
@@ -192,7 +192,7 @@ func TestHashesAreComputedElsewhereOrHereIfThatFails(t *testing.T) {
 	f := func(password string, want error, fallbacks float64) {
 		t.Helper()
 		before := d.asked.Load()
-		if _, err := s.SignIn(nowhere, "anna", password, nil, soon()); !errors.Is(err, want) {
+		if _, err := s.SignIn(nowhere, "anna", password, soon()); !errors.Is(err, want) {
 			t.Fatalf("SignIn = %v, want %v", err, want)
 		}
 		if d.asked.Load() != before+1 {

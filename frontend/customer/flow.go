@@ -93,9 +93,9 @@ func (c *Pages) check(q *request, next string) {
 		return
 	}
 	// Neither field is trimmed here: what a user name and a password may be is the session's matter.
-	from, _ := netip.AddrFromSlice(q.RemoteIP())
-	signed, err := c.Sessions.SignIn(from, string(q.PostArgs().Peek("username")), string(q.PostArgs().Peek("password")),
-		q.Request.Header.Cookie(c.device), time.Now().Add(SignInBudget))
+	from := session.Client{Device: q.Request.Header.Cookie(c.device), Form: string(q.Path()) + " " + string(q.UserAgent())}
+	from.Address, _ = netip.AddrFromSlice(q.RemoteIP())
+	signed, err := c.Sessions.SignIn(from, string(q.PostArgs().Peek("username")), string(q.PostArgs().Peek("password")), time.Now().Add(SignInBudget))
 	var locked *session.LockedError
 	var busy *session.BusyError
 	var crowded *session.AddressError

@@ -2,7 +2,6 @@ package customer
 
 import (
 	"errors"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"netbank/cluster"
@@ -82,6 +82,34 @@ func TestEveryStepIsReloaded_AndEveryOldStepLeadsToTheResult(t *testing.T) {
 	if n := len(h.bank.confirms); n != 1 {
 		t.Fatalf("%d confirmations reached the node", n)
 	}
+}
+
+func TestDoubleClickOnSignIn_BothHalvesAreOneSession(t *testing.T) {
+	newHouse(t).visitor().open("/") // fasthttp's clock outlives every test: it starts outside of the bubble
+	today := time.Now().Round(0)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(today)) // numbers of payments never go back in time
+		h := newHouse(t)
+		_, link := h.pay()
+		start := h.visitor().open(link)
+		h.bank.before = func(*journal.Command) error { time.Sleep(time.Second); return nil }
+		var halves [2]*visitor
+		var pages [2]page
+		var both sync.WaitGroup
+		for i := range halves {
+			halves[i] = h.visitor()
+			both.Go(func() { pages[i] = halves[i].submit(start, "sign-in", "username", "anna", "password", password) })
+			synctest.Wait() // one half is being checked
+		}
+		both.Wait()
+		h.bank.before = nil
+		for i := range halves { // whichever answer the browser keeps
+			halves[i].follow(pages[i]).want(t, 200, h.says("confirm-title"))
+		}
+		if a, _, _ := h.bank.Access(anna); a.Epoch != 1 {
+			t.Fatalf("%d sign-ins", a.Epoch)
+		}
+	})
 }
 
 func TestDoubleClickOnPay_BothHalvesLeadToTheSameOutcome(t *testing.T) {
@@ -708,7 +736,7 @@ func TestSignIn_WhoFindsTooManyWaitingIsToldWhenToComeBack(t *testing.T) {
 	}
 	var others sync.WaitGroup
 	for range 2 {
-		others.Go(func() { _, _ = sessions.SignIn(netip.Addr{}, "nobody", password, nil, time.Now().Add(time.Minute)) })
+		others.Go(func() { _, _ = sessions.SignIn(session.Client{}, "nobody", password, time.Now().Add(time.Minute)) })
 		<-inside
 	}
 	refused := v.submit(p, "sign-in", "username", "anna", "password", password)

@@ -82,15 +82,6 @@ func doubleClickOnSignIn(v *visitor) {
 	v.open(link)
 	v.run(chromedp.SendKeys(chromedp.CSS("#username"), v.who.Username), chromedp.SendKeys(chromedp.CSS("#password"), v.who.Password))
 	v.doubleClick(`form[action*="/sign-in"] button`)
-	// Both clicks sign in, and the newer sign-in counts. Whose password was checked last is not always who clicked last: then the page says so,
-	// and asks once more.
-	v.until("the check, or the sign-in once more", func() bool {
-		at := v.where()
-		return strings.Contains(at, "/confirm?") || strings.Contains(at, "why=session")
-	})
-	if strings.Contains(v.where(), "why=session") {
-		v.signIn()
-	}
 	v.sees(".reserved-text")
 	v.choose()
 	v.pays()
