@@ -99,6 +99,18 @@ func TestAdmittedStaysAdmitted_CustomersWhoThinkForTwoSeconds(t *testing.T) {
 	}
 }
 
+// The few long calls are inside for most of the time, and make those inside look old: the core is no slower for that.
+func TestUnevenCallsAreNotTakenForASlowCore(t *testing.T) {
+	s, err := Find("tails-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := one(t, s.withDefaults(), Lined(Fixed(64)))
+	if done := atEnd(s, r); done < 0.9 || r.Finished() < 99 {
+		t.Errorf("the core did %.0f %% of its best in time, and %.1f %% of the flows let in finished", 100*done, r.Finished())
+	}
+}
+
 // One partner sends so many debits that they alone are more than the core can do: his are refused, the others lose nothing.
 func TestFlood_TheOtherPartnersLoseLessThanOneInAHundred(t *testing.T) {
 	s, err := Find("flood")

@@ -6,7 +6,9 @@ import "time"
 const (
 	stretchGain  = 0.01 // of the moving average: about the last hundred answers
 	quantileGain = 0.02 // of the running quantiles
-	priorAnswers = 10   // what the expected service time counts for, so that one odd first answer is not believed
+	ageGain      = 0.002
+	agedPart     = 0.5 // of the age of the calls inside, that counts as the time which they will have taken
+	priorAnswers = 10  // what the expected service time counts for, so that one odd first answer is not believed
 	// Where the quantiles start: those of a lognormal service time with coefficient of variation 1, over its mean.
 	medianStart = 0.71
 	tailStart   = 2.8
@@ -22,10 +24,14 @@ const (
 // hundred answers are in, it is the plain mean of them and of a prior. The quantiles are of elapsed/(stretch*weight), found by stochastic
 // approximation (Robbins and Monro, Ann. Math. Stat. 1951): each answer moves them up or down a little, in the
 // proportion in which answers should lie above and below.
+//
+// age is how old the calls inside usually are, over the stretch. With exponential times that is 1; with long tails a multiple of it, since the few
+// long calls are inside for most of the time (the inspection paradox: E[T²]/2E[T], of renewal theory). It moves slowly, so that a core which slows down is seen against it.
 type estimate struct {
 	stretch float64 // ns per unit of weight
 	median  float64 // q50 of elapsed/(stretch*weight)
 	tail    float64 // q95 of it
+	age     float64
 	answers uint64
 }
 
@@ -42,6 +48,9 @@ func (e *estimate) observe(elapsed time.Duration, w work) {
 	e.median = approach(e.median, ratio, 0.50)
 	e.tail = max(e.median, approach(e.tail, ratio, 0.95))
 }
+
+// observeAge takes note of how old the calls inside are, in ns per unit of weight.
+func (e *estimate) observeAge(age float64) { e.age += ageGain * (age/e.stretch - e.age) }
 
 // approach moves the estimate q of the p-quantile by one observation. The step is in proportion to q, since what is
 // estimated is a positive ratio without a scale of its own.

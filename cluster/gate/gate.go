@@ -160,6 +160,9 @@ func (g *Gate) Answer(now Time, t Ticket, elapsed time.Duration, late bool, out 
 		if elapsed > 0 {
 			e := &g.entries[slot]
 			g.estimate.observe(min(elapsed, CoreLimitMax), e.cost)
+			if g.own.work > 0 {
+				g.estimate.observeAge(g.age())
+			}
 			g.done += e.cost
 			if g.seek.enabled {
 				g.seek.answer(g.now, e.cost, elapsed, e.budget)

@@ -127,11 +127,16 @@ func (g *Gate) wait(class Class, own work) time.Duration {
 	return time.Duration(min(wait, float64(BudgetMax)))
 }
 
-// seatTime is how long a unit of work holds its seat, in ns: the mean of the answers, or half the age of the
-// calls inside per unit of their weight, which sees a core slow down before any answer does.
+// seatTime is how long a unit of work holds its seat, in ns: the mean of the answers, or that times half of what the calls inside are older than usual, which
+// sees a core slow down before any answer does.
 func (g *Gate) seatTime() float64 {
 	if g.own.work == 0 {
 		return g.estimate.stretch
 	}
-	return max(g.estimate.stretch, 0.5*float64(g.own.ages(g.now))*float64(workUnit)/float64(g.own.work))
+	return max(g.estimate.stretch, agedPart*g.age()/max(g.estimate.age, 1))
+}
+
+// age is the mean age of the calls inside, per unit of weight, in ns.
+func (g *Gate) age() float64 {
+	return float64(g.own.ages(g.now)) * float64(workUnit) / float64(g.own.work)
 }
