@@ -32,6 +32,8 @@ type Result struct {
 	Events     uint64 // of the simulation
 	// Violations counts what must not be: a decision about a call that waits for none, a call started beyond the limit.
 	Violations uint64
+	// Inversions are calls that were started before waiting ones of a better class, and that no guaranteed share explains; Shared are those that one does. See precedence.
+	Inversions, Shared uint64
 
 	tickets            uint64
 	offers             uint64 // that reached the admission
@@ -211,14 +213,14 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		Outcomes, InTime, RefusedTries                            map[string]uint64
 		LimitMean                                                 float64
 		LimitLeast, LimitMost                                     int
-		Events, Violations                                        uint64
+		Events, Violations, Inversions, Shared                    uint64
 		Waits, WaitsKnown, WaitsInside                            uint64
 		Attached                                                  uint64
 		Recoveries                                                []Recovery
 		DebitsInTime                                              [partners]float64
 	}{
 		"netbank-sim-1", r.Scenario, r.Policy, r.Seed, r.Value, r.Clairvoyant, r.Percent(), r.Wasted(), r.Finished(), r.Offered,
-		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations, r.Waits, r.WaitsKnown, r.WaitsInside, r.Attached, r.Recoveries, r.DebitsInTime(),
+		outcomes, inTime, refusals, limit, least, most, r.Events, r.Violations, r.Inversions, r.Shared, r.Waits, r.WaitsKnown, r.WaitsInside, r.Attached, r.Recoveries, r.DebitsInTime(),
 	})
 }
 
@@ -250,7 +252,8 @@ func (r *run) close() {
 // seatCount counts seats for itself, to hold the admission to its limit: a seat is taken from the grant to the moment at which the
 // leader hears of the answer, or to the core limit.
 type seatCount struct {
-	inside map[gate.Ticket]struct{}
+	inside map[gate.Ticket]gate.Class
+	of     [gate.Classes]int
 	order  []grant
 }
 
@@ -259,19 +262,25 @@ type grant struct {
 	at     time.Duration
 }
 
-func (s *seatCount) begin(t gate.Ticket, now time.Duration) {
+func (s *seatCount) begin(t gate.Ticket, class gate.Class, now time.Duration) {
 	if s.inside == nil {
-		s.inside = make(map[gate.Ticket]struct{})
+		s.inside = make(map[gate.Ticket]gate.Class)
 	}
-	s.inside[t] = struct{}{}
+	s.inside[t] = class
+	s.of[class]++
 	s.order = append(s.order, grant{t, now})
 }
 
-func (s *seatCount) end(t gate.Ticket) { delete(s.inside, t) }
+func (s *seatCount) end(t gate.Ticket) {
+	if class, ok := s.inside[t]; ok {
+		delete(s.inside, t)
+		s.of[class]--
+	}
+}
 
 func (s *seatCount) taken(now time.Duration) int {
 	for len(s.order) > 0 && s.order[0].at+coreLimit <= now {
-		delete(s.inside, s.order[0].ticket)
+		s.end(s.order[0].ticket)
 		s.order = s.order[1:]
 	}
 	return len(s.inside)

@@ -98,6 +98,7 @@ type run struct {
 	lastLimit  int
 
 	seats  seatCount
+	ranks  precedence
 	result Result
 }
 
@@ -132,7 +133,7 @@ func prepare(scenario Scenario, policy Policy, seed uint64) (*run, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	r := &run{s: s, seed: seed, policy: policy, adm: policy.New(0, seed)}
+	r := &run{s: s, seed: seed, policy: policy, adm: policy.New(0, seed), ranks: newPrecedence()}
 	var err error
 	if r.station, err = congestion.NewStation(s.Core); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrScenario, err)
@@ -336,6 +337,7 @@ func (r *run) atLeader(e event) {
 			return
 		}
 		c.state = waiting
+		r.ranks.waiting[c.op.terms().class]++
 		partner := uint32(0)
 		if s := r.customers[c.customer].stream; s >= firstPartner && s < inquiryStream {
 			partner = uint32(s)
@@ -346,6 +348,7 @@ func (r *run) atLeader(e event) {
 	case told: // the asker has left
 		if c.state == waiting {
 			r.result.withdrawn++
+			r.ranks.waiting[c.op.terms().class]--
 			ticket := c.ticket
 			r.freeCall(e.at32)
 			r.follow(r.adm.Withdraw(r.now, ticket, r.out[:0]))
@@ -353,6 +356,7 @@ func (r *run) atLeader(e event) {
 	case settles:
 		ticket, elapsed, late := c.ticket, c.elapsed, c.entered+c.elapsed-c.asked > c.op.terms().slo
 		r.seats.end(e.ticket)
+		r.ranks.answered(elapsed, c.weight)
 		r.freeCall(e.at32)
 		r.follow(r.adm.Answer(r.now, ticket, elapsed, late, r.out[:0]))
 	}
@@ -367,7 +371,7 @@ func (r *run) freeCall(i int32) {
 // follow carries out decisions.
 func (r *run) follow(out []gate.Decision) {
 	r.out = out
-	started := false
+	started, limit := false, 0
 	for _, d := range out {
 		i := int32(d.Ticket & (1<<24 - 1))
 		c := &r.calls[i]
@@ -376,20 +380,38 @@ func (r *run) follow(out []gate.Decision) {
 			continue
 		}
 		r.result.decided++
+		class := c.op.terms().class
+		r.ranks.waiting[class]--
 		back := r.now + r.s.Nodes[c.node]
 		if d.Action == gate.Start {
-			c.state, c.granted, started = going, r.now, true
+			if !started {
+				started, limit = true, r.adm.Snapshot().Limit
+			}
+			c.state, c.granted = going, r.now
 			r.events.add(back, granted, i, c.ticket)
-			r.seats.begin(d.Ticket, r.now)
+			r.overtakes(class, c.weight, limit)
+			r.seats.begin(d.Ticket, class, r.now)
 			continue
 		}
 		r.result.Refusals[d.Reason]++
+		r.ranks.refuses(r.now, class, d.Reason, c.op.terms().slo+c.still-(r.now-c.asked), c.weight)
 		e := event{at: back, kind: refused, at32: c.customer, ticket: c.ticket, retry: d.RetryAfter}
 		r.events.push(e)
 		r.freeCall(i)
 	}
-	if started && r.seats.taken(r.now) > r.adm.Snapshot().Limit {
+	if started && r.seats.taken(r.now) > limit {
 		r.result.Violations++
+	}
+}
+
+// overtakes counts a start that comes before better work.
+func (r *run) overtakes(class gate.Class, weight float64, limit int) {
+	r.seats.taken(r.now)
+	switch inversion, explained := r.ranks.starts(r.now, class, weight, r.seats.of[class], limit); {
+	case explained:
+		r.result.Shared++
+	case inversion:
+		r.result.Inversions++
 	}
 }
 
@@ -555,6 +577,7 @@ func (r *run) succeed() {
 			r.adm.Occupy(r.now, c.ticket, c.op.terms().class, c.weight, c.granted)
 		case waiting:
 			c.still += gap
+			r.ranks.waiting[c.op.terms().class]--
 			r.result.offers--
 			if c.customer == none {
 				r.freeCall(int32(i))

@@ -36,6 +36,7 @@ func TestEveryScenario(t *testing.T) {
 		for _, r := range rs {
 			everyCustomerHasOneOutcome(t, s, r)
 			seatsAreExact(t, s, r)
+			nothingOvertakes(t, s, r)
 			theClairvoyantIsNotBeaten(t, s, r)
 		}
 	}
@@ -72,6 +73,15 @@ func seatsAreExact(t *testing.T, s Scenario, r Result) {
 
 	if r.Violations > 0 {
 		t.Errorf("%s, %s: %d violations", s.Name, r.Policy, r.Violations)
+	}
+}
+
+// nothingOvertakes better work but for its guaranteed share.
+func nothingOvertakes(t *testing.T, s Scenario, r Result) {
+	t.Helper()
+
+	if r.Inversions > 0 {
+		t.Errorf("%s, %s: %d calls were started before waiting ones of a better class, and no share explains it", s.Name, r.Policy, r.Inversions)
 	}
 }
 

@@ -39,9 +39,7 @@ type observer struct {
 	breaker bool
 	out     []Decision
 
-	work     [Classes]float64 // started, by class
-	total    float64
-	inverted [Classes]float64 // started before a better class by credit rather than by whole seats
+	spare [Classes]float64 // debits that a class may start before better ones beyond its whole seats, at most one saved up
 }
 
 type watched struct {
@@ -57,7 +55,7 @@ func observe(t judge, c Config) *observer {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}, limit: c.withDefaults().Limit}
+	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}, limit: c.withDefaults().Limit, spare: [Classes]float64{1, 1, 1, 1, 1}}
 }
 
 // event lets the time pass on its own first, so that what follows is the event's own doing.
@@ -190,8 +188,8 @@ func (o *observer) judgeStart(w *watched) {
 	o.judgeInversion(w, inversion)
 }
 
-// judgeInversion allows work to overtake a better class for its guaranteed share only: as whole seats, or
-// as a part of all the work that was started.
+// judgeInversion allows work to overtake a better class for its guaranteed share only: as whole seats, or as a part of all the work that is
+// started, in any time, and one debit.
 func (o *observer) judgeInversion(w *watched, inversion bool) {
 	share := o.g.shares[w.Class]
 	weight := min(max(w.Weight, WeightMin), WeightMax)
@@ -203,15 +201,16 @@ func (o *observer) judgeInversion(w *watched, inversion bool) {
 			}
 		}
 		if held >= int(share*float64(o.g.seats())) {
-			if bound := share*o.total + 1; o.inverted[w.Class] > bound {
-				o.t.Fatalf("StrictPriority: class %v has overtaken with %.2f units of work, its share explains %.2f",
-					w.Class, o.inverted[w.Class], bound)
+			if share == 0 || o.spare[w.Class] <= 0 {
+				o.t.Fatalf("StrictPriority: ticket %d of class %v starts before a better one; %d of its class are inside, and %.2f debits are beyond its share of %v",
+					w.Ticket, w.Class, held, -o.spare[w.Class], share)
 			}
-			o.inverted[w.Class] += weight
+			o.spare[w.Class] -= weight
 		}
 	}
-	o.work[w.Class] += weight
-	o.total += weight
+	for c, share := range o.g.shares {
+		o.spare[c] = min(o.spare[c]+share*weight, 1)
+	}
 }
 
 func (o *observer) judgeState() {

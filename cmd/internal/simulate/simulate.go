@@ -47,9 +47,9 @@ func (c *Command) play(out io.Writer) error {
 		}
 	}
 	if !c.JSON {
-		fmt.Fprintf(out, "value in %% of a clairvoyant's (limit in the second half: mean; work wasted in %%; flows let in that finished in %%)\n%-20s", "")
+		fmt.Fprintf(out, "value in %% of a clairvoyant's (limit in the second half: mean; work wasted in %%; flows let in that finished in %%; starts before better work that no share explains, all runs)\n%-20s", "")
 		for _, p := range c.Policy {
-			fmt.Fprintf(out, " %26s", p)
+			fmt.Fprintf(out, " %31s", p)
 		}
 		fmt.Fprintln(out)
 	}
@@ -69,7 +69,10 @@ func (c *Command) row(out io.Writer, s sim.Scenario) error {
 			return err
 		}
 	}
-	type mean struct{ percent, limit, wasted, finished float64 }
+	type mean struct {
+		percent, limit, wasted, finished float64
+		inversions                       uint64
+	}
 	means := make([]mean, len(policies))
 	for n := range c.Seeds {
 		results, err := sim.Play(s, c.Seed+uint64(n), policies...)
@@ -88,6 +91,7 @@ func (c *Command) row(out io.Writer, s sim.Scenario) error {
 			m.limit += limit / of
 			m.wasted += r.Wasted() / of
 			m.finished += r.Finished() / of
+			m.inversions += r.Inversions
 		}
 	}
 	if c.JSON {
@@ -99,7 +103,7 @@ func (c *Command) row(out io.Writer, s sim.Scenario) error {
 		if c.Policy[i] != "off" {
 			limit = strconv.Itoa(int(m.limit + 0.5))
 		}
-		fmt.Fprintf(out, " %7.1f (%4s %5.1f %5.1f)", m.percent, limit, m.wasted, m.finished)
+		fmt.Fprintf(out, " %7.1f (%4s %5.1f %5.1f %4d)", m.percent, limit, m.wasted, m.finished, m.inversions)
 	}
 	fmt.Fprintln(out)
 	return nil
