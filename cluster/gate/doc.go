@@ -44,7 +44,7 @@
 // The queue is bounded. When it is full, better work takes the place of the latest deadline of the lowest class; a guaranteed
 // share of the seats is one of the queue as well, and no partner can take all of it.
 //
-// Every refusal has a reason and says when to come again, by measured rates. It means that nothing reached the core.
+// Every refusal has a reason and says when to come again, by measured rates, and in a rush by how long it has lasted. It means that nothing reached the core.
 // Two more reasons, quota and no-leader, are given elsewhere under the same type. Nodes that hold a copy of the gate's Levels
 // refuse at their own door what the gate would refuse anyway.
 //

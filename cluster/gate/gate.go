@@ -38,6 +38,7 @@ type Gate struct {
 	breakerSince Time
 
 	counts [Classes][Reasons]uint64
+	rushes [Classes]rush
 	done   work // answered
 	tally  Tally
 	seek   seek
@@ -91,7 +92,7 @@ func (g *Gate) Offer(now Time, o Offer, out []Decision) []Decision {
 	level := g.level(o.Class, g.queue.ahead(o.Class, o.Tier, o.Partner, cost))
 	full := g.queue.full(o.Class, o.Tier, o.Partner) && !g.seatFor(o.Class)
 	if full && level.Shut == Admitted && g.queue.givesWay(o.Class) == none {
-		level.Shut, level.RetryAfter = g.fullFor(level.Wait)
+		level.Shut, level.RetryAfter = g.fullFor(o.Class, level.Wait)
 	}
 	reason, retry := level.Shut, level.RetryAfter
 	if reason == Admitted {
@@ -293,13 +294,16 @@ func (g *Gate) leave(slot int32) {
 // refuse decides against work that has no entry.
 func (g *Gate) refuse(t Ticket, class Class, reason Reason, retry time.Duration, out []Decision) []Decision {
 	g.counts[class][reason]++
+	if reason == TooLate || reason == QueueFull {
+		g.rushes[class].decided(g.now, true)
+	}
 	return append(out, Decision{Ticket: t, Action: Refuse, Reason: reason, RetryAfter: retry})
 }
 
 // drop refuses what waits.
 func (g *Gate) drop(slot int32, reason Reason, out []Decision) []Decision {
 	t, class := g.entries[slot].ticket, g.entries[slot].class
-	retry := retryIn(g.wait(class, g.queue.workOf[class]))
+	retry := max(retryIn(g.wait(class, g.queue.workOf[class])), g.rushes[class].later(g.now))
 	switch {
 	case g.breaker:
 		reason, retry = Breaker, g.again(g.breakerSince)

@@ -25,6 +25,7 @@ type Level struct {
 	Stalled    bool          // the core has stopped answering
 	Wait       time.Duration // the least that an offer made now would wait: for better classes alone
 	CallTime   time.Duration // how long a call of weight 1 takes in 95 of 100 cases
+	Later      time.Duration // the least RetryAfter of what is refused because there is too much
 }
 
 // Refuses tells whether the gate would refuse an offer of this weight and budget now, and if so why and when to come again:
@@ -42,7 +43,7 @@ func (l Level) Refuses(weight float64, budget time.Duration) (Reason, time.Durat
 
 func (l Level) infeasible(cost work, budget time.Duration) (Reason, time.Duration) {
 	if budget <= 0 {
-		return TooLate, retryMin
+		return TooLate, max(retryMin, l.Later)
 	}
 	if !l.Tested {
 		return Admitted, 0
@@ -55,7 +56,7 @@ func (l Level) infeasible(cost work, budget time.Duration) (Reason, time.Duratio
 	if l.Stalled {
 		return Stalled, max(retryUnknown, retryIn(over))
 	}
-	return TooLate, retryIn(over)
+	return TooLate, max(retryIn(over), l.Later)
 }
 
 func retryIn(d time.Duration) time.Duration { return min(max(d, retryMin), retryMax) }
@@ -75,6 +76,7 @@ func (g *Gate) level(class Class, own work) Level {
 		Stalled: g.stalled,
 		Wait:    g.wait(class, own),
 		Tested:  g.crowded() && !g.hasOwnSeat(class),
+		Later:   g.rushes[class].later(g.now),
 	}
 	l.CallTime = time.Duration(g.estimate.tail * g.seatTime())
 	switch {
@@ -83,17 +85,17 @@ func (g *Gate) level(class Class, own work) Level {
 	case g.closed[class]:
 		l.Shut, l.RetryAfter = Plan, retryPlan
 	case g.queue.length >= g.queueMax && g.queue.givesWay(class) == none && !g.seatFor(class):
-		l.Shut, l.RetryAfter = g.fullFor(g.wait(class, g.queue.workOf[class]))
+		l.Shut, l.RetryAfter = g.fullFor(class, g.wait(class, g.queue.workOf[class]))
 	}
 	return l
 }
 
 // fullFor is the refusal at a full queue: if the core is silent, that is why it is full.
-func (g *Gate) fullFor(wait time.Duration) (Reason, time.Duration) {
+func (g *Gate) fullFor(class Class, wait time.Duration) (Reason, time.Duration) {
 	if g.stalled {
 		return Stalled, g.again(g.quietSince)
 	}
-	return QueueFull, retryIn(wait)
+	return QueueFull, max(retryIn(wait), g.rushes[class].later(g.now))
 }
 
 // again answers when to come back after something of which only its beginning is known: what has lasted some time is

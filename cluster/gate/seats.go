@@ -99,6 +99,7 @@ func (g *Gate) start(slot int32, owed bool, out []Decision) []Decision {
 	}
 	g.seat(slot, g.now)
 	g.counts[e.class][Admitted]++
+	g.rushes[e.class].decided(g.now, false)
 	return append(out, Decision{Ticket: e.ticket, Action: Start})
 }
 
