@@ -303,7 +303,7 @@ func (g *Gate) refuse(t Ticket, class Class, reason Reason, retry time.Duration,
 // drop refuses what waits.
 func (g *Gate) drop(slot int32, reason Reason, out []Decision) []Decision {
 	t, class := g.entries[slot].ticket, g.entries[slot].class
-	retry := max(retryIn(g.wait(class, g.queue.workOf[class])), g.rushes[class].later(g.now))
+	retry := max(retryIn(g.wait(class, g.queue.workOf[class], g.seatTime())), g.rushes[class].later(g.now))
 	switch {
 	case g.breaker:
 		reason, retry = Breaker, g.again(g.breakerSince)

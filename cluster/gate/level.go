@@ -72,20 +72,21 @@ func (g *Gate) Level() Levels {
 
 // level tells what an offer meets that has so much work of its own class ahead of it.
 func (g *Gate) level(class Class, own work) Level {
+	seatTime := g.seatTime()
 	l := Level{
-		Stalled: g.stalled,
-		Wait:    g.wait(class, own),
-		Tested:  g.crowded() && !g.hasOwnSeat(class),
-		Later:   g.rushes[class].later(g.now),
+		Stalled:  g.stalled,
+		Wait:     g.wait(class, own, seatTime),
+		Tested:   g.crowded() && !g.hasOwnSeat(class),
+		CallTime: time.Duration(g.estimate.tail * seatTime),
+		Later:    g.rushes[class].later(g.now),
 	}
-	l.CallTime = time.Duration(g.estimate.tail * g.seatTime())
 	switch {
 	case g.breaker:
 		l.Shut, l.RetryAfter = Breaker, g.again(g.breakerSince)
 	case g.closed[class]:
 		l.Shut, l.RetryAfter = Plan, retryPlan
 	case g.queue.length >= g.queueMax && g.queue.givesWay(class) == none && !g.seatFor(class):
-		l.Shut, l.RetryAfter = g.fullFor(class, g.wait(class, g.queue.workOf[class]))
+		l.Shut, l.RetryAfter = g.fullFor(class, g.wait(class, g.queue.workOf[class], seatTime))
 	}
 	return l
 }
@@ -106,8 +107,8 @@ func (g *Gate) again(since Time) time.Duration {
 
 // wait estimates how long an offer of this class made now would wait for its seat, with so much work of its own class
 // ahead of it: that and the work of better classes over the rate that these leave, or its own class's work over
-// the guaranteed rate, whichever is shorter.
-func (g *Gate) wait(class Class, own work) time.Duration {
+// the guaranteed rate, whichever is shorter. seatTime is the gate's, which costs a division or two.
+func (g *Gate) wait(class Class, own work, seatTime float64) time.Duration {
 	ahead, better := own, work(0)
 	for c := range class {
 		ahead += g.queue.workOf[c]
@@ -117,7 +118,7 @@ func (g *Gate) wait(class Class, own work) time.Duration {
 		return 0
 	}
 	// Time for a unit of work to pass the seats when they are all taken.
-	perWork := g.seatTime() / (float64(g.seats()) * float64(workUnit))
+	perWork := seatTime / (float64(g.seats()) * float64(workUnit))
 	leftover := 1.0
 	if g.workInsideAll > 0 {
 		leftover = max(leftoverMin, 1-float64(better)/float64(g.workInsideAll))

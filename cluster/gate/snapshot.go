@@ -61,7 +61,7 @@ func (g *Gate) Snapshot() Snapshot {
 		s.Probes = g.probes
 	}
 	for class := range s.Wait {
-		s.Wait[class] = g.wait(Class(class), g.queue.workOf[class])
+		s.Wait[class] = g.wait(Class(class), g.queue.workOf[class], g.seatTime())
 	}
 	return s
 }
