@@ -121,6 +121,7 @@ type API struct {
 	flights    *flights
 	metrics    *metrics
 	requests   *edge.Metrics
+	hardening  hardening
 	started    time.Time // origin of the quotas' clock
 	handler    fasthttp.RequestHandler
 	// fingerprint tells who is calling; tests without TLS replace it.
@@ -159,7 +160,7 @@ func New(cfg Config) (*API, error) {
 	a := &API{
 		bank: cfg.Bank, links: cfg.Links, keys: cfg.Keys, logger: cfg.Logger, clock: clock,
 		limits: cfg.Limits.withDefaults(), currencies: slices.Clone(currencies),
-		payURL: publicURL + "/pay/", outages: slices.Clone(cfg.Outages),
+		payURL: publicURL + "/pay/", outages: slices.Clone(cfg.Outages), hardening: newHardening(),
 	}
 	a.partners = newRegistry(cfg.Bank, a.limits, cfg.Logger)
 	a.flights = newFlights(a.limits)

@@ -82,19 +82,31 @@ func (a *API) problemDetail(ctx *fasthttp.RequestCtx, kind *problemKind, detail 
 	ctx.Response.SetBodyRaw(b)
 	ctx.SetContentType("application/problem+json")
 	ctx.SetStatusCode(kind.status)
-	harden(ctx)
 }
 
-// harden sets the headers that every answer bears, after the OWASP REST Security Cheat Sheet. Programs read the answers; whoever brings a browser to show
-// one gets text.
-func harden(ctx *fasthttp.RequestCtx) {
-	h := &ctx.Response.Header
-	h.Set(fasthttp.HeaderCacheControl, "no-store")
-	h.Set(fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	h.Set(fasthttp.HeaderStrictTransportSecurity, "max-age=31536000")
-	h.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
-	h.Set(fasthttp.HeaderXFrameOptions, "DENY")
-	h.Set(fasthttp.HeaderReferrerPolicy, "no-referrer")
+// hardening is the headers that every answer bears, in the form in which they are written.
+type hardening [6]struct{ name, value []byte }
+
+// newHardening follows the OWASP REST Security Cheat Sheet. Programs read the answers; whoever brings a browser to show one gets text.
+func newHardening() (all hardening) {
+	for i, header := range [len(all)][2]string{
+		{fasthttp.HeaderCacheControl, "no-store"},
+		{fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'"},
+		{fasthttp.HeaderStrictTransportSecurity, "max-age=31536000"},
+		{fasthttp.HeaderXContentTypeOptions, "nosniff"},
+		{fasthttp.HeaderXFrameOptions, "DENY"},
+		{fasthttp.HeaderReferrerPolicy, "no-referrer"},
+	} {
+		all[i].name, all[i].value = []byte(header[0]), []byte(header[1])
+	}
+	return all
+}
+
+// set is called once for each answer, by whoever is the first to know that there will be one: withRequestID, or fail.
+func (all *hardening) set(ctx *fasthttp.RequestCtx) {
+	for i := range all {
+		ctx.Response.Header.SetCanonical(all[i].name, all[i].value)
+	}
 }
 
 // Names of RateLimit fields.
@@ -131,6 +143,7 @@ const openPaymentsWait = 5 * time.Second
 
 // fail answers what did not reach a handler: it is an edge.Fail.
 func (a *API) fail(ctx *fasthttp.RequestCtx, status int) {
+	a.hardening.set(ctx)
 	if status != fasthttp.StatusInternalServerError {
 		a.requests.Unrouted(status)
 	}
@@ -153,13 +166,13 @@ func (a *API) fail(ctx *fasthttp.RequestCtx, status int) {
 // withRequestID echoes X-Request-ID, or gives one. What is not a UUID goes no further.
 func (a *API) withRequestID(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
+		a.hardening.set(ctx)
 		given := ctx.Request.Header.PeekAll(headerRequestID)
 		if len(given) > 1 || len(given) == 1 && !isUUID(given[0]) {
 			a.problemDetail(ctx, problemFormat, headerRequestID+": must be one UUID of 36 characters, or be left out")
 			return
 		}
 		setRequestID(ctx)
-		harden(ctx)
 		next(ctx)
 	}
 }
