@@ -75,17 +75,20 @@ func takePlace(w *wire.Place) journal.Place {
 
 func putLine(l *Line) *wire.Line {
 	return &wire.Line{
-		Closed: l.Closed, WatermarkMs: int64(l.Watermark), PerSecond: l.Pace.PerSecond, Spread: l.Pace.Spread, Waiting: uint32(min(l.Waiting, math.MaxInt32)),
+		Closed: l.Closed, WatermarkMs: int64(l.Watermark), Waiting: uint32(min(l.Waiting, math.MaxInt32)),
+		PerSecond: l.Pace.PerSecond, Guessed: l.Pace.Guessed, SlowForMs: l.Pace.SlowFor.Milliseconds(), Then: l.Pace.Then,
 	}
 }
 
 func takeLine(w *wire.Line) (Line, error) {
 	l := Line{
 		Closed: w.GetClosed(), Watermark: journal.Millis(w.GetWatermarkMs()), Waiting: int(w.GetWaiting()),
-		Pace: gate.Pace{PerSecond: w.GetPerSecond(), Spread: w.GetSpread()},
+		Pace: gate.Pace{PerSecond: w.GetPerSecond(), Guessed: w.GetGuessed(), SlowFor: time.Duration(w.GetSlowForMs()) * time.Millisecond, Then: w.GetThen()},
 	}
-	if sound := func(x float64) bool { return x >= 0 && x <= signInsMax }; !sound(l.Pace.PerSecond) || !sound(l.Pace.Spread) || l.Watermark < 0 {
-		return Line{}, fmt.Errorf("%w: a waiting line with watermark %d and pace %v", stream.ErrFrame, w.GetWatermarkMs(), l.Pace)
+	sound := func(x float64) bool { return x >= 0 && x <= signInsMax }
+	slow := w.GetSlowForMs()
+	if !sound(l.Pace.PerSecond) || !sound(l.Pace.Then) || slow < 0 || slow > gate.WaitKnownMax.Milliseconds() || l.Watermark < 0 {
+		return Line{}, fmt.Errorf("%w: a waiting line with watermark %d and pace %+v", stream.ErrFrame, w.GetWatermarkMs(), l.Pace)
 	}
 	return l, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"netbank/cluster/gate"
 	"netbank/cluster/journal"
 	"netbank/cluster/journal/command"
 	"netbank/cluster/stream"
@@ -203,7 +204,18 @@ func TestEverythingIsBounded_AHeartbeatThatCannotBe(t *testing.T) {
 	f(&wire.Heartbeat{Flows: 6, SignIns: math.NaN()})
 	f(&wire.Heartbeat{Flows: 6, SignIns: math.Inf(1)})
 	f(&wire.Heartbeat{Flows: 6, SignIns: -1})
-	if _, err := takeLine(&wire.Line{PerSecond: math.NaN()}); !errors.Is(err, stream.ErrFrame) {
-		t.Error("a pace that is no number was taken")
+	line := func(w *wire.Line) {
+		t.Helper()
+		if l, err := takeLine(w); !errors.Is(err, stream.ErrFrame) {
+			t.Errorf("%v was taken: %+v, %v", w, l, err)
+		}
+	}
+	line(&wire.Line{PerSecond: math.NaN()})
+	line(&wire.Line{PerSecond: 1, Then: math.Inf(1)})
+	line(&wire.Line{PerSecond: 1, SlowForMs: -1})
+	line(&wire.Line{PerSecond: 1, SlowForMs: math.MaxInt64})
+	want := Line{Closed: true, Watermark: 7, Waiting: 3, Pace: gate.Pace{PerSecond: 2, Guessed: true, SlowFor: time.Minute, Then: 5}}
+	if got, err := takeLine(putLine(&want)); err != nil || got != want {
+		t.Errorf("%+v became %+v, %v", want, got, err)
 	}
 }

@@ -145,6 +145,18 @@ func (r *run) shown(w waiter) {
 	}
 }
 
+// overdue counts those who wait at the end of the run, and should have been called.
+func (r *run) overdue() {
+	if r.line == nil {
+		return
+	}
+	for _, w := range r.line.waiting[r.line.next:] {
+		if w.known && r.now-w.told > w.to {
+			r.shown(w)
+		}
+	}
+}
+
 // confirming tells the room of a customer who goes on.
 func (r *run) confirming(c *customer) {
 	if r.line != nil && c.op == Confirm && c.tries == 0 {

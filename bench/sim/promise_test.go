@@ -136,3 +136,16 @@ func TestFlood_TheOtherPartnersLoseLessThanOneInAHundred(t *testing.T) {
 	f(20, 100)
 	f(100, 60)
 }
+
+func TestShownWaitsAreTrue_AtSteadyStateAndThroughAStepOfCapacity(t *testing.T) {
+	for _, name := range []string{"load-0_9", "load-10-impatient", "hasty-10", "step", "slowdown", "knee-moves", "bursts", "flood", "surge"} {
+		s, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := one(t, s.withDefaults(), Lined(Fixed(s.Knee())))
+		if r.Waits == 0 || float64(r.WaitsInside) < 0.9*float64(r.Waits) {
+			t.Errorf("%s: of %d waits %d were shown a range at first, %d lay inside", name, r.Waits, r.WaitsKnown, r.WaitsInside)
+		}
+	}
+}

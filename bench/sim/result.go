@@ -25,7 +25,7 @@ type Result struct {
 	Signed         uint64
 	SignedOutcomes [Outcomes]uint64
 	Samples        []Sample
-	// Waits in the line that ended, of these those for which a range was shown at first, and of these those that lay inside it.
+	// Waits in the line that ended, or should have by what was shown; of these those for which a range was shown at first, and of these those that lay inside it.
 	Waits, WaitsKnown, WaitsInside uint64
 	// Recoveries are how soon the core was used again after each change of it, and after each change of the leader.
 	Recoveries []Recovery
@@ -246,6 +246,7 @@ func (r *run) close() {
 			r.result.queued++
 		}
 	}
+	r.overdue()
 	r.result.Recoveries = r.recoveries()
 }
 

@@ -38,11 +38,12 @@ const (
 	noticeMax      = 10.0
 	noticePriorFor = 0.5 // such customers a second that the prior counts for
 	rateSmooth     = 15 * time.Second
-	spreadSmooth   = time.Minute
-	spreadPrior    = 0.3
 	paceWindow     = 2 * time.Second
 	paceSmooth     = 8 * time.Second
-	paceAfter      = 3 // windows: before, nobody knows what others will take while flows wait
+	paceAfter      = 3               // windows: before, nobody knows what others will take while flows wait
+	paceMean       = 3 * time.Minute // for which the mean is remembered; whoever is slow for so long is so for good
+	paceSlow       = 0.8             // of the mean: a line below it is slow
+	paceLasts      = 1.5             // times as long as it has been slow, it is expected to stay so
 )
 
 // FlowCost is what the parts of a flow cost in the core, as weights of offers: 1 is a debit.
@@ -87,6 +88,7 @@ type Room struct {
 	now    Time
 	begun  bool
 	closed bool
+	halted bool // the core has stopped answering
 	owing  bool // for what came in on credit before it closed
 	calm   Time // since when nobody waits
 
@@ -116,11 +118,13 @@ type Room struct {
 	goOn      float64          // at any
 	think     float64          // seconds from the beginning to the confirmation, in the mean
 
-	pace     float64 // lasting, smoothed
-	variance float64 // of it
-	window   float64 // flows that could have been carried in this window
-	windowAt Time
-	windows  int // since the line closed
+	pace      float64 // lasting, smoothed
+	mean      float64 // the same over minutes in which it was not slow
+	measured  int     // windows in this
+	slowSince Time
+	window    float64 // flows that could have been carried in this window
+	windowAt  Time
+	windows   int // since the line closed
 }
 
 // NewRoom makes an open room.
@@ -161,7 +165,8 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if most := max(roomBurstMin, roomBurst*r.rate); r.tokens < most {
 		r.tokens = min(r.tokens+r.rate*dt, most)
 	}
-	r.measure(dt, load.Halted)
+	r.halted = load.Halted
+	r.measure(dt)
 	r.judge(waiting)
 }
 
@@ -320,8 +325,8 @@ func (r *Room) learn() {
 
 // measure follows what pace the line will keep, for those who want to know how long they wait: not how many are called at the moment, which is more while
 // few are inside.
-func (r *Room) measure(dt float64, halted bool) {
-	if halted || !r.closed {
+func (r *Room) measure(dt float64) {
+	if r.halted {
 		return
 	}
 	r.window += dt * r.lasting
@@ -331,16 +336,21 @@ func (r *Room) measure(dt float64, halted bool) {
 	}
 	pace := r.window / length.Seconds()
 	r.window, r.windowAt = 0, r.now
+	if slow := r.now - r.slowSince; slow <= length || slow > paceMean { // what it was before it became slow is remembered
+		r.measured = min(r.measured+1, int(paceMean/paceWindow))
+		r.mean += (pace - r.mean) / float64(r.measured)
+	}
+	if !r.closed {
+		r.slowSince = r.now
+		return
+	}
 	if r.windows++; r.windows < paceAfter {
 		return
 	}
-	of := func(smooth time.Duration) float64 {
-		return max(1-math.Exp(-length.Seconds()/smooth.Seconds()), 1/float64(r.windows-paceAfter+1))
-	}
-	off := pace - r.pace
-	r.pace += of(paceSmooth) * off
-	if r.windows > paceAfter {
-		r.variance += of(spreadSmooth) * (off*off - r.variance)
+	gain := max(1-math.Exp(-length.Seconds()/paceSmooth.Seconds()), 1/float64(r.windows-paceAfter+1))
+	r.pace += gain * (pace - r.pace)
+	if r.pace >= paceSlow*r.mean {
+		r.slowSince = r.now
 	}
 }
 
@@ -373,8 +383,8 @@ func (r *Room) Close() {
 func (r *Room) close() {
 	r.closed, r.calm = true, r.now
 	r.owing = true
-	r.pace, r.variance, r.windows = 0, 0, 0
-	r.window, r.windowAt = 0, r.now
+	r.pace, r.windows = 0, 0
+	r.window, r.windowAt, r.slowSince = 0, r.now, r.now
 }
 
 // Closed reports whether new flows have to wait.
@@ -426,17 +436,27 @@ func (r *Room) Confirmed(after time.Duration) {
 	r.went[int(after/time.Second)]++
 }
 
-// Pace is how fast the line moves.
+// Pace is how fast the line is expected to move.
 type Pace struct {
-	PerSecond float64 // called
-	Spread    float64 // standard deviation of that from one moment to the next, as a part of it
+	PerSecond float64       // called
+	Guessed   bool          // since the line has just closed
+	SlowFor   time.Duration // so long, and then
+	Then      float64       // called a second
 }
 
-// Pace gives the one to be expected; none in the first seconds of a line.
+// Pace gives the one to be expected; none if the core had stopped when the line closed. A line that has become slow is expected to stay so for half as long again as it has
+// been: of what has lasted for a moment nobody knows whether it is a moment's matter, and the longer it has lasted the longer it will.
 func (r *Room) Pace() Pace {
-	p := Pace{PerSecond: r.pace / (1 - r.noShows), Spread: spreadPrior}
-	if r.windows > paceAfter && r.pace > 0 {
-		p.Spread = math.Sqrt(r.variance) / r.pace
+	called := 1 / (1 - r.noShows)
+	if r.windows < paceAfter {
+		if r.halted {
+			return Pace{}
+		}
+		return Pace{PerSecond: r.lasting * called, Guessed: true}
+	}
+	p := Pace{PerSecond: r.pace * called}
+	if slow := r.now - r.slowSince; slow > 0 && r.mean > r.pace {
+		p.SlowFor, p.Then = min(time.Duration(paceLasts*float64(slow)), WaitKnownMax), r.mean*called
 	}
 	return p
 }
@@ -460,27 +480,37 @@ func (r *Room) Snapshot() RoomSnapshot {
 
 // The range that is shown to who waits.
 const (
-	rangeMin  = 20 * time.Second // half of the least width; polls alone are some seconds apart
-	rangeWide = 60 * time.Second // the most that the whole width may be, or
-	rangeBase = 0.1              // half of the width, of the wait, that even a steady line has
-	rangeDevs = 1.0              // standard deviations of the pace beside that
-	rangePart = 0.4              // of the wait, whichever is more
-	paceMin   = 1e-3             // below one in a quarter of an hour nobody can say anything
+	rangeWide   = 60 * time.Second // wide, or
+	rangePart   = 0.4              // of the wait, whichever is more
+	rangeBefore = 1.0 / 3          // of this lies before the turn that is to be expected
+	guessOff    = 4.0              // times too high, a guessed pace may be
+	paceMin     = 1e-3             // below one in a quarter of an hour nobody can say anything
 	// WaitKnownMax is the longest wait that is shown; beyond it no more is said than that.
 	WaitKnownMax = 24 * time.Hour
 )
 
-// Wait gives the range in which the wait of somebody will be who has so many ahead of him. false: nobody can say, since the line stands still.
+// Wait gives the range in which the wait of somebody will be who has so many ahead of him. false: nobody can say, since the line stands still, or has
+// just closed and he is not among the first.
+//
+// On a steady core waits of minutes can be told to some seconds. The range is as wide as it may be since the core may become another one while people wait, which
+// nobody can know beforehand; and most of it lies after the turn that is to be expected, since what a core does at its best it can only do less of.
 func (p Pace) Wait(ahead int) (from, to time.Duration, known bool) {
-	if p.PerSecond < paceMin || math.IsNaN(p.PerSecond) || math.IsInf(p.PerSecond, 0) {
+	sound := func(pace float64) bool { return pace >= paceMin && !math.IsInf(pace, 0) }
+	if !sound(p.PerSecond) {
 		return 0, 0, false
 	}
 	seconds := float64(ahead) / p.PerSecond
+	if p.Guessed {
+		return 0, rangeWide, guessOff*seconds <= rangeWide.Seconds()
+	}
+	if slow := p.SlowFor.Seconds(); sound(p.Then) && seconds > slow {
+		seconds = slow + (float64(ahead)-slow*p.PerSecond)/p.Then
+	}
 	if seconds > WaitKnownMax.Seconds() {
 		return 0, 0, false
 	}
 	wait := time.Duration(seconds * float64(time.Second))
-	half := time.Duration(float64(wait) * (rangeBase + rangeDevs*min(max(p.Spread, 0), 1)))
-	half = max(min(half, max(rangeWide, time.Duration(rangePart*float64(wait)))/2), rangeMin)
-	return max(wait-half, 0), wait + half, true
+	wide := max(rangeWide, time.Duration(rangePart*float64(wait)))
+	before := time.Duration(rangeBefore * float64(wide))
+	return max(wait-before, 0), wait + wide - before, true
 }

@@ -105,7 +105,7 @@ func TestRoom_LetsInAsManyAsCanBeCarried(t *testing.T) {
 	if rate, want := float64(v.inside-before)/60, 20/0.9; math.Abs(rate-want) > 0.1*want {
 		t.Errorf("%.1f come in a second, want about %.1f", rate, want)
 	}
-	if p := v.room.Pace(); math.Abs(p.PerSecond-22) > 3 || p.Spread > 0.3 {
+	if p := v.room.Pace(); math.Abs(p.PerSecond-22) > 3 || p.Guessed || p.SlowFor > 0 {
 		t.Errorf("the pace is %+v", p)
 	}
 }
@@ -234,16 +234,53 @@ func TestRoom_WhoWasCalledAndIsToComeCounts(t *testing.T) {
 	}
 }
 
-func TestRoom_ShowsNoPaceBeforeItIsKnown(t *testing.T) {
+func TestRoom_GuessesForTheFirstUntilThePaceIsKnown(t *testing.T) {
 	v := newVisitors(20)
 	v.pass(20, 100, 1)
 	v.room.Close()
-	if _, _, known := v.room.Pace().Wait(100); known {
-		t.Error("a range is shown in the moment in which the line closes")
+	if from, to, known := v.room.Pace().Wait(100); !known || from > 0 || to != time.Minute {
+		t.Errorf("in the moment in which the line closes one of the first is shown %v to %v, %v", from, to, known)
+	}
+	if _, _, known := v.room.Pace().Wait(1000); known {
+		t.Error("a range is shown in the moment in which the line closes to who is far behind")
 	}
 	v.pass(paceAfter*paceWindow.Seconds()+1, 100, 1)
-	if _, _, known := v.room.Pace().Wait(100); !known {
-		t.Error("no range is shown when the line has moved for some time")
+	if from, to, known := v.room.Pace().Wait(1000); !known || from < 20*time.Second || to-from != time.Minute {
+		t.Errorf("when the line has moved for some time who is far behind is shown %v to %v, %v", from, to, known)
+	}
+	v.load.Halted = true
+	v.pass(1, 100, 1)
+	v.room.Close()
+	v.pass(1, 100, 1)
+	if _, _, known := v.room.Pace().Wait(1); known {
+		t.Error("a range is shown when the line closes since the core has stopped")
+	}
+}
+
+func TestRoom_ALineThatHasJustBecomeSlowIsExpectedToRecover(t *testing.T) {
+	v := newVisitors(20)
+	v.pass(60, 100, 1)
+	usual := v.room.Pace()
+	v.load.SeatTime *= 4
+	f := func(seconds float64) time.Duration {
+		t.Helper()
+		v.pass(seconds, 100, 1)
+		from, to, known := v.room.Pace().Wait(2000)
+		if !known || from <= 0 || to <= from {
+			t.Errorf("%v to %v, %v", from, to, known)
+		}
+		return from
+	}
+	quick, _, _ := usual.Wait(2000)
+	soon, later, atLast := f(12), f(48), f(600)
+	if soon < quick || soon > quick+45*time.Second {
+		t.Errorf("12 s after it became slow, a wait from %v on has become one from %v on", quick, soon)
+	}
+	if later < soon+30*time.Second || later > soon+120*time.Second {
+		t.Errorf("48 s later it is from %v on, after %v", later, soon)
+	}
+	if atLast < 3*quick {
+		t.Errorf("after ten minutes it is from %v on, and at four times the pace was %v", atLast, quick)
 	}
 }
 
@@ -304,7 +341,7 @@ func TestEverythingIsBounded_ARoomInRandomHistories(t *testing.T) {
 			r.Pass(now, load, rapid.IntRange(0, 10).Draw(t, "waiting"), rapid.Float64Range(0, 1000).Draw(t, "sign-ins"))
 			s := r.Snapshot()
 			sound := func(x float64) bool { return x >= 0 && !math.IsNaN(x) && !math.IsInf(x, 0) }
-			if !sound(s.Rate) || !sound(s.GoOn) || !sound(s.NoShows) || s.NoShows > noShowMax || !sound(s.Pace.PerSecond) || !sound(s.Pace.Spread) || math.IsNaN(s.Tokens) || r.Due() < 0 {
+			if !sound(s.Rate) || !sound(s.GoOn) || !sound(s.NoShows) || s.NoShows > noShowMax || !sound(s.Pace.PerSecond) || !sound(s.Pace.Then) || s.Pace.SlowFor < 0 || s.Pace.SlowFor > WaitKnownMax || math.IsNaN(s.Tokens) || r.Due() < 0 {
 				t.Fatalf("%+v", s)
 			}
 			if from, to, known := s.Pace.Wait(rapid.IntRange(0, 1<<20).Draw(t, "ahead")); known && (from < 0 || to < from || to-from > max(rangeWide, time.Duration(rangePart*float64(from+to)/2)+time.Second)) {

@@ -19,7 +19,7 @@ import (
 func newLine(t testing.TB) *house {
 	h := newHouse(t)
 	h.pages.Line = true
-	h.bank.pace = gate.Pace{PerSecond: 2, Spread: 0.1}
+	h.bank.pace = gate.Pace{PerSecond: 2}
 	h.close(true)
 	return h
 }

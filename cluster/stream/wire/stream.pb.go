@@ -1367,8 +1367,10 @@ type Line struct {
 	Closed        bool                   `protobuf:"varint,1,opt,name=closed,proto3" json:"closed,omitempty"`
 	WatermarkMs   int64                  `protobuf:"varint,2,opt,name=watermark_ms,json=watermarkMs,proto3" json:"watermark_ms,omitempty"`
 	PerSecond     float64                `protobuf:"fixed64,3,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"` // that are called
-	Spread        float64                `protobuf:"fixed64,4,opt,name=spread,proto3" json:"spread,omitempty"`                        // of that, as a part of it
 	Waiting       uint32                 `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Guessed       bool                   `protobuf:"varint,6,opt,name=guessed,proto3" json:"guessed,omitempty"`                        // since the line has just closed
+	SlowForMs     int64                  `protobuf:"varint,7,opt,name=slow_for_ms,json=slowForMs,proto3" json:"slow_for_ms,omitempty"` // it is expected to stay so slow, and then
+	Then          float64                `protobuf:"fixed64,8,opt,name=then,proto3" json:"then,omitempty"`                             // called a second
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1424,16 +1426,30 @@ func (x *Line) GetPerSecond() float64 {
 	return 0
 }
 
-func (x *Line) GetSpread() float64 {
+func (x *Line) GetWaiting() uint32 {
 	if x != nil {
-		return x.Spread
+		return x.Waiting
 	}
 	return 0
 }
 
-func (x *Line) GetWaiting() uint32 {
+func (x *Line) GetGuessed() bool {
 	if x != nil {
-		return x.Waiting
+		return x.Guessed
+	}
+	return false
+}
+
+func (x *Line) GetSlowForMs() int64 {
+	if x != nil {
+		return x.SlowForMs
+	}
+	return 0
+}
+
+func (x *Line) GetThen() float64 {
+	if x != nil {
+		return x.Then
 	}
 	return 0
 }
@@ -3128,14 +3144,16 @@ const file_stream_proto_rawDesc = "" +
 	"\bnot_sent\x18\t \x01(\bR\anotSent\"H\n" +
 	"\x06Levels\x12\x14\n" +
 	"\x05words\x18\x01 \x03(\x06R\x05words\x12(\n" +
-	"\x04line\x18\x02 \x01(\v2\x14.netbank.stream.LineR\x04line\"\x92\x01\n" +
+	"\x04line\x18\x02 \x01(\v2\x14.netbank.stream.LineR\x04line\"\xce\x01\n" +
 	"\x04Line\x12\x16\n" +
 	"\x06closed\x18\x01 \x01(\bR\x06closed\x12!\n" +
 	"\fwatermark_ms\x18\x02 \x01(\x03R\vwatermarkMs\x12\x1d\n" +
 	"\n" +
-	"per_second\x18\x03 \x01(\x01R\tperSecond\x12\x16\n" +
-	"\x06spread\x18\x04 \x01(\x01R\x06spread\x12\x18\n" +
-	"\awaiting\x18\x05 \x01(\rR\awaiting\"\x88\x02\n" +
+	"per_second\x18\x03 \x01(\x01R\tperSecond\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\rR\awaiting\x12\x18\n" +
+	"\aguessed\x18\x06 \x01(\bR\aguessed\x12\x1e\n" +
+	"\vslow_for_ms\x18\a \x01(\x03R\tslowForMs\x12\x12\n" +
+	"\x04then\x18\b \x01(\x01R\x04thenJ\x04\b\x04\x10\x05\"\x88\x02\n" +
 	"\tHeartbeat\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x16\n" +

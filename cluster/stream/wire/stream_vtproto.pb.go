@@ -1093,16 +1093,31 @@ func (m *Line) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Then != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(math.Float64bits(float64(m.Then))))
+		i--
+		dAtA[i] = 0x41
+	}
+	if m.SlowForMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.SlowForMs))
+		i--
+		dAtA[i] = 0x38
+	}
+	if m.Guessed {
+		i--
+		if m.Guessed {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x30
+	}
 	if m.Waiting != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Waiting))
 		i--
 		dAtA[i] = 0x28
-	}
-	if m.Spread != 0 {
-		i -= 8
-		binary.LittleEndian.PutUint64(dAtA[i:], uint64(math.Float64bits(float64(m.Spread))))
-		i--
-		dAtA[i] = 0x21
 	}
 	if m.PerSecond != 0 {
 		i -= 8
@@ -3048,11 +3063,17 @@ func (m *Line) SizeVT() (n int) {
 	if m.PerSecond != 0 {
 		n += 9
 	}
-	if m.Spread != 0 {
-		n += 9
-	}
 	if m.Waiting != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.Waiting))
+	}
+	if m.Guessed {
+		n += 2
+	}
+	if m.SlowForMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.SlowForMs))
+	}
+	if m.Then != 0 {
+		n += 9
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6211,17 +6232,6 @@ func (m *Line) UnmarshalVT(dAtA []byte) error {
 			v = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
 			iNdEx += 8
 			m.PerSecond = float64(math.Float64frombits(v))
-		case 4:
-			if wireType != 1 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Spread", wireType)
-			}
-			var v uint64
-			if (iNdEx + 8) > l {
-				return io.ErrUnexpectedEOF
-			}
-			v = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
-			iNdEx += 8
-			m.Spread = float64(math.Float64frombits(v))
 		case 5:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Waiting", wireType)
@@ -6241,6 +6251,56 @@ func (m *Line) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Guessed", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Guessed = bool(v != 0)
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlowForMs", wireType)
+			}
+			m.SlowForMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlowForMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 8:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Then", wireType)
+			}
+			var v uint64
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			v = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
+			m.Then = float64(math.Float64frombits(v))
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
