@@ -232,7 +232,7 @@ func TestLine_AProgramIsToldWhatThePageShows(t *testing.T) {
 	id, link := h.pay()
 	wait := strings.Replace(link, "?", "/wait?", 1)
 	s, _ := h.asked(wait)
-	if s.State != "waiting" || *s.Ahead != 100 || *s.FromSeconds != 30 || *s.ToSeconds != 70 || s.LookAgain < 2 || s.AsOf == "" || s.Expires == "" || s.TooLate {
+	if s.State != "waiting" || *s.Ahead != 100 || *s.FromSeconds != 30 || *s.ToSeconds != 90 || s.LookAgain < 2 || s.AsOf == "" || s.Expires == "" || s.TooLate {
 		t.Errorf("%+v, %d ahead, %d to %d s", s, *s.Ahead, *s.FromSeconds, *s.ToSeconds)
 	}
 	h.call(1000)
@@ -250,8 +250,8 @@ func TestLine_AProgramIsToldWhatThePageShows(t *testing.T) {
 
 func TestLine_WaitsAreHeldAgainstWhatWasShown(t *testing.T) {
 	h := newLine(t)
-	h.crowd(100) // a wait of 30 to 70 s for the next
-	for _, wait := range []time.Duration{10 * time.Second, 40 * time.Second, 90 * time.Second} {
+	h.crowd(100) // a wait of 30 to 90 s for the next
+	for _, wait := range []time.Duration{10 * time.Second, 40 * time.Second, 110 * time.Second} {
 		_, link := h.pay()
 		v := h.visitor()
 		v.open(link).want(t, 200, h.says("line-title"))
