@@ -141,9 +141,9 @@ func (c *crowdedLine) look() {
 	}
 }
 
-// TestFairLine_InRandomHistories: places by the first visit, kept whatever happens, exact numbers ahead, nobody enters before he was called, and who was called
+// TestFairLine_AdmittedStaysAdmitted_InRandomHistories: places by the first visit, kept whatever happens, exact numbers ahead, nobody enters before he was called, and who was called
 // once stays called; on this machine and on others that go on from its snapshot.
-func TestFairLine_InRandomHistories(outer *testing.T) {
+func TestFairLine_AdmittedStaysAdmitted_InRandomHistories(outer *testing.T) {
 	rapid.Check(outer, func(t *rapid.T) {
 		b := newBank(outer, DefaultLimits())
 		c := &crowdedLine{t: t, b: b, came: map[PaymentID]Millis{}, called: map[PaymentID]bool{}, entered: map[PaymentID]Millis{}}
