@@ -95,13 +95,14 @@ func takeLine(w *wire.Line) (Line, error) {
 
 // lineKeeper is the leader's side of the waiting line: the room says how many can come in, and the journal who is next. It begins anew with every leadership.
 type lineKeeper struct {
-	room    *gate.Room // nil: there is no line
-	flows   uint64     // of this node, as last counted
-	called  uint64     // by the journal, as last counted
-	entered uint64
-	moving  bool      // an entry that moves the watermark is under way
-	moved   gate.Time // when the last one was proposed
-	shown   gate.Time // when the line was last looked at for showing
+	room      *gate.Room // nil: there is no line
+	flows     uint64     // of this node, as last counted
+	called    uint64     // by the journal, as last counted
+	entered   uint64
+	confirmed recently  // who has come to the confirmation, and may come again
+	moving    bool      // an entry that moves the watermark is under way
+	moved     gate.Time // when the last one was proposed
+	shown     gate.Time // when the line was last looked at for showing
 }
 
 // takeUpLine begins to keep the line. One that an earlier leader closed stays closed until nobody waits.
@@ -218,11 +219,42 @@ func (l *leader) showLine(now journal.Line) {
 	l.spread()
 }
 
-// confirming tells the room of a customer who has come to the confirmation.
-func (k *lineKeeper) confirming(r *journal.Result) {
-	if k.room != nil && r.Access.SignedIn > 0 {
-		k.room.Confirmed(time.Duration(r.Payment.Granted-r.Access.SignedIn) * time.Millisecond)
+// confirming tells the room of a customer who has come to the confirmation. Whoever is refused there has come to it as well: if he did not count, the room would
+// reckon with fewer the more are refused, and let in more.
+func (l *leader) confirming(c *call) {
+	k := &l.line
+	if k.room == nil || !k.confirmed.first(c.payment) {
+		return
 	}
+	x := c.cmd.GetAuthorise()
+	var a journal.Access
+	l.n.log.View(func(m *journal.Machine) { a, _ = m.Access(journal.CustomerID(x.GetCustomer())) })
+	if now := l.n.clock.now(); a.InForce(journal.Epoch(x.GetSessionEpoch()), now) {
+		k.room.Confirmed(time.Duration(now-a.SignedIn) * time.Millisecond)
+	}
+}
+
+// confirmedMax is the number of payments in each of two halves of a memory of those whose customers have come to the confirmation of late.
+const confirmedMax = 16_384
+
+// recently remembers payments: the last confirmedMax at least, and no more than twice as many.
+type recently struct {
+	newer, older map[journal.PaymentID]struct{}
+}
+
+// first reports whether a payment is not remembered, and remembers it.
+func (r *recently) first(id journal.PaymentID) bool {
+	if _, known := r.newer[id]; known {
+		return false
+	}
+	if _, known := r.older[id]; known {
+		return false
+	}
+	if r.newer == nil || len(r.newer) >= confirmedMax {
+		r.older, r.newer = r.newer, make(map[journal.PaymentID]struct{})
+	}
+	r.newer[id] = struct{}{}
+	return true
 }
 
 // errBeat ends a stream whose heartbeat cannot be believed.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,4 +219,52 @@ func TestEverythingIsBounded_AHeartbeatThatCannotBe(t *testing.T) {
 	if got, err := takeLine(putLine(&want)); err != nil || got != want {
 		t.Errorf("%+v became %+v, %v", want, got, err)
 	}
+}
+
+// Customers who are refused at the confirmation have come to it. If only those counted who were let through, the more were refused the more would be let in.
+func TestLine_WhoIsRefusedAtTheConfirmationHasComeToIt(t *testing.T) {
+	f := func(flows, paid, refused, tries int, least, most float64) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			defer r.close()
+			r.cfg.Line, r.cfg.Gate.Limit = true, 1
+			slow := false
+			r.core.script = func(Debit) script {
+				if slow {
+					return script{work: 5 * time.Second}
+				}
+				return script{work: time.Millisecond}
+			}
+			r.boot()
+			for range flows {
+				r.node.FlowBegan()
+			}
+			time.Sleep(time.Second)
+			for range paid {
+				r.confirm(r.create())
+			}
+			slow = true
+			var inside sync.WaitGroup
+			first := r.create()
+			inside.Go(func() { r.confirm(first) })
+			time.Sleep(time.Second)
+			for range refused {
+				x := r.create()
+				x.Budget = 20 * time.Millisecond
+				for range tries {
+					if got, err := r.node.Confirm(x); err != nil || got.Refusal == nil {
+						t.Fatalf("%+v, %v", got.Refusal, err)
+					}
+				}
+			}
+			inside.Wait()
+			time.Sleep(30 * time.Second)
+			if goOn := r.node.Status().Line.Room.GoOn; goOn < least || goOn > most {
+				t.Errorf("of %d who came in, %d paid and %d were refused %d times: a part of %.2f is said to confirm, want %.2f to %.2f", flows, paid, refused, tries, goOn, least, most)
+			}
+		})
+	}
+	f(1000, 100, 600, 1, 0.6, 0.8)
+	f(1000, 100, 400, 2, 0.4, 0.6) // who presses again is the same customer
 }

@@ -273,7 +273,6 @@ func (l *leader) speak() {
 func (l *leader) granted(c *call) {
 	switch c.result.Verdict {
 	case journal.Done:
-		l.line.confirming(&c.result)
 		if c.visit != nil {
 			l.permit(c)
 			return

@@ -42,6 +42,7 @@ func (l *leader) offer(c *call) {
 	l.calls[c.ticket] = c
 	if c.kind == kindAuthorise {
 		l.asked[c.payment] = c
+		l.confirming(c)
 	}
 	budget := c.deadline - l.now
 	if c.within > 0 {

@@ -27,10 +27,12 @@ const (
 	// lineBudget bounds a place in the line, and the turn.
 	lineBudget = 5 * time.Second
 	// Pauses between two looks of a page at its place: farther back they are longer.
+	lookNext  = time.Second     // while the turn may come at any moment: until he looks, nobody has what was set aside for him
 	lookFirst = 3 * time.Second // within half a minute of the turn
 	lookMin   = 5 * time.Second
 	lookMax   = 60 * time.Second
-	lookPart  = 8 // of the wait
+	lookPart  = 8 // of the wait, and
+	lookClose = 4 // of the last half a minute
 	lookLate  = 15 * time.Second
 	// looksPerSecond is how many looks a second all who wait together cause at most, as long as nobody misses his turn.
 	looksPerSecond = 2000
@@ -288,25 +290,25 @@ func rounded(from, to time.Duration) (time.Duration, time.Duration) {
 func pause(from time.Duration, known bool, waiting int) time.Duration {
 	many := time.Duration(waiting) * time.Second / looksPerSecond
 	if !known { // the line has just closed, and the first may be called at once; or nobody is called, and nothing is missed
-		return jittered(min(max(lookFirst, many), lookMax))
+		return jittered(min(max(lookNext, many), lookMax))
 	}
 	next := min(max(from/lookPart, lookMin), lookMax)
 	if from < 30*time.Second {
-		next = lookFirst
+		next = min(max(from/lookClose, lookNext), lookFirst)
 	}
 	return jittered(min(max(next, many), from+lookLate))
 }
 
 // jittered spreads a pause, in whole seconds: a short one too, or who was called in a moment would come in another moment, all together.
 func jittered(d time.Duration) time.Duration {
-	return (time.Duration(float64(d)*(0.85+0.3*rand.Float64())) + rand.N(time.Second)).Truncate(time.Second)
+	return max((time.Duration(float64(d)*(0.85+0.3*rand.Float64())) + rand.N(time.Second)).Truncate(time.Second), lookNext)
 }
 
 func (c *Pages) showPlace(q *request) {
 	line := c.Bank.Line()
 	from, to, known := line.Pace.Wait(q.ahead)
 	now := c.Bank.Now()
-	again := max(pause(from, known, line.Waiting), time.Second)
+	again := pause(from, known, line.Waiting)
 	from, to = rounded(from, to)
 	late := q.link != "" && known && now+journal.Millis((from+SignInNeeds).Milliseconds()) > q.payment.Expires
 	clock := func(ms journal.Millis, layout string) string {

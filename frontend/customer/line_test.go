@@ -271,7 +271,7 @@ func TestEverythingIsBounded_LooksAtAPlace(t *testing.T) {
 		waiting := rapid.IntRange(0, 1<<20).Draw(t, "waiting")
 		known := rapid.Bool().Draw(t, "known")
 		p := pause(from, known, waiting)
-		if p < 2*time.Second || p > 12*time.Minute {
+		if p < lookNext || p > 12*time.Minute {
 			t.Fatalf("a pause of %v", p)
 		}
 		if known && float64(p) > 1.16*float64(from+lookLate)+float64(time.Second) {
@@ -285,17 +285,22 @@ func TestEverythingIsBounded_LooksAtAPlace(t *testing.T) {
 }
 
 // Right after the line has closed nobody knows its pace, and the first are called at once: while they look away, the core has nothing to do.
-func TestLine_WhoCannotBeToldHowLongLooksAgainSoon(t *testing.T) {
-	f := func(waiting int, least, most time.Duration) {
+func TestLine_WhoCannotBeToldHowLongAndWhoIsNextLookAgainSoon(t *testing.T) {
+	f := func(from time.Duration, known bool, waiting int, least, most time.Duration) {
 		t.Helper()
 		for range 50 {
-			if p := pause(0, false, waiting); p < least || p > most {
-				t.Fatalf("with %d in the line: a pause of %v, want %v to %v", waiting, p, least, most)
+			if p := pause(from, known, waiting); p < least || p > most {
+				t.Fatalf("%v before the turn (known: %v) with %d in the line: a pause of %v, want %v to %v", from, known, waiting, p, least, most)
 			}
 		}
 	}
-	f(0, 2*time.Second, 4*time.Second)
-	f(1000, 2*time.Second, 4*time.Second)
-	f(20_000, 8*time.Second, 12*time.Second)
-	f(10_000_000, 50*time.Second, 70*time.Second)
+	f(0, false, 0, time.Second, 2*time.Second)
+	f(0, false, 1000, time.Second, 2*time.Second)
+	f(0, false, 20_000, 8*time.Second, 12*time.Second)
+	f(0, false, 10_000_000, 50*time.Second, 70*time.Second)
+	// Whose turn may come at any moment does not let it wait.
+	f(0, true, 2000, time.Second, 2*time.Second)
+	f(4*time.Second, true, 2000, time.Second, 2*time.Second)
+	f(12*time.Second, true, 2000, 2*time.Second, 4*time.Second)
+	f(time.Minute, true, 2000, 6*time.Second, 9*time.Second)
 }
