@@ -24,7 +24,9 @@ type hasher struct {
 	free     chan struct{} // holds a token for each worker at work; waiters are served in order
 	reserved atomic.Int64
 	running  atomic.Int64
-	mean     atomic.Int64            // ns of one hash, smoothed
+	mean     atomic.Int64            // ns of one hash, smoothed over the last few
+	lasting  atomic.Int64            // ns of one hash, smoothed over many
+	learnt   atomic.Int64            // hashes
 	worked   atomic.Int64            // ns that workers spent on hashes, all together
 	matches  func(Hash, string) bool // see matchesBy
 
@@ -39,6 +41,12 @@ const (
 	meanAtFirst = 20 * time.Millisecond
 	// meanOfMax bounds what one measurement counts for. A machine that slept is not slow.
 	meanOfMax = time.Second
+	// meanOver and lastingOver are how many hashes the two means are smoothed over.
+	meanOver    = 16
+	lastingOver = 256
+	// lastingOutlier is how many times the lasting mean a single hash counts for at most. A hash of a fifth of a millisecond that had to wait for a processor
+	// takes a hundred times as long, and would have the line stand still for a second.
+	lastingOutlier = 8
 	// turnsPerWorker: the attempts of those who are next are committed while others are hashed, so that no worker waits for the
 	// journal unless a commit takes three times as long as a hash.
 	turnsPerWorker = 4
@@ -70,6 +78,7 @@ func newHasher(workers, queue int, wait time.Duration) *hasher {
 		}),
 	}
 	h.mean.Store(int64(meanAtFirst))
+	h.lasting.Store(int64(meanAtFirst))
 	return h
 }
 
@@ -123,8 +132,17 @@ func (h *hasher) expected(ahead int64) time.Duration {
 	return time.Duration(h.mean.Load() * (ahead/h.workers + 1))
 }
 
-// rate is the number of hashes a second that the workers can do together, from measured times.
-func (h *hasher) rate() float64 { return float64(h.workers) * 1e9 / float64(h.mean.Load()) }
+// rate is the number of hashes a second that the workers can do together, from measured times. It is steady: others plan with it.
+func (h *hasher) rate() float64 { return float64(h.workers) * 1e9 / float64(h.lasting.Load()) }
+
+// learn takes up how long a hash took. A lost update between two workers only delays the means a little.
+func (h *hasher) learn(took time.Duration) {
+	mean := h.mean.Load()
+	h.mean.Store(mean + (int64(min(took, meanOfMax))-mean)/meanOver)
+	lasting := h.lasting.Load()
+	over := min(meanOver+h.learnt.Add(1), lastingOver)
+	h.lasting.Store(max(lasting+(min(int64(min(took, meanOfMax)), lastingOutlier*lasting)-lasting)/over, 1))
+}
 
 // queued is the number of places held by sign-ins that are not being hashed.
 func (h *hasher) queued() int64 { return max(0, h.reserved.Load()-h.running.Load()) }
@@ -178,7 +196,5 @@ func (p *place) work(compute func()) {
 	h.worked.Add(int64(took))
 	h.waited.Observe((p.waited + began.Sub(came)).Seconds())
 	h.hash.Observe(took.Seconds())
-	// A lost update between two workers only delays the mean a little.
-	mean := h.mean.Load()
-	h.mean.Store(mean + (int64(min(took, meanOfMax))-mean)/16)
+	h.learn(took)
 }

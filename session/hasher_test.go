@@ -178,3 +178,23 @@ netbank_session_opened_total{result="ok"} 1
 		t.Fatal("an error without a name")
 	}
 }
+
+// The waiting line calls in no more than can sign in. A hash that had to wait for a processor must not let it stand still.
+func TestPoolsRateIsSteady(t *testing.T) {
+	h := newHasher(2, 3, time.Minute)
+	f := func(hashes int, each time.Duration, least, most float64) {
+		t.Helper()
+		for range hashes {
+			h.learn(each)
+		}
+		if r := h.rate(); r < least || r > most {
+			t.Errorf("after %d hashes of %v: %.0f a second, want %.0f to %.0f", hashes, each, r, least, most)
+		}
+	}
+	f(0, 0, 100, 100)
+	f(2000, 200*time.Microsecond, 8000, 10_500)
+	f(1, time.Second, 7500, 10_500)
+	f(200, 200*time.Microsecond, 7500, 10_500)
+	f(1000, 20*time.Millisecond, 100, 110) // another machine, or a word from whoever sets the parameters
+	f(1, 20*time.Second, 95, 110)
+}
