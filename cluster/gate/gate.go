@@ -40,6 +40,7 @@ type Gate struct {
 	counts [Classes][Reasons]uint64
 	rushes [Classes]rush
 	done   work // answered
+	others work // admitted of what is no flow's, less what was dropped again
 	tally  Tally
 	seek   seek
 }
@@ -105,6 +106,7 @@ func (g *Gate) Offer(now Time, o Offer, out []Decision) []Decision {
 		out = g.drop(g.queue.givesWay(o.Class), QueueFull, out)
 	}
 	slot := g.enter(o.Ticket, o.Class, cost)
+	g.bring(o.Class, cost)
 	e := &g.entries[slot]
 	e.tier, e.deadline, e.budget = o.Tier, g.now+o.Budget, o.Budget
 	if g.queue.lengthOf[o.Class] == 0 && g.seatFor(o.Class) && !g.tooLate(e) {
@@ -121,6 +123,7 @@ func (g *Gate) Withdraw(now Time, t Ticket, out []Decision) []Decision {
 	// Before time passes: what becomes due at this very moment would decide about it once more.
 	if slot := g.slotOf.get(uint64(t)); slot != none && g.entries[slot].place == queued {
 		g.queue.remove(slot)
+		g.bring(g.entries[slot].class, -g.entries[slot].cost)
 		g.leave(slot)
 		g.tally.Withdrawn++
 	}
@@ -286,6 +289,13 @@ func (g *Gate) enter(t Ticket, class Class, cost work) int32 {
 	return slot
 }
 
+// bring counts what is admitted that is no flow's, and takes back what is dropped again.
+func (g *Gate) bring(class Class, cost work) {
+	if class == Express || class == Resolve {
+		g.others += cost
+	}
+}
+
 func (g *Gate) leave(slot int32) {
 	g.slotOf.remove(uint64(g.entries[slot].ticket))
 	g.unused = append(g.unused, slot)
@@ -311,6 +321,7 @@ func (g *Gate) drop(slot int32, reason Reason, out []Decision) []Decision {
 		reason, retry = Stalled, g.again(g.quietSince)
 	}
 	g.queue.remove(slot)
+	g.bring(class, -g.entries[slot].cost)
 	g.leave(slot)
 	return g.refuse(t, class, reason, retry, out)
 }

@@ -15,6 +15,7 @@ const (
 	fullKept       = 60   // windows for which it is remembered
 	usedMargin     = 1.15 // above what the seats that are taken let believe of the others
 	othersMost     = 0.95 // part of the capacity that others may take before flows
+	othersPart     = 0.9  // of what they bring, that is kept for them: a core with a little more to do than it can never stands still
 	queueDrained   = 1.0  // seconds in which what waits for seats should go
 	signInUse      = 0.95 // part of what the password pools can check that is handed out
 	roomBurst      = 0.1  // seconds of its rate that a quiet room saves up
@@ -58,7 +59,7 @@ type Load struct {
 	Seats      int           // the limit
 	Taken      int           // seats taken
 	SeatTime   time.Duration // for which a call of weight 1 holds its seat
-	OtherSeats int           // taken by what is no flow's: express debits, and the resolver
+	Others     float64       // work that was admitted so far of what is no flow's, express debits and the resolver's, less what was dropped again, in debits
 	OtherQueue float64       // work of the same that waits for a seat, in debits
 	FlowQueue  float64       // work of flows that waits for a seat, in debits
 	Done       float64       // work that the core has answered so far, in debits
@@ -69,7 +70,7 @@ type Load struct {
 // Load gives what the room looks at.
 func (g *Gate) Load() Load {
 	return Load{
-		Seats: g.limit.seats(), Taken: g.taken, SeatTime: time.Duration(g.seatTime()), OtherSeats: g.takenOf[Express] + g.takenOf[Resolve],
+		Seats: g.limit.seats(), Taken: g.taken, SeatTime: time.Duration(g.seatTime()), Others: float64(g.others) / float64(workUnit),
 		OtherQueue: float64(g.queue.workOf[Express]) / float64(workUnit), FlowQueue: float64(g.queue.workOf[Confirm]+g.queue.workOf[SignIn]) / float64(workUnit),
 		Done: float64(g.done) / float64(workUnit), Wanted: g.wanted(), Halted: g.stalled || g.breaker,
 	}
@@ -87,6 +88,7 @@ type Room struct {
 	cost   FlowCost
 	now    Time
 	begun  bool
+	since  Time // it has begun
 	closed bool
 	halted bool // the core has stopped answering
 	owing  bool // for what came in on credit before it closed
@@ -95,7 +97,8 @@ type Room struct {
 	capacity float64 // work a second that the core can do, smoothed
 	full     fullness
 	used     float64 // part of the seats, smoothed
-	others   float64 // of this, what others take, smoothed
+	others   float64 // of this, what others bring, smoothed
+	brought  float64 // by others, up to now
 	rate     float64 // flows a second that can be carried
 	signIns  bool    // and that is because no more passwords can be checked
 	lasting  float64 // flows a second that could be carried for ever, whoever is inside at the moment
@@ -138,8 +141,8 @@ func NewRoom(cost FlowCost) *Room {
 // can check of passwords a second; 0: not known.
 func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if !r.begun {
-		r.begun, r.now, r.second, r.windowAt, r.calm = true, now, int64(now/time.Second), now, now
-		r.used, r.others = usedOf(load), othersOf(load)
+		r.begun, r.since, r.now, r.second, r.windowAt, r.calm = true, now, now, int64(now/time.Second), now, now
+		r.used, r.brought = usedOf(load), load.Others
 		r.capacity = r.full.bound(capacityOf(load), r.used)
 		r.usual = r.carried(load, signIns)
 	}
@@ -149,10 +152,14 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	r.full.see(r.now, dt, load)
 	if !load.Halted { // losing capacity for a moment says nothing of what there will be
 		gain := 1 - math.Exp(-dt/roomSmooth.Seconds())
+		if dt > 0 { // at first a plain mean
+			age := min((r.now - r.since).Seconds(), roomSmooth.Seconds())
+			r.others += (1 - math.Exp(-dt/age)) * (max(load.Others-r.brought, 0)/dt - r.others)
+		}
 		r.used += gain * (usedOf(load) - r.used)
 		r.capacity += gain * (r.full.bound(capacityOf(load), r.used) - r.capacity)
-		r.others += gain * (othersOf(load) - r.others)
 	}
+	r.brought = load.Others
 	if dt > 0 {
 		gain := 1 - math.Exp(-dt/arriveSmooth.Seconds())
 		r.arriving += gain * (r.arrived/dt - r.arriving)
@@ -219,17 +226,15 @@ func capacityOf(l Load) float64 {
 // usedOf is the part of the seats that is taken: one at the least, with which any core does something.
 func usedOf(l Load) float64 { return min(max(float64(l.Taken), 1)/max(float64(l.Seats), 1), 1) }
 
-func othersOf(l Load) float64 {
-	return float64(l.OtherSeats)/max(l.SeatTime, time.Microsecond).Seconds() + l.OtherQueue/queueDrained
-}
-
 // carried is how many flows a second can be carried.
 func (r *Room) carried(l Load, signIns float64) float64 {
 	if l.Halted {
 		r.signIns = false
 		return 0
 	}
-	free := r.capacity - min(r.others, othersMost*r.capacity)
+	// Who is called now comes when some of the queue is gone.
+	others := othersPart*r.others + max(l.OtherQueue-r.capacity*r.notice(), 0)/queueDrained
+	free := r.capacity - min(others, othersMost*r.capacity)
 	whole := r.cost.SignIn + r.cost.View + r.goOn*r.cost.Confirm
 	if signIns > 0 {
 		signIns *= signInUse

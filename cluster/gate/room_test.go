@@ -336,7 +336,7 @@ func TestEverythingIsBounded_ARoomInRandomHistories(t *testing.T) {
 			}
 			load := Load{
 				Seats: rapid.IntRange(1, CeilingMax).Draw(t, "seats"), SeatTime: time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "seat time")),
-				OtherSeats: rapid.IntRange(0, 5000).Draw(t, "others"), Halted: rapid.Bool().Draw(t, "halted"), Wanted: rapid.Bool().Draw(t, "wanted"),
+				Others: float64(rapid.IntRange(0, 5000).Draw(t, "others")), Halted: rapid.Bool().Draw(t, "halted"), Wanted: rapid.Bool().Draw(t, "wanted"),
 			}
 			r.Pass(now, load, rapid.IntRange(0, 10).Draw(t, "waiting"), rapid.Float64Range(0, 1000).Draw(t, "sign-ins"))
 			s := r.Snapshot()
@@ -360,5 +360,31 @@ func BenchmarkRoom(b *testing.B) {
 		now += 10 * time.Millisecond
 		r.Entered(1)
 		r.Pass(now, load, 0, 100)
+	}
+}
+
+// TestRoom_SeesTheEndOfAFloodBeforeItsQueueIsEmpty: who is called then comes when it is, and a core of which the flood has taken nearly all does not stand still.
+func TestRoom_SeesTheEndOfAFloodBeforeItsQueueIsEmpty(t *testing.T) {
+	r := NewRoom(FlowCost{SignIn: 0.3, View: 0.1, Confirm: 1})
+	load := Load{Seats: 10, Taken: 10, SeatTime: 100 * time.Millisecond, OtherQueue: 200, Wanted: true} // 100 a second
+	now := Time(0)
+	pass := func(seconds, bring float64) {
+		for range int(seconds * 100) {
+			now += 10 * time.Millisecond
+			load.Others += bring / 100
+			load.Done++
+			load.OtherQueue = max(load.OtherQueue+(bring-100)/100, 0)
+			r.Pass(now, load, 1000, 0)
+		}
+	}
+	pass(0.5, 100)
+	r.Close()
+	pass(20, 100)
+	if rate := r.Snapshot().Rate; rate > 10 {
+		t.Errorf("%.1f flows a second are called into a flood", rate)
+	}
+	pass(1, 5)
+	if rate := r.Snapshot().Rate; load.OtherQueue < 100 || rate < 20 {
+		t.Errorf("%.1f flows a second are called when the flood is over and %.0f of it wait for one more second", rate, load.OtherQueue)
 	}
 }
