@@ -35,7 +35,9 @@ type observer struct {
 	now     Time
 	known   map[Ticket]*watched
 	order   []Ticket // all tickets, by arrival
-	limit   int
+	wished  int
+	ceiling int
+	limit   int // what follows from both
 	breaker bool
 	out     []Decision
 
@@ -55,7 +57,8 @@ func observe(t judge, c Config) *observer {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}, limit: c.withDefaults().Limit, spare: [Classes]float64{1, 1, 1, 1, 1}}
+	c = c.withDefaults()
+	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}, wished: c.Limit, ceiling: c.Ceiling, limit: c.Limit, spare: [Classes]float64{1, 1, 1, 1, 1}}
 }
 
 // event lets the time pass on its own first, so that what follows is the event's own doing.
@@ -66,7 +69,13 @@ func (o *observer) event(now Time, f func(out []Decision) []Decision) {
 			w.fate = ended
 		}
 	}
-	o.judge(o.g.Tick(now, o.out[:0]))
+	for quiet := false; !quiet; { // a search for the limit may go on at once where a seat has just become free
+		before := o.g.Snapshot()
+		out := o.g.Tick(now, o.out[:0])
+		o.judge(out)
+		after := o.g.Snapshot()
+		quiet = len(out) == 0 && before.Taken == after.Taken && before.Limit == after.Limit
+	}
 	if f != nil {
 		o.judge(f(o.out[:0]))
 	}
@@ -79,6 +88,17 @@ func (o *observer) offer(now Time, of Offer) {
 			o.order = append(o.order, of.Ticket)
 		}
 		return o.g.Offer(now, of, out)
+	})
+}
+
+// occupy finds a seat that an earlier leader has granted.
+func (o *observer) occupy(now Time, of Offer, granted Time) {
+	o.event(now, func(out []Decision) []Decision {
+		if o.g.Occupy(now, of.Ticket, of.Class, of.Weight, granted) {
+			o.known[of.Ticket] = &watched{Offer: of, arrival: len(o.order), fate: started, granted: granted}
+			o.order = append(o.order, of.Ticket)
+		}
+		return out
 	})
 }
 
@@ -308,7 +328,7 @@ func anyOffer(t *rapid.T, ticket Ticket) Offer {
 }
 
 // kinds of events: rapid prefers the first of a sample, which are offers.
-var kinds = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
+var kinds = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}
 
 // step draws one event and lets it happen.
 func step(t *rapid.T, o *observer, now Time, ticket *Ticket) {
@@ -347,7 +367,7 @@ func step(t *rapid.T, o *observer, now Time, ticket *Ticket) {
 	case kind == 17:
 		n := rapid.IntRange(1, 24).Draw(t, "new limit")
 		o.event(now, func(out []Decision) []Decision {
-			o.limit = n
+			o.wished, o.limit = n, min(n, o.ceiling)
 			return o.g.SetLimit(now, n, out)
 		})
 	case kind == 18:
@@ -355,6 +375,18 @@ func step(t *rapid.T, o *observer, now Time, ticket *Ticket) {
 			o.breaker = !o.breaker
 			return o.g.SetBreaker(now, o.breaker, out)
 		})
+	case kind == 21:
+		n := rapid.IntRange(1, 24).Draw(t, "ceiling")
+		o.event(now, func(out []Decision) []Decision {
+			o.ceiling, o.limit = n, min(o.wished, n)
+			return o.g.SetCeiling(now, n, out)
+		})
+	case kind == 22:
+		c := anyConfig(t).withDefaults()
+		o.event(now, func(out []Decision) []Decision { return o.g.SetShares(now, c.Shares, c.PartnerWeights, out) })
+	case kind == 23:
+		*ticket++
+		o.occupy(now, anyOffer(t, *ticket), now-time.Duration(rapid.IntRange(0, 11_000).Draw(t, "ago"))*time.Millisecond)
 	default:
 		closed := [Classes]bool{Inquiry: rapid.Bool().Draw(t, "closed")}
 		o.event(now, func(out []Decision) []Decision { return o.g.SetPlan(now, closed, out) })
