@@ -18,6 +18,9 @@ const (
 	redirectsMax = 8
 	stepsMax     = 16 // pages of one payment
 	codesMax     = 2  // one-time codes of one payment
+	// lineMax is how long a customer stays in the waiting line in all: as long as an order waits for him.
+	lineMax  = 15 * time.Minute
+	looksMax = 2000 // at a place in the line
 )
 
 // Site is the customer pages of a bank. It is safe for concurrent use.
@@ -26,6 +29,7 @@ type Site struct {
 	base     *url.URL
 	merchant string // the ways back to the merchant begin with it
 	timeout  time.Duration
+	wait     func(time.Duration) // in the line
 }
 
 // NewSite makes the customer pages of a demo.json.
@@ -37,7 +41,7 @@ func NewSite(d *demo.Demo, o Options) (*Site, error) {
 	if o.Timeout == 0 {
 		o.Timeout = TimeoutDefault
 	}
-	return &Site{client: o.client(base.Host, nil), base: base, merchant: d.Partner.RedirectURI, timeout: o.Timeout}, nil
+	return &Site{client: o.client(base.Host, nil), base: base, merchant: d.Partner.RedirectURI, timeout: o.Timeout, wait: time.Sleep}, nil
 }
 
 // Close closes the idle connections.
@@ -58,10 +62,11 @@ const (
 	ToldOther      Told = "other"      // a page that says nothing of the payment
 )
 
-// Errors of Customer.Pay, beside those of the connection. After ErrNoCode and ErrSignIn nothing was asked of the core by this try.
+// Errors of Customer.Pay, beside those of the connection. After ErrNoCode, ErrSignIn and ErrLine nothing was asked of the core by this try.
 var (
 	ErrSignIn = errors.New("flow: the bank does not take the user name and password now")
 	ErrNoCode = errors.New("flow: no unused one-time code; wait for the next 30 s")
+	ErrLine   = errors.New("flow: the turn in the waiting line did not come")
 	ErrLost   = errors.New("flow: the pages led nowhere")
 )
 
@@ -187,6 +192,7 @@ func (c *Customer) load(method, address string, body []byte) (*Page, error) {
 			continue
 		}
 		page := &Page{URL: address, Status: resp.StatusCode(), Body: append([]byte(nil), resp.Body()...)}
+		page.refresh(string(resp.Header.Peek("Refresh")))
 		ParsePage(page)
 		c.Last = strconv.Itoa(page.Status) + " " + strings.TrimPrefix(pathOf(address), c.site.base.Scheme+"://"+c.site.base.Host)
 		return page, nil
@@ -247,7 +253,7 @@ func (f *Form) choose() {
 }
 
 // Pay follows a payment's link to its outcome. It goes on wherever the payment stands, so it may be called again after any error.
-// With twice it sends the confirmation itself two times at once, as a double click does.
+// Where the bank has him stand in line, he does. With twice it sends the confirmation itself two times at once, as a double click does.
 //
 // An error after the confirmation was sent leaves open what became of the payment; call again, or ask the bank.
 func (c *Customer) Pay(link string, twice bool) (Told, error) {
@@ -268,6 +274,8 @@ func (c *Customer) Pay(link string, twice bool) (Told, error) {
 		} else if f := page.Offers(); f != nil {
 			f.choose()
 			page, err = c.Submit(page, f)
+		} else if page.inLine() {
+			page, err = c.stand(page)
 		} else if told := c.told(page); told != ToldProcessing {
 			if told == ToldRefused {
 				c.codes.last = spent // the telephone still shows it: a person types it again
@@ -281,6 +289,25 @@ func (c *Customer) Pay(link string, twice bool) (Told, error) {
 		err = fmt.Errorf("%w: %d pages", ErrLost, stepsMax)
 	}
 	return ToldOther, err
+}
+
+// stand waits in the line until the turn has come: the page looks again by itself, and the customer with it.
+func (c *Customer) stand(page *Page) (*Page, error) {
+	stood := time.Duration(0)
+	for looks := 0; page.inLine(); looks++ {
+		if stood += page.In; stood > lineMax || looks >= looksMax {
+			return page, fmt.Errorf("%w within %v", ErrLine, lineMax)
+		}
+		c.site.wait(page.In)
+		address, err := resolve(page.URL, page.Again)
+		if err != nil {
+			return page, err
+		}
+		if page, err = c.Open(address); err != nil {
+			return page, err
+		}
+	}
+	return page, nil
 }
 
 // SignIn begins a session without a payment, or tells what the bank said instead.

@@ -178,11 +178,17 @@ func small(t *testing.T, outcome string) (*Site, demo.Identity) {
 	next("/in", "w", "secret word", "choice")
 	next("/choose", "account", "0", "code")
 	next("/code", "c", "", "done")
+	return serving(t, mux.ServeHTTP)
+}
+
+// serving gives a bank whose pages a handler makes, and a customer of it.
+func serving(t *testing.T, pages http.HandlerFunc) (*Site, demo.Identity) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: pages}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	site, err := NewSite(&demo.Demo{Customer: demo.Customer{URL: "http://" + l.Addr().String()}, Partner: demo.Partner{RedirectURI: "http://shop/return"}}, Options{})
@@ -223,6 +229,39 @@ func TestPagesThatLeadNowhereEnd(t *testing.T) {
 	if _, err := resolve("http://bank/pay/1", "http://evil/"); !errors.Is(err, ErrLost) {
 		t.Error("a customer's cookies and code go to the bank only")
 	}
+}
+
+func TestCustomerStandsInLineAsLongAsThePageSays(t *testing.T) {
+	f := func(looks int, again, want string, paid bool) {
+		t.Helper()
+		left := looks
+		site, who := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/wait") && left > 0:
+				left--
+				w.Header().Set("Refresh", again)
+				fmt.Fprint(w, `<a class="go" href="/pay/7/wait?s=x">look again</a>`)
+			case left > 0:
+				http.Redirect(w, r, "/pay/7/wait?s=x", http.StatusSeeOther)
+			default:
+				fmt.Fprint(w, `<a href="http://shop/return?paymentId=7">`)
+			}
+		})
+		stood := time.Duration(0)
+		site.wait = func(d time.Duration) { stood += d }
+		c, err := site.NewCustomer(who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, err := c.Pay(site.base.String()+"/pay/7?s=x", false)
+		if paid != (told == ToldSettled && err == nil) || !paid && !errors.Is(err, ErrLine) || stood.String() != want {
+			t.Errorf("%d looks with %q: told %s after %v (%v), want %s", looks, again, told, stood, err, want)
+		}
+	}
+	f(0, "", "0s", true)
+	f(40, "3; url=/pay/7/wait?s=x", "2m0s", true)
+	f(5, "60000; url=/pay/7/wait?s=x", "10m0s", false)
+	f(3000, "0; url=/pay/7/wait?s=x", "0s", false)
 }
 
 func TestProblemsSayWhatIsCertain(t *testing.T) {

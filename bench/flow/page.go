@@ -3,7 +3,9 @@ package flow
 import (
 	"bytes"
 	"html"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Page is what a browser shows: an answer with its forms and links.
@@ -13,6 +15,26 @@ type Page struct {
 	Body   []byte // owned by the page
 	Forms  []Form
 	Links  []string // as they stand in the page
+	Again  string   // where the page goes by itself, as its Refresh header has it; empty: nowhere
+	In     time.Duration
+}
+
+// lookMax bounds the time after which a page may look again by itself.
+const lookMax = 10 * time.Minute
+
+// refresh reads a Refresh header, as browsers do.
+func (p *Page) refresh(header string) {
+	seconds, address, ok := strings.Cut(header, "; url=")
+	n, err := strconv.ParseUint(seconds, 10, 16)
+	if !ok || err != nil || address == "" {
+		return
+	}
+	p.Again, p.In = address, min(time.Duration(n)*time.Second, lookMax)
+}
+
+// inLine reports whether the page shows a place in the waiting line.
+func (p *Page) inLine() bool {
+	return p.Status == 200 && p.Again != "" && strings.HasSuffix(pathOf(p.URL), "/wait")
 }
 
 // Form is one form of a page.

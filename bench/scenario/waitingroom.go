@@ -18,8 +18,9 @@ import (
 const (
 	// roomMultiple is how many times what the core can do comes to the line whose waits are looked at.
 	roomMultiple = 2.
-	// roomCloseMax is how many customers come in at most until the line closes: far more than a second's worth.
-	roomCloseMax = 20_000
+	// roomCloseMax is how many customers come in at most until the line closes: far more than a second's worth, and what a fast machine sends within the
+	// quarter of a second in which an idle leader does not look.
+	roomCloseMax = 200_000
 	// roomMax bounds each of the steps that bring the crowd there.
 	roomMax = 10 * time.Minute
 	// roomStep is what is left of the core after the step that the line has to tell people of.

@@ -209,7 +209,7 @@ func (a *API) writeCreated(ctx *fasthttp.RequestCtx, p *partner, result answer, 
 		a.capacity(ctx, capacityWait)
 		return
 	case result.problem == problemOpenPayment:
-		a.refuse(ctx, problemOpenPayment, p.openPolicy, "open-payments", edge.Spread(openPaymentsWait))
+		a.refuse(ctx, problemOpenPayment, p.openPolicy, "open-payments", edge.Spread(p.quotas.open.wait(time.Now())))
 		return
 	case result.problem != nil:
 		detail := result.detail
@@ -221,6 +221,8 @@ func (a *API) writeCreated(ctx *fasthttp.RequestCtx, p *partner, result answer, 
 	}
 	if attached || result.existed {
 		ctx.Response.Header.Set(headerReplayed, "true")
+	} else {
+		p.quotas.open.found(time.Now())
 	}
 	b := make([]byte, 0, 768)
 	if result.doubt {

@@ -138,9 +138,6 @@ func (a *API) capacity(ctx *fasthttp.RequestCtx, wait time.Duration) {
 // capacityWait is the least Retry-After of a 503.
 const capacityWait = 2 * time.Second
 
-// openPaymentsWait is the Retry-After of a partner with too many open payments: some will be confirmed or expire.
-const openPaymentsWait = 5 * time.Second
-
 // fail answers what did not reach a handler: it is an edge.Fail.
 func (a *API) fail(ctx *fasthttp.RequestCtx, status int) {
 	a.hardening.set(ctx)

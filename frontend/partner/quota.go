@@ -2,6 +2,7 @@ package partner
 
 import (
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 // quotas are what one partner may ask of this node, in one second.
 type quotas struct {
 	creates, polls, cancels *bucket
+	open                    *places
 }
 
 // set follows the partner's record. Callers hold the registry's lock; a bucket is replaced only when its rate changes.
@@ -26,6 +28,49 @@ func (q *quotas) set(record journal.Partner, limits Limits) {
 	fresh(&q.creates, "creates", creates)
 	fresh(&q.polls, "polls", polls)
 	fresh(&q.cancels, "cancels", creates)
+	if q.open == nil {
+		q.open = &places{}
+	}
+}
+
+// Bounds of what a partner is told who has as many open payments as he may.
+const (
+	// placesWaitMax is the longest.
+	placesWaitMax = 30 * time.Second
+	// placesKept is how long what was seen before counts: longer than anybody is put off for.
+	placesKept = 2 * placesWaitMax
+)
+
+// places measures how soon a partner who has as many open payments as he may can have another one: for each create that finds one has ended there are some
+// that do not. Those who are refused in a second come again in as many seconds as that many places take to come free.
+type places struct {
+	mu              sync.Mutex
+	since, last     time.Time // the first refusal of a time in which there were some, and the last
+	refused, opened float64   // since then; after placesKept, half of what came before
+}
+
+// found counts a payment that was opened.
+func (p *places) found(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused > 0 && now.Sub(p.last) < placesKept {
+		p.opened++
+	}
+}
+
+// wait counts a refusal, and gives when to come again.
+func (p *places) wait(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.refused == 0 || now.Sub(p.last) >= placesKept:
+		p.since, p.refused, p.opened = now, 0, 0
+	case now.Sub(p.since) >= placesKept:
+		p.since, p.refused, p.opened = now.Add(-placesKept/2), p.refused/2, p.opened/2
+	}
+	p.last = now
+	p.refused++
+	return time.Duration(min(p.refused/(p.opened+1), placesWaitMax.Seconds()) * float64(time.Second))
 }
 
 // bucket is a token bucket of one second's worth of tokens, kept as the time at which it will be full again (the generic
