@@ -38,6 +38,7 @@ type observer struct {
 	wished  int
 	ceiling int
 	limit   int // what follows from both
+	shares  [Classes]float64
 	breaker bool
 	out     []Decision
 
@@ -58,7 +59,7 @@ func observe(t judge, c Config) *observer {
 		t.Fatal(err)
 	}
 	c = c.withDefaults()
-	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}, wished: c.Limit, ceiling: c.Ceiling, limit: c.Limit, spare: [Classes]float64{1, 1, 1, 1, 1}}
+	return &observer{t: t, g: New(c), known: map[Ticket]*watched{}, wished: c.Limit, ceiling: c.Ceiling, limit: c.Limit, shares: c.Shares, spare: [Classes]float64{1, 1, 1, 1, 1}}
 }
 
 // event lets the time pass on its own first, so that what follows is the event's own doing.
@@ -211,7 +212,7 @@ func (o *observer) judgeStart(w *watched) {
 // judgeInversion allows work to overtake a better class for its guaranteed share only: as whole seats, or as a part of all the work that is
 // started, in any time, and one debit.
 func (o *observer) judgeInversion(w *watched, inversion bool) {
-	share := o.g.shares[w.Class]
+	share := o.shares[w.Class]
 	weight := min(max(w.Weight, WeightMin), WeightMax)
 	if inversion {
 		held := 0
@@ -228,7 +229,7 @@ func (o *observer) judgeInversion(w *watched, inversion bool) {
 			o.spare[w.Class] -= weight
 		}
 	}
-	for c, share := range o.g.shares {
+	for c, share := range o.shares {
 		o.spare[c] = min(o.spare[c]+share*weight, 1)
 	}
 }
@@ -383,7 +384,10 @@ func step(t *rapid.T, o *observer, now Time, ticket *Ticket) {
 		})
 	case kind == 22:
 		c := anyConfig(t).withDefaults()
-		o.event(now, func(out []Decision) []Decision { return o.g.SetShares(now, c.Shares, c.PartnerWeights, out) })
+		o.event(now, func(out []Decision) []Decision {
+			o.shares = c.Shares
+			return o.g.SetShares(now, c.Shares, c.PartnerWeights, out)
+		})
 	case kind == 23:
 		*ticket++
 		o.occupy(now, anyOffer(t, *ticket), now-time.Duration(rapid.IntRange(0, 11_000).Draw(t, "ago"))*time.Millisecond)
