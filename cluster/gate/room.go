@@ -15,7 +15,6 @@ const (
 	fullKept       = 60   // windows for which it is remembered
 	usedMargin     = 1.15 // above what the seats that are taken let believe of the others
 	othersMost     = 0.95 // part of the capacity that others may take before flows
-	othersPart     = 0.9  // of what they bring, that is kept for them: a core with a little more to do than it can never stands still
 	queueDrained   = 1.0  // seconds in which what waits for seats should go
 	signInUse      = 0.95 // part of what the password pools can check that is handed out
 	roomBurst      = 0.1  // seconds of its rate that a quiet room saves up
@@ -233,7 +232,7 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 		return 0
 	}
 	// Who is called now comes when some of the queue is gone.
-	others := othersPart*r.others + max(l.OtherQueue-r.capacity*r.notice(), 0)/queueDrained
+	others := r.others + max(l.OtherQueue-r.capacity*r.notice()/2, 0)/queueDrained
 	free := r.capacity - min(others, othersMost*r.capacity)
 	whole := r.cost.SignIn + r.cost.View + r.goOn*r.cost.Confirm
 	if signIns > 0 {
