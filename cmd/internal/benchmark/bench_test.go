@@ -166,7 +166,7 @@ func TestScenariosMeasureARealBank(t *testing.T) {
 		}
 	}
 	f([]string{"returning", "flow", "flow-open"}, "throughput-confirm", "--seconds", "0.5", "--customers", "12000", "--pace", "0.01", "--open-share", "0.2")
-	f([]string{"confirm-quiet-before", "confirm-flood", "status-flood", "confirm-quiet-after"}, "status-flood", "--seconds", "0.5", "--customers", "3000")
+	f([]string{"confirm-quiet-before", "confirm-elsewhere", "confirm-flood", "status-flood", "confirm-quiet-after"}, "status-flood", "--seconds", "0.5", "--customers", "3000")
 	f([]string{"confirm-quiet-before", "confirm-storm", "sign-in-storm", "confirm-quiet-after"}, "sign-in-storm", "--seconds", "0.5", "--customers", "8000")
 	f([]string{"ceiling", "soak-1"}, "soak", "--seconds", "1", "--customers", "12000", "--pace", "0.01")
 }
