@@ -25,7 +25,7 @@ type Client struct {
 // clicks makes one sign-in of the halves of a double click that come to one node. Each of them on its own would begin a session, the one that is checked
 // last would end the other's, and the browser may keep the cookie of either.
 //
-// It holds an entry for each sign-in under way, and nothing of it afterwards. The key is a keyed hash, so that no password is kept, and what the map's comparison
+// It holds an entry for each sign-in under way, of which there are no more than requests in flight (edge.Limits), and nothing of it afterwards. The key is a keyed hash, so that no password is kept, and what the map's comparison
 // takes tells nobody anything: a key cannot be aimed at.
 type clicks struct {
 	group singleflight.Group
