@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
 	"time"
 
 	"netbank/cluster/gate"
@@ -98,12 +99,21 @@ type lineKeeper struct {
 	room      *gate.Room // nil: there is no line
 	flows     uint64     // of this node, as last counted
 	called    uint64     // by the journal, as last counted
-	entered   uint64
-	confirmed recently  // who has come to the confirmation, and may come again
-	moving    bool      // an entry that moves the watermark is under way
-	moved     gate.Time // when the last one was proposed
-	shown     gate.Time // when the line was last looked at for showing
+	marks     []mark     // of late, the earliest first
+	confirmed recently   // who has come to the confirmation, and may come again
+	moving    bool       // an entry that moves the watermark is under way
+	moved     gate.Time  // when the last one was proposed
+	shown     gate.Time  // when the line was last looked at for showing
 }
+
+// mark is when the line was first seen to stand at a watermark.
+type mark struct {
+	at        gate.Time
+	watermark journal.Millis
+}
+
+// marksMax is how many are kept: of half a minute at least.
+const marksMax = 512
 
 // takeUpLine begins to keep the line. One that an earlier leader closed stays closed until nobody waits.
 func (l *leader) takeUpLine() {
@@ -115,7 +125,7 @@ func (l *leader) takeUpLine() {
 	l.n.log.View(func(m *journal.Machine) { now = m.Line() })
 	k := &l.line
 	k.room = gate.NewRoom(gate.FlowCost{Confirm: weightDebit}) // neither a sign-in nor a look asks the core for anything
-	k.flows, k.called, k.entered = l.n.flows.Load(), now.Called, now.Entered
+	k.flows, k.called = l.n.flows.Load(), now.Called
 	k.shown = l.now - lineMoveEvery
 	k.room.Pass(l.now, l.gate.Load(), now.Waiting, l.signIns())
 	if now.Closed {
@@ -144,7 +154,7 @@ func (l *leader) keepLine() {
 	l.showLine(now)
 }
 
-// heard tells the room who came in: by the journal from the line, by the nodes' word without one.
+// heard tells the room who was called, by the journal, and who came in without that, by the nodes' word.
 func (k *lineKeeper) heard(l *leader, now journal.Line) {
 	flows := l.n.flows.Load()
 	came := flows - k.flows
@@ -156,13 +166,53 @@ func (k *lineKeeper) heard(l *leader, now journal.Line) {
 	if now.Called > k.called {
 		k.room.Called(int(now.Called - k.called))
 	}
-	if now.Entered > k.entered {
-		came += now.Entered - k.entered
+	k.called = now.Called
+	if n := len(k.marks); n == 0 || now.Watermark > k.marks[n-1].watermark {
+		if n == marksMax {
+			k.marks = append(k.marks[:0], k.marks[n/2:]...)
+		}
+		k.marks = append(k.marks, mark{l.now, now.Watermark})
 	}
-	k.called, k.entered = now.Called, now.Entered
 	if came > 0 {
 		k.room.Entered(int(min(came, math.MaxInt32)))
 	}
+}
+
+// cameIn tells the room of a customer who has taken his turn.
+func (l *leader) cameIn(c *call) {
+	x, k := c.cmd.GetEnter(), &l.line
+	if x == nil || k.room == nil || c.result.Verdict != journal.Done {
+		return
+	}
+	var (
+		p   journal.Place
+		has bool
+	)
+	if id := x.GetPaymentId(); len(id) == len(journal.PaymentID{}) {
+		l.n.log.View(func(m *journal.Machine) { p, has = m.Place(journal.PaymentID(id)) })
+		if !has || l.n.clock.now()-p.Entered > turnTaken { // he came in without a turn, or had taken it before
+			return
+		}
+	} else if !l.n.Line().Closed {
+		return
+	}
+	// Who has no payment is not known before he comes in, and is called with that.
+	k.room.Came(k.since(l.now, p.At, has))
+}
+
+// turnTaken is how long after a turn was taken, to the second, its entry is committed.
+const turnTaken = 3 * journal.Millis(time.Second/time.Millisecond)
+
+// since is how long ago a place was called, as far as that is remembered.
+func (k *lineKeeper) since(now gate.Time, at journal.Millis, has bool) time.Duration {
+	if !has {
+		return 0
+	}
+	i := sort.Search(len(k.marks), func(i int) bool { return k.marks[i].watermark > at })
+	if i == len(k.marks) {
+		return 0
+	}
+	return now - k.marks[i].at
 }
 
 // signIns is how many passwords all nodes together can check a second; 0: not known.

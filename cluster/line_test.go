@@ -147,6 +147,40 @@ func TestFairLine_AcrossLeaderChangesLostNodesAndWorkers(t *testing.T) {
 	})
 }
 
+// TestLine_TheLeaderLearnsHowManyOfThoseCalledCome: from whichever node they come in, and however often they say so.
+func TestLine_TheLeaderLearnsHowManyOfThoseCalledCome(t *testing.T) {
+	inLine(t, func(t *testing.T, r *trio) {
+		dice := rand.New(rand.NewPCG(3, 4))
+		r.flows(10)
+		time.Sleep(2 * time.Second)
+		r.stands(true)
+		f := func(people int, comes float64, least, most float64) {
+			t.Helper()
+			var waiting []journal.PaymentID
+			places := map[journal.PaymentID]journal.Millis{}
+			for range people {
+				x := r.order()
+				if res, err := r.somewhere(dice).Submit(arrival(x.Payment), time.Now().Add(5*time.Second)); err != nil || res.Verdict != journal.Done {
+					t.Fatalf("arrive: %v, %v", res.Verdict, err)
+				}
+				if p, ok := r.anyPlace(x.Payment); ok && dice.Float64() < comes {
+					waiting, places[x.Payment] = append(waiting, x.Payment), p.At
+				}
+			}
+			for end := time.Now().Add(time.Duration(people) * time.Second / 10); len(waiting) > 0 && time.Now().Before(end); {
+				time.Sleep(200 * time.Millisecond)
+				waiting = r.takeTurns(dice, waiting, places)
+			}
+			if got := r.nodes[0].roomSeen.Load(); got.NoShows < least || got.NoShows > most {
+				t.Errorf("%.2f of those called are thought not to come, when %.2f of %d did", got.NoShows, comes, people)
+			}
+		}
+		f(80, 1, 0, 0.1)
+		f(120, 0.4, 0.3, 0.75)
+		f(120, 1, 0, 0.25)
+	})
+}
+
 // takeTurns lets everybody look once, at any node, who has not come in.
 func (r *trio) takeTurns(dice *rand.Rand, waiting []journal.PaymentID, places map[journal.PaymentID]journal.Millis) (left []journal.PaymentID) {
 	r.t.Helper()

@@ -228,6 +228,7 @@ func (l *leader) committed(e *entry) {
 
 // settled looks at a command whose result is known.
 func (l *leader) settled(c *call) {
+	l.cameIn(c)
 	switch {
 	case c.visit != nil:
 		c.finish()

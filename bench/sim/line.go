@@ -123,6 +123,7 @@ func (r *run) move() {
 		l.next++
 		r.shown(w)
 		r.dice.roll(r.seed, r.customers[w.slot].id, 1<<18)
+		r.customers[w.slot].came = r.now
 		r.events.add(r.now+time.Duration(r.dice.uniform()*float64(lineNotices)), comesIn, w.slot, 0)
 	}
 	if l.next > len(l.waiting)/2 {

@@ -64,7 +64,7 @@ type customer struct {
 	calling int32
 	away    bool          // has lost patience with the call, and is about to press again
 	stored  bool          // meanwhile it was answered
-	came    time.Duration // when his flow began
+	came    time.Duration // when his flow began; before, when he was called
 }
 
 const none = -1
@@ -235,8 +235,9 @@ func (r *run) happen(e event) {
 	case lineDue:
 		r.move()
 	case comesIn:
-		r.customers[e.at32].came = r.now
-		r.line.room.Entered(1)
+		c := &r.customers[e.at32]
+		r.line.room.Came(r.now - c.came)
+		c.came = r.now
 		r.ask(e.at32)
 	}
 }

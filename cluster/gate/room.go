@@ -7,43 +7,41 @@ import (
 
 // Constants of the waiting room, tuned in simulation (bench/sim).
 const (
-	roomSmooth     = 1500 * time.Millisecond // capacity is smoothed over this, so that the trials of seek do not modulate who comes in
-	fullWindow     = time.Second
-	fullPart       = 0.8  // of a window in which seats must have been wanted
-	fullMargin     = 1.1  // above what was done in the last full window, capacity is not believed
-	fullGrowth     = 1.02 // of that for each window that was not full
-	fullKept       = 60   // windows for which it is remembered
-	usedMargin     = 1.15 // above what the seats that are taken let believe of the others
-	othersMost     = 0.95 // part of the capacity that others may take before flows
-	queueDrained   = 1.0  // seconds in which what waits for seats should go
-	signInUse      = 0.95 // part of what the password pools can check that is handed out
-	roomBurst      = 0.1  // seconds of its rate that a quiet room saves up
-	roomBurstMin   = 2.0
-	roomSlack      = time.Second // of its rate that may have come in on credit before the room closes
-	roomSlackMin   = 4.0
-	arriveSmooth   = 5 * time.Second
-	roomCalm       = time.Second // in which all who wait can be called at once, before it opens again
-	roomFeedback   = 3.0         // how sharply flows are held back when more is still to come of those inside than was planned, or let in when less is
-	roomMore       = 2.0         // times the lasting rate, that are let in at most while few are inside
-	callWindow     = 30          // seconds in which who was called has to come; see settle
-	noShowGain     = 0.1
-	noShowMax      = 0.9
-	cohorts        = 128    // seconds for which it is remembered how many flows began
-	cohortKept     = 0.9917 // a second, of what is known of earlier ones: two minutes
-	goOnPrior      = 0.9
-	goOnPriorFlows = 20.0
-	thinkPrior     = 3.0 // seconds; a short one is corrected by every second in which nobody confirms, a long one only when many did
-	goneAfter      = 4.0 // times the mean, until who has not confirmed has probably left
-	noticePrior    = 1.5 // seconds that who was called takes to notice it
-	noticeMax      = 10.0
-	noticePriorFor = 0.5 // such customers a second that the prior counts for
-	rateSmooth     = 15 * time.Second
-	paceWindow     = 2 * time.Second
-	paceSmooth     = 8 * time.Second
-	paceAfter      = 3               // windows: before, nobody knows what others will take while flows wait
-	paceMean       = 3 * time.Minute // for which the mean is remembered; whoever is slow for so long is so for good
-	paceSlow       = 0.8             // of the mean: a line below it is slow
-	paceLasts      = 1.5             // times as long as it has been slow, it is expected to stay so
+	roomSmooth   = 1500 * time.Millisecond // capacity is smoothed over this, so that the trials of seek do not modulate who comes in
+	fullWindow   = time.Second
+	fullPart     = 0.8  // of a window in which seats must have been wanted
+	fullMargin   = 1.1  // above what was done in the last full window, capacity is not believed
+	fullGrowth   = 1.02 // of that for each window that was not full
+	fullKept     = 60   // windows for which it is remembered
+	usedMargin   = 1.15 // above what the seats that are taken let believe of the others
+	othersMost   = 0.95 // part of the capacity that others may take before flows
+	queueDrained = 1.0  // seconds in which what others wait with for seats should go
+	signInUse    = 0.95 // part of what the password pools can check that is handed out
+	roomBurst    = 0.1  // seconds of its rate that a quiet room saves up
+	roomBurstMin = 2.0
+	roomSlack    = time.Second // of its rate that may have come in on credit before the room closes
+	roomSlackMin = 4.0
+	arriveSmooth = 5 * time.Second
+	roomCalm     = time.Second // in which all who wait can be called at once, before it opens again
+	roomFeedback = 4.0         // how sharply flows are held back when more is still to come of those inside than was planned, or let in when less is
+	roomMore     = 2.0         // times the lasting rate, that are let in at most while few are inside
+	noShowGain   = 0.3         // a second; who comes late is no no-show, and when he comes it is too late not to have called others
+	noShowMax    = 0.9
+	noticePrior  = 2.0 // seconds that who was called takes to notice it
+	noticeMax    = 10.0
+	noticeKept   = 0.9 // a second: ten of them, since who leaves a line stands beside others who leave it
+	goOnPrior    = 0.9
+	goOnKept     = 0.9917 // a second: two minutes
+	agesPrior    = 20.0   // people that what is not known counts for
+	thinkPrior   = 3.0    // seconds; a short one is corrected by every second in which nobody confirms, a long one only when many did
+	goneAfter    = 4.0    // times the mean, until who has not confirmed has probably left
+	rateSmooth   = 15 * time.Second
+	paceWindow   = 2 * time.Second
+	paceSmooth   = 8 * time.Second
+	paceAfter    = 3               // windows: before, nobody knows what others will take while flows wait
+	paceMean     = 3 * time.Minute // for which the mean is remembered; whoever is slow for so long is so for good
+	paceSlow     = 0.8             // of the mean: a line below it is slow
+	paceLasts    = 1.5             // times as long as it has been slow, it is expected to stay so
 )
 
 // FlowCost is what the parts of a flow cost in the core, as weights of offers: 1 is a debit.
@@ -106,19 +104,9 @@ type Room struct {
 	arriving float64 // flows that come in a second, smoothed
 	arrived  float64 // since the last event
 
-	called    [callWindow]float64 // in each of the last seconds
-	came      [callWindow]float64 // of these
-	noShows   float64
-	toCome    float64          // who were called and are to come, smoothed
-	following float64          // who were called and come in, a second, smoothed
-	followed  float64          // since the last event
-	second    int64            // of the newest entry in the rings
-	flows     [cohorts]float64 // that began in each of the last seconds
-	reached   [cohorts]float64 // flows that have come to each age, of late
-	went      [cohorts]float64 // of these, those that confirmed at that age
-	yet       [cohorts]float64 // part of the flows that will confirm at this age or later
-	goOn      float64          // at any
-	think     float64          // seconds from the beginning to the confirmation, in the mean
+	calls   ages    // from the call to the coming in
+	flows   ages    // from the coming in to the confirmation
+	noShows float64 // part of those called who do not come
 
 	pace      float64 // lasting, smoothed
 	mean      float64 // the same over minutes in which it was not slow
@@ -131,8 +119,13 @@ type Room struct {
 
 // NewRoom makes an open room.
 func NewRoom(cost FlowCost) *Room {
-	r := &Room{cost: cost, tokens: roomBurstMin}
-	r.learn()
+	r := &Room{
+		cost: cost, tokens: roomBurstMin,
+		calls: ages{part: 1, after: noticePrior, weight: agesPrior, kept: noticeKept},
+		flows: ages{part: goOnPrior, after: thinkPrior, weight: agesPrior, kept: goOnKept, later: true},
+	}
+	r.calls.learn()
+	r.flows.learn()
 	return r
 }
 
@@ -140,7 +133,8 @@ func NewRoom(cost FlowCost) *Room {
 // can check of passwords a second; 0: not known.
 func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if !r.begun {
-		r.begun, r.since, r.now, r.second, r.windowAt, r.calm = true, now, now, int64(now/time.Second), now, now
+		r.begun, r.since, r.now, r.windowAt, r.calm = true, now, now, now, now
+		r.calls.second, r.flows.second = int64(now/time.Second), int64(now/time.Second)
 		r.used, r.brought = usedOf(load), load.Others
 		r.capacity = r.full.bound(capacityOf(load), r.used)
 		r.usual = r.carried(load, signIns)
@@ -162,9 +156,7 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if dt > 0 {
 		gain := 1 - math.Exp(-dt/arriveSmooth.Seconds())
 		r.arriving += gain * (r.arrived/dt - r.arriving)
-		r.following += gain * (r.followed/dt - r.following)
-		r.toCome += gain * (r.expected() - r.toCome)
-		r.arrived, r.followed = 0, 0
+		r.arrived = 0
 	}
 	r.rate = r.carried(load, signIns)
 	r.usual += (1 - math.Exp(-dt/rateSmooth.Seconds())) * (r.rate - r.usual)
@@ -234,97 +226,38 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 	// Who is called now comes when some of the queue is gone.
 	others := r.others + max(l.OtherQueue-r.capacity*r.notice()/2, 0)/queueDrained
 	free := r.capacity - min(others, othersMost*r.capacity)
-	whole := r.cost.SignIn + r.cost.View + r.goOn*r.cost.Confirm
+	whole := r.cost.SignIn + r.cost.View + r.flows.goOn*r.cost.Confirm
 	if signIns > 0 {
 		signIns *= signInUse
 	} else {
 		signIns = math.Inf(1)
 	}
 	r.lasting = min(free/max(whole, WeightMin), signIns)
-	rate := max(free-l.FlowQueue/queueDrained, 0) / max(whole, WeightMin)
+	rate := free / max(whole, WeightMin)
 	// Those who are inside and think, or are on their way in, come first: the more of them there are than these rates bring, the less is left for sign-ins.
-	committed := r.ready() / (r.think + r.notice()) * r.cost.Confirm
-	rate *= min(max(1+roomFeedback*(1-(committed+rate*(whole-r.goOn*r.cost.Confirm))/max(free, WeightMin)), 0), roomMore)
+	committed := (r.ready()*r.cost.Confirm + l.FlowQueue) / (r.flows.mean + r.notice())
+	rate *= min(max(1+roomFeedback*(1-(committed+rate*(whole-r.flows.goOn*r.cost.Confirm))/max(free, WeightMin)), 0), roomMore)
 	r.signIns = rate > signIns
 	return min(rate, signIns)
 }
 
 // ready is how many of those inside, and of those who were called and are to come, will still confirm, as far as can be expected.
-func (r *Room) ready() (n float64) {
-	n = r.yet[0] * r.expected()
-	for age := range int64(cohorts) {
-		n += r.yet[age] * r.flows[cohort(r.second-age)]
-	}
-	return n
-}
+func (r *Room) ready() float64 { return r.flows.goOn*r.calls.ready() + r.flows.ready() }
 
-// expected is how many of those who were called are to come.
-func (r *Room) expected() (n float64) {
-	for i, called := range r.called {
-		n += max(called*(1-r.noShows)-r.came[i], 0)
-	}
-	return n
-}
-
-// notice is how many seconds pass until somebody who was called comes in: by Little's law.
+// notice is how many seconds pass until somebody who was called comes in. Who does not come says nothing of that.
 func (r *Room) notice() float64 {
-	return min((r.toCome+noticePrior*noticePriorFor)/(r.following+noticePriorFor), noticeMax)
+	return min(r.calls.goOn*r.calls.mean+(1-r.calls.goOn)*noticePrior, noticeMax)
 }
 
-func cohort(second int64) int { return int((second%cohorts + cohorts) % cohorts) }
-
-// turn moves the rings on to the present second.
+// turn moves on to the present second.
 func (r *Room) turn() {
 	now := int64(r.now / time.Second)
-	for steps := 0; r.second < now && steps < cohorts; steps++ {
-		r.second++
-		r.settle(int(r.second % callWindow))
-		for age := range int64(cohorts) {
-			r.reached[age] = cohortKept*r.reached[age] + r.flows[cohort(r.second-1-age)]
-			r.went[age] *= cohortKept
-		}
-		r.flows[cohort(r.second)] = 0
-		r.learn()
+	for steps := 0; r.flows.second < now && steps < cohorts; steps++ {
+		r.calls.turn()
+		r.flows.turn()
+		r.noShows += noShowGain * (min(1-r.calls.goOn, noShowMax) - r.noShows)
 	}
-	r.second = max(r.second, now)
-}
-
-// settle closes the books over those who were called callWindow seconds ago: what was set aside for them, and was not used, is free again.
-func (r *Room) settle(i int) {
-	called, came := r.called[i], r.came[i]
-	r.called[i], r.came[i] = 0, 0
-	if called == 0 {
-		return
-	}
-	r.tokens += called*(1-r.noShows) - came
-	if r.closed { // whoever came in too many is inside, and counts there
-		r.tokens = max(r.tokens, 0)
-	}
-	r.noShows += noShowGain * (min(max(1-came/called, 0), noShowMax) - r.noShows)
-}
-
-// learn measures how many go on to confirm, and when: at each age, those who did of those who came to it. Neither many who have just begun
-// nor a pause in which only the slow ones are left misleads it.
-func (r *Room) learn() {
-	gone, ages := 0.0, 0.0
-	for age := range r.yet {
-		// Nobody knows yet what those do who began earliest; but who has not confirmed when most others did long ago has probably left.
-		stays := math.Exp(-gone / goOnPrior * max(float64(age)*gone/max(ages, WeightMin)-goneAfter, 0))
-		prior := max(goOnPrior-gone, 0) * stays * (1 - math.Exp(-1/thinkPrior))
-		part := (r.went[age] + goOnPriorFlows*prior) / (r.reached[age] + goOnPriorFlows)
-		gone += part
-		ages += part * (float64(age) + 0.5)
-		r.yet[age] = part
-	}
-	r.goOn, r.think = 0, 0
-	for age := cohorts - 1; age >= 0; age-- {
-		part := r.yet[age]
-		r.goOn += part
-		r.yet[age] = r.goOn
-		r.think += part * (float64(age) + 0.5)
-	}
-	r.think /= r.goOn
-	r.goOn = min(r.goOn, 1)
+	r.calls.second, r.flows.second = max(r.calls.second, now), max(r.flows.second, now)
 }
 
 // measure follows what pace the line will keep, for those who want to know how long they wait: not how many are called at the moment, which is more while
@@ -378,8 +311,8 @@ func (r *Room) judge(waiting int) {
 // Close lets nobody in any more who has not been called: for a new leader that finds the line closed. It does not know who is inside, and supposes as many as
 // the lasting rate would have brought.
 func (r *Room) Close() {
-	for i := range r.flows {
-		r.flows[i] = r.lasting
+	for i := range r.flows.began {
+		r.flows.began[i] = r.lasting
 	}
 	r.close()
 }
@@ -405,39 +338,28 @@ func (r *Room) Due() int {
 // Called says that so many were called.
 func (r *Room) Called(n int) {
 	r.tokens -= float64(n) * (1 - r.noShows)
-	r.called[int(r.second%callWindow)] += float64(n)
+	r.calls.begin(float64(n))
 }
 
-// Entered says that so many came in: who was called, as far as any are expected, and others on credit.
+// Entered says that so many came in on credit.
 func (r *Room) Entered(n int) {
-	left := float64(n)
-	r.arrived += left
-	r.flows[int(r.second%cohorts)] += left
-	left = r.follow(left, int64(noticeMax), 1-r.noShows)
-	left = r.follow(left, callWindow-1, 1)
+	r.arrived += float64(n)
+	r.flows.begin(float64(n))
 	if !r.closed { // else they are inside, and count there
-		r.tokens -= left
+		r.tokens -= float64(n)
 	}
 }
 
-// follow counts people as those who were called up to so many seconds ago, the earliest first, as far as that part of them is to come; it gives how many are left.
-func (r *Room) follow(left float64, oldest int64, part float64) float64 {
-	for age := oldest; age >= 0 && left > 0; age-- {
-		i := int(((r.second-age)%callWindow + callWindow) % callWindow)
-		came := min(left, max(part*r.called[i]-r.came[i], 0))
-		r.came[i] += came
-		r.followed += came
-		left -= came
-	}
-	return left
+// Came says that somebody came in who was called so long ago.
+func (r *Room) Came(after time.Duration) {
+	r.arrived++
+	r.flows.begin(1)
+	r.calls.end(r.now - after)
 }
 
 // Confirmed says that a customer has come to the confirmation, so long after his flow began.
 func (r *Room) Confirmed(after time.Duration) {
-	if after < 0 || after >= cohorts*time.Second {
-		return
-	}
-	r.went[int(after/time.Second)]++
+	r.flows.end(r.now - after)
 }
 
 // Pace is how fast the line is expected to move.
@@ -479,7 +401,7 @@ type RoomSnapshot struct {
 
 // Snapshot gives the state as of the last event.
 func (r *Room) Snapshot() RoomSnapshot {
-	return RoomSnapshot{r.closed, r.rate, r.signIns, r.tokens, r.noShows, r.goOn, time.Duration(r.think * float64(time.Second)), r.Pace()}
+	return RoomSnapshot{r.closed, r.rate, r.signIns, r.tokens, r.noShows, r.flows.goOn, time.Duration(r.flows.mean * float64(time.Second)), r.Pace()}
 }
 
 // The range that is shown to who waits.
