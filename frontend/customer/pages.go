@@ -102,6 +102,7 @@ type Pages struct {
 	traces *traces
 	// How often a payment's link and a customer may come. Neither is a limit that a person meets, nor counts anybody by an address.
 	links, customers *edge.Rates
+	paying           underWay
 	waits            *lineWaits
 	refused          *refusals
 	origin           string

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"netbank/cluster"
@@ -53,6 +54,8 @@ func (c *Pages) pay(q *request) {
 		return
 	}
 	consent := a.consent
+	c.paying.begin(q.payment.ID)
+	defer c.paying.end(q.payment.ID)
 	// What would be refused anyway is refused before an attempt is counted, unless an earlier click is still on its way.
 	if refusal, refused := c.Bank.Refused(gate.Confirm); refused && !c.Bank.Confirming(q.payment.ID) {
 		c.refuse(q, refusal, a.token)
@@ -85,6 +88,36 @@ func (c *Pages) pay(q *request) {
 	default:
 		c.confirmed(q, &a, &confirmed)
 	}
+}
+
+// underWay counts the requests that pay, by payment. That one is at hand is known from its beginning on: until it has come to the bank's Confirm, an attempt
+// that was counted for it stands for it, and somebody else's refusal may have taken that back.
+type underWay struct {
+	mu sync.Mutex
+	by map[journal.PaymentID]int // as many as there are requests at once
+}
+
+func (u *underWay) begin(id journal.PaymentID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.by == nil {
+		u.by = map[journal.PaymentID]int{}
+	}
+	u.by[id]++
+}
+
+func (u *underWay) end(id journal.PaymentID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.by[id]--; u.by[id] == 0 {
+		delete(u.by, id)
+	}
+}
+
+func (u *underWay) any(id journal.PaymentID) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.by[id] > 0
 }
 
 // forgive takes back the attempt that was counted for a right code whose payment was then refused: a day on which many are refused must

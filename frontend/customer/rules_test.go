@@ -210,6 +210,32 @@ func TestRefusedMeansNotCharged_AnAttemptThatIsOpenMayStillCount(t *testing.T) {
 	}
 }
 
+// The first click is still at hand, and a second one that was refused has taken its attempt back. The page that tells of the refusal does not speak for the first.
+func TestRefusedMeansNotCharged_NotWhileAnEarlierClickIsAtHand(t *testing.T) {
+	h := newHouse(t)
+	_, link := h.pay()
+	v := h.visitor()
+	code := v.toCode(link)
+	busy := strings.Replace(link, "?", "/busy?", 1) + "&reason=queue-full&wait=3"
+	asked := false
+	h.bank.answers = func(x cluster.Confirmation) (cluster.Confirmed, error, bool) {
+		h.bank.must(t, &journal.Command{Body: &command.Command_FactorPassed{FactorPassed: &command.FactorPassed{Customer: uint64(anna), SessionEpoch: uint64(x.SessionEpoch)}}})
+		p := v.open(busy)
+		p.want(t, 503, h.says("unavailable-unsure"), "error=pending")
+		if asked = true; strings.Contains(p.body, "othing was charged") {
+			t.Error("the page speaks for a confirmation that is at hand")
+		}
+		return cluster.Confirmed{}, nil, false
+	}
+	v.follow(v.submit(code, "code", "code", h.code(0))).want(t, 200, h.says("settled-title"))
+	if !asked {
+		t.Fatal("nobody confirmed")
+	}
+	if len(h.pages.paying.by) != 0 {
+		t.Error("a request that pays is remembered after its end")
+	}
+}
+
 // The first click was authorised through another node, with the same code. This node refuses the second, and has not heard of the first.
 func TestRefusedMeansNotCharged_ACodeThatAnotherNodeHasSpentLeadsToTheOutcome(t *testing.T) {
 	f := func(leaderless bool, status int, want string) {

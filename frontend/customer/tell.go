@@ -157,7 +157,7 @@ func (c *Pages) busy(q *request) {
 	if q.stale {
 		page = "unavailable"
 	}
-	if q.stale || customer == 0 && reason == gate.NoLeader.String() || !c.Bank.Unconfirmed(q.payment.ID, customer) {
+	if q.stale || customer == 0 && reason == gate.NoLeader.String() || c.paying.any(q.payment.ID) || !c.Bank.Unconfirmed(q.payment.ID, customer) {
 		text, q.unsure = "unavailable-unsure", true
 	}
 	edge.SetOutcome(q.RequestCtx, edge.Answered) // the refusal was counted where it happened
