@@ -112,7 +112,7 @@ type mark struct {
 	watermark journal.Millis
 }
 
-// marksMax is how many are kept: of half a minute at least.
+// marksMax is how many are kept at most: those of 25 seconds at least.
 const marksMax = 512
 
 // takeUpLine begins to keep the line. One that an earlier leader closed stays closed until nobody waits.
