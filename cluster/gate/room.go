@@ -234,6 +234,9 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 	}
 	r.lasting = min(free/max(whole, WeightMin), signIns)
 	rate := free / max(whole, WeightMin)
+	if !r.closed { // nobody has been called yet: what waits for seats came in on credit, and shows that too many did
+		rate = max(free-l.FlowQueue/queueDrained, 0) / max(whole, WeightMin)
+	}
 	// Those who are inside and think, or are on their way in, come first: the more of them there are than these rates bring, the less is left for sign-ins.
 	committed := (r.ready()*r.cost.Confirm + l.FlowQueue) / (r.flows.mean + r.notice())
 	rate *= min(max(1+roomFeedback*(1-(committed+rate*(whole-r.flows.goOn*r.cost.Confirm))/max(free, WeightMin)), 0), roomMore)

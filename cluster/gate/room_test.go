@@ -393,3 +393,18 @@ func TestRoom_SeesTheEndOfAFloodBeforeItsQueueIsEmpty(t *testing.T) {
 		t.Errorf("%.1f flows a second are called when the flood is over and %.0f of it wait for one more second", rate, load.OtherQueue)
 	}
 }
+
+func TestRoom_WhatWaitsForSeatsWhileItIsOpenClosesItSooner(t *testing.T) {
+	f := func(queue, least, most float64) {
+		t.Helper()
+		r := NewRoom(FlowCost{Confirm: 1})
+		load := Load{Seats: 10, Taken: 10, SeatTime: 500 * time.Millisecond, FlowQueue: queue} // 20 a second
+		r.Pass(0, load, 0, 0)
+		r.Pass(time.Second, load, 0, 0)
+		if rate := r.Snapshot().Rate; rate < least || rate > most {
+			t.Errorf("with work of %.0f waiting: %.1f flows a second, want %.1f to %.1f", queue, rate, least, most)
+		}
+	}
+	f(0, 20, 50)
+	f(20, 0, 0.1)
+}
