@@ -286,6 +286,10 @@ func (m *member) depose(f fate) {
 	if was && g.leader == m.index && g.term == m.term {
 		if f == survives {
 			for _, h := range held {
+				// What a later leader has committed stands where this would be: terms never go back in a log of Raft's.
+				if n := len(g.entries); n > 0 && g.entries[n-1].term > h.term {
+					break
+				}
 				g.entries = append(g.entries, groupEntry{h.term, h.entry})
 			}
 		}
