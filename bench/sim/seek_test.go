@@ -73,7 +73,19 @@ func TestSeek_IsNotMisledByLongTails(t *testing.T) {
 	r.loop()
 	limit, least, most := r.result.Limits()
 	t.Logf("second half: limit %.0f, %d to %d", limit, least, most)
-	if limit > 320 { // a limit that goes by the answers of the first moments runs into the thousands
-		t.Errorf("limit %.0f, more than five times the knee of 64: short calls that come and go at once look like more work done", limit)
+	if limit < 40 || limit > 130 { // a limit that goes by what is answered in the first moments runs into the hundreds
+		t.Errorf("limit %.0f, knee 64: short calls that come and go at once look like more work done", limit)
+	}
+}
+
+func TestSeek_ANarrowCoreIsNotFloodedAtFirst(t *testing.T) {
+	s, err := Find("hasty-10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := one(t, s.withDefaults(), Lined(Seek(0)))
+	limit, _, _ := r.Limits()
+	if r.Finished() < 92 || limit > 16 {
+		t.Errorf("knee 8: limit %.0f in the second half, and %.1f %% of the flows let in finished", limit, r.Finished())
 	}
 }

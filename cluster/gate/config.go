@@ -34,7 +34,7 @@ const (
 type Config struct {
 	// Limit is the number of seats in the core: calls that may be inside at once. 1 to CeilingMax, default 64.
 	Limit int
-	// Seek lets the gate find the limit by itself; Limit is then only where it begins, by default 32.
+	// Seek lets the gate find the limit by itself; Limit is then only where it begins, by default 8.
 	Seek bool
 	// SeekSeed orders the trials of Seek.
 	SeekSeed uint64

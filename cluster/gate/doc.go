@@ -57,10 +57,10 @@
 // # Where the limit comes from
 //
 // It is configured; or, with Config.Seek, the gate finds it. It then stands a while at one arm below its point and a while at one above,
-// compares the work that was done with the calls that were inside, and moves the point along the slope: up where more seats do more
+// compares how slow the core was for the calls begun there with how many were inside, and moves the point along the slope of the work done: up where more seats do more
 // work, down where they do less or hardly more. What is compared are two measurements of the same core a second apart, so neither
-// a slow network nor a slow core looks like an overloaded one. From a start that means nothing it climbs by long strides first; and when the
-// core suddenly does much more or less than usual, it believes what it sees now more than what it knew. seek.go has it, and bench/sim plays it before cores of many shapes.
+// a slow network nor a slow core looks like an overloaded one. From a start that means nothing, along a slope that is steep, and when the
+// core suddenly does much more or less than usual, it goes by strides. seek.go and stride.go have it, intake.go measures, and bench/sim plays it before cores of many shapes.
 //
 // # Reading on
 //

@@ -169,8 +169,11 @@ func (g *Gate) Answer(now Time, t Ticket, elapsed time.Duration, late bool, out 
 			}
 			g.done += e.cost
 			if g.seek.enabled {
-				g.seek.answer(g.now, e.cost, elapsed, e.budget)
+				g.seek.answer(g.now, e.granted, e.cost, elapsed, e.budget)
 			}
+		}
+		if elapsed <= 0 && g.seek.enabled {
+			g.seek.unsent(g.entries[slot].granted, g.entries[slot].cost)
 		}
 		g.unseat(slot)
 	}
@@ -187,7 +190,7 @@ func (g *Gate) SetLimit(now Time, seats int, out []Decision) []Decision {
 	out = g.pass(now, out)
 	g.limit.wish(min(max(seats, 1), CeilingMax))
 	if s := &g.seek; s.enabled {
-		s.start(g.now, g.limit.wished, false, time.Duration(s.elapsed), s.random, g.limit.ceiling)
+		s.start(g.now, g.limit.wished, false, time.Duration(s.slowness), s.random, g.limit.ceiling)
 		g.limit.wish(s.seats)
 	}
 	return g.fill(out)

@@ -98,6 +98,9 @@ func (g *Gate) start(slot int32, owed bool, out []Decision) []Decision {
 		g.probes++
 	}
 	g.seat(slot, g.now)
+	if g.seek.enabled {
+		g.seek.starts(g.now, e.cost)
+	}
 	g.counts[e.class][Admitted]++
 	g.rushes[e.class].decided(g.now, false)
 	return append(out, Decision{Ticket: e.ticket, Action: Start})

@@ -8,46 +8,32 @@ import (
 // Constants of the search for the limit, tuned in simulation (bench/sim). Lengths on the axis of limits are natural logarithms: 0.30
 // is a factor of 1.35.
 const (
-	seekStart      = 32   // the limit to begin with, where none is configured
+	seekStart      = 8    // the limit to begin with, where none is configured
 	seekMin        = 4    // the lowest point
 	seekRoom       = 32   // points up to here need no proof
 	spreadMax      = 0.30 // from the point to each arm
 	spreadMin      = 0.08
 	spreadPerSlope = 0.4
-	slopeWanted    = 0.05 // more work per more seats: where less is gained than this, the limit is high enough
+	slopeWanted    = 0.01 // more work per more seats: where less is gained than this, the limit is high enough
 	slopeMax       = 1.5  // steeper ones are noise
 	slopeGain      = 0.2
 	provedGain     = 0.3
 	stepPerSlope   = 0.60
 	stepMax        = 0.40 // of the point, after one pair
-	noiseOfAnswer  = 1.5  // variance of the logarithm of a rate, times the number of answers it was counted by
 	noiseTrusted   = 0.09 // squared error of a slope at which the step is halved
-	changeMin      = 0.3  // by which the logarithm of the work done has to differ from what is usual, for the core to be another one
+	changeMin      = 0.2  // by which the logarithm of the work done has to differ from what is usual, for the core to be another one
 	changeNoise    = 3.5  // standard errors of that logarithm, which it has to differ by as well
-	changePairs    = 2    // for which slopes that are clear are then believed more, and steps are longer:
-	changeClear    = 2.0  // standard errors
-	changeTrusted  = 1.0
-	changeStep     = 1.2
-	changeStepMax  = 1.0
 	usualGain      = 0.2
-	settlePairs    = 4.0  // pairs that led the other way than the one before, after which steps are half as long,
-	settledStep    = 0.25 // and in the end this part
-	climbStride    = 0.5  // of the point, while it climbs
-	climbSlope     = 0.15 // gained by a stride for which there is another
-	climbLost      = -0.1 // by a stride, for which the one before is taken back as well
-	elapsedGain    = 0.005
-	elapsedPrior   = 20.0 // answers that the expected time counts for
-	unevenMuch     = 2.0  // above this, calls are so uneven that a step up looks like more of a gain than it is:
-	unevenSlope    = 0.4  // so much, for each
-	unevenSlopeMax = 0.6
-	skipMin        = 20 * time.Millisecond
-	skipMax        = 2 * time.Second // that a new arm is left to itself, for the calls of the last to leave
+	settlePairs    = 4.0             // pairs that led the other way than the one before, after which steps are half as long,
+	settledStep    = 0.25            // and in the end this part
+	spreadFound    = 0.15            // after strides
+	followMax      = 2 * time.Second // for which an arm waits for its calls to end
 	measureMin     = 400 * time.Millisecond
-	measureClimb   = 100 * time.Millisecond // at least, while it climbs
-	measureMax     = 2 * time.Second        // for which an arm waits for its answers
-	measureAnswers = 100                    // that an arm hears, if it hears them in time
-	arrivalsNeeded = 20                     // fewer answers tell nothing
-	usedToJudge    = 0.8                    // part of the time in which an arm's seats were all wanted
+	measureStride  = 50 * time.Millisecond // at least, while it strides
+	measureMax     = 2 * time.Second       // for which an arm waits for its calls
+	measureCalls   = 100                   // that an arm begins, if there is time
+	callsNeeded    = 20                    // fewer tell nothing
+	usedToJudge    = 0.8                   // part of the time in which an arm's seats were all wanted
 	usedToSeek     = 0.5
 	budgetUsedMax  = 0.25 // mean part of its budget that a call may spend inside
 	mostFor        = 10 * time.Second
@@ -63,8 +49,10 @@ const (
 //	  │    ..  │  point  │ ..      moves the point
 //	  └────────┴─────────┴──────> calls inside
 //
-// The slope is of work, not of answers, or a change of the mix would look like one of capacity; and against the calls that were
-// inside, not those allowed, or demand that fits would look like a flat core.
+// The work done in a time is the calls inside over the time that each takes (Little's law), so that its slope is one less that of the core's slowness, which an intake
+// measures: of the calls begun in an arm alone. What is answered in an arm would tell less: right after a step up the many short calls among the new ones are answered, and the
+// long ones, which take their seats for good, are not yet heard of, so that every step up looks like a gain. The time is per unit of weight, or a change of the mix would look like one of
+// capacity; and the slope against the calls that were inside, not those allowed, or demand that fits would look like a flat core.
 type seek struct {
 	enabled bool
 	point   float64 // ln of the limit
@@ -73,11 +61,10 @@ type seek struct {
 	proved  float64 // moving average of the points at which a slope was measured
 	seats   int     // allowed now
 
-	climbing    bool    // from a start that means nothing, by strides, for as long as they do clearly more work
+	strides     strides
 	usual       float64 // moving average of the logarithm of the work done in a time; 0: not known
 	usualInside float64 // and of that of the calls inside
-	changed     int     // pairs for which the core is still taken for another one
-	settled     float64 // pairs since then that led the other way than the one before
+	settled     float64 // pairs that led the other way than the one before
 	upward      bool    // the way that the last one led
 
 	held   bool // by a stall: nothing is measured
@@ -85,42 +72,54 @@ type seek struct {
 	arm    int  // 0 low, 1 high
 	second bool // of the pair
 	done   [2]arm
-	before arm // while climbing: the last one
 	now    arm
-	opened Time // when the present arm was opened; it measures after the skip
-	from   Time // when it begins to measure
-	last   Time // of the last event
+	intake intake // of the present arm
+	opened Time   // when the present arm was opened
+	closed Time   // when it stopped to take calls: never, while it takes them
+	last   Time   // of the last event
 
-	elapsed  float64 // moving average of a call's time, ns
-	square   float64 // and of its square, ns²
-	heard    float64 // answers
+	slowness float64 // the last one that was measured, ns per unit of weight
 	most     [2]int  // calls inside, in this and the last half of mostFor
 	mostFrom Time
 	random   uint64
 }
 
+// never is no time of the gate's.
+const never Time = 1<<63 - 1
+
 // arm is what was measured while the limit stood at one place.
 type arm struct {
+	point    float64 // ln of the limit between the arms
 	length   float64 // ns
 	inside   float64 // integral of the calls inside, ns
 	wanted   float64 // ns in which every seat was taken, or somebody waited
-	work     float64 // of the answers
 	answers  float64
 	lateness float64 // sum of the parts of their budgets that the answered calls were inside, each at most 1
+
+	begun    float64 // calls that were begun in it
+	out      float64 // of these, still inside
+	heaviest float64 // of their weights
+	slowness float64 // ln, ns
+	noise    float64 // its variance
+	known    bool
 }
 
-// tells reports whether an arm says what the core does at its limit: its seats were wanted, and answers came.
-func (a *arm) tells() bool {
-	return a.wanted > usedToJudge*a.length && a.answers >= arrivalsNeeded && a.work > 0 && a.inside > 0
-}
+// tells reports whether an arm says what the core does at its limit: its seats were wanted, and it speaks.
+func (a *arm) tells() bool { return a.wanted > usedToJudge*a.length && a.speaks() }
 
-// done is the logarithm of the work done in a time, calls that of the calls inside.
-func (a *arm) done() float64  { return math.Log(a.work / a.length) }
+// speaks reports whether an arm says how slow the core is with the calls that were inside, be that all that there was demand for.
+func (a *arm) speaks() bool { return a.begun >= callsNeeded && a.known && a.inside > 0 }
+
+// calls is the logarithm of the calls inside.
 func (a *arm) calls() float64 { return math.Log(a.inside / a.length) }
 
-// start begins anew at a limit: one that was found or set, or one that means nothing, from which it climbs.
+// done is the logarithm of the work done in a time.
+func (a *arm) done() float64 { return a.calls() - a.slowness }
+
+// start begins anew at a limit: one that was found or set, or one that means nothing, from which it climbs by strides.
 func (s *seek) start(now Time, limit int, climbs bool, service time.Duration, seed uint64, ceiling int) {
-	*s = seek{enabled: true, climbing: climbs, spread: spreadMax, slope: 1, elapsed: float64(service), square: 2 * float64(service) * float64(service), random: seed, last: now, mostFrom: now}
+	*s = seek{enabled: true, spread: spreadMax, slope: 1, slowness: float64(service), random: seed, last: now, mostFrom: now}
+	s.strides = strides{on: climbs, length: strideLong, turned: true, since: now}
 	s.point = math.Log(float64(min(max(limit, seekMin), max(ceiling, seekMin))))
 	s.open(now, ceiling)
 }
@@ -139,32 +138,18 @@ func (s *seek) open(now Time, ceiling int) {
 // begin lets the limit stand at the present arm.
 func (s *seek) begin(now Time, ceiling int) {
 	at := s.point
-	if s.trying {
+	if s.trying && !s.strides.on {
 		at += s.spread * float64(2*s.arm-1)
 	}
 	s.seats = min(max(1, int(math.Exp(at)+1e-9)), ceiling)
-	s.now = arm{}
-	s.opened = now
-	s.from = now + Time(min(max(s.settling(), float64(skipMin)), float64(skipMax)))
-}
-
-// settling gives how long the calls inside take to forget the last arm, in ns: the mean time that a call has still before it when
-// it is looked at in the middle, E[T²]/2E[T] (residual life, of renewal theory). With exponential times that is their mean. With long tails it is a
-// multiple: after a step up the many short calls among the new ones are answered at once, and the long ones, which will take their
-// seats for good, have not made themselves felt. Measured too early, every step up looks like a gain.
-func (s *seek) settling() float64 { return s.square / (2 * max(s.elapsed, 1)) }
-
-// unevenness is how much more the times of calls differ than exponential ones: 1 if not at all.
-func (s *seek) unevenness() float64 { return max(1, s.settling()/max(s.elapsed, 1)) }
-
-// illusion is how much of a slope comes of uneven calls alone, beyond what settling can wait for.
-func (s *seek) illusion() float64 {
-	return min(unevenSlope*max(s.unevenness()-unevenMuch, 0), unevenSlopeMax)
+	s.now = arm{point: s.point}
+	s.intake = intake{}
+	s.opened, s.closed = now, never
 }
 
 // pass lets time pass in which so many calls were inside, and says whether the limit may have moved.
 func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) bool {
-	since := max(s.last, s.from)
+	since := s.last
 	s.last = now
 	s.remember(now, inside)
 	if stalled != s.held {
@@ -176,33 +161,58 @@ func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) boo
 	if stalled {
 		return false
 	}
-	if now <= since {
-		return false
-	}
-	dt := float64(now - since)
+	dt := float64(max(now-since, 0))
 	s.now.length += dt
 	s.now.inside += dt * float64(inside)
 	if wanted {
 		s.now.wanted += dt
 	}
-	if s.now.length < s.enough() {
+	if s.closed == never && now >= s.closes() {
+		s.closed = now
+	}
+	if s.closed == never || now < s.ends() {
+		return false
+	}
+	if s.look(); now < s.ends() {
 		return false
 	}
 	s.end(now, ceiling)
 	return true
 }
 
-// enough gives how long the present arm has to be measured, in ns, with the answers it has heard.
-func (s *seek) enough() float64 {
-	least := measureMin
-	if s.climbing {
-		least = measureClimb
+// closes is when the present arm takes no more calls, with those that it has.
+func (s *seek) closes() Time {
+	least, calls := max(measureMin, min(2*s.follow(), measureMax)), float64(measureCalls)
+	if s.strides.on {
+		least, calls = measureStride, strideCalls+stridePer*float64(s.seats)
 	}
-	enough := max(float64(least), 1.5*float64(s.from-s.opened))
-	if s.now.answers < measureAnswers {
-		enough = max(enough, float64(measureMax))
+	if s.now.begun < calls {
+		least = measureMax
 	}
-	return enough
+	return s.opened + least
+}
+
+// follow is how long the calls of the present arm are waited for: afterwards those that are not answered count as no longer.
+func (s *seek) follow() Time {
+	return Time(min(intakeCut*s.slowness*s.now.heaviest, float64(followMax)))
+}
+
+// look takes what the intake tells.
+func (s *seek) look() {
+	a := &s.now
+	if a.slowness, a.noise, a.known = s.intake.slowness(); a.known {
+		s.slowness = math.Exp(a.slowness)
+	} else {
+		s.slowness = min(2*s.slowness, float64(followMax))
+	}
+}
+
+// ends is when all calls of the present arm are answered, or have been inside for long enough.
+func (s *seek) ends() Time {
+	if s.now.out <= 0 {
+		return s.closed
+	}
+	return s.closed + s.follow()
 }
 
 // next names when time alone may move the limit: where nothing is answered before, the present arm ends then. False: not by time.
@@ -212,8 +222,10 @@ func (s *seek) next(stalled bool) (Time, bool) {
 		return s.last, true
 	case stalled:
 		return 0, false
+	case s.closed == never:
+		return s.closes(), true
 	}
-	return max(s.last, s.from) + Time(math.Ceil(s.enough()-s.now.length)), true
+	return s.ends(), true
 }
 
 // remember keeps the most calls that were inside lately.
@@ -224,26 +236,47 @@ func (s *seek) remember(now Time, inside int) {
 	s.most[0] = max(s.most[0], inside)
 }
 
-// answer counts the answer to a call of this work, after elapsed of its budget.
-func (s *seek) answer(now Time, w work, elapsed, budget time.Duration) {
-	s.heard++
-	gain := max(elapsedGain, 1/(elapsedPrior+s.heard))
-	s.elapsed += gain * (float64(elapsed) - s.elapsed)
-	s.square += gain * (float64(elapsed)*float64(elapsed) - s.square)
-	if now < s.from {
+// starts counts a call that is begun.
+func (s *seek) starts(now Time, w work) {
+	if now < s.opened || now >= s.closed {
 		return
 	}
-	s.now.work += float64(w)
+	of := float64(w) / float64(workUnit)
+	s.now.begun++
+	s.now.out++
+	s.intake.begin(of)
+	s.now.heaviest = max(s.now.heaviest, of)
+}
+
+// unsent takes back a call that did not reach the core.
+func (s *seek) unsent(granted Time, w work) {
+	if granted < s.opened || granted >= s.closed {
+		return
+	}
+	of := float64(w) / float64(workUnit)
+	s.now.begun--
+	s.now.out--
+	s.intake.forget(of)
+}
+
+// answer counts the answer to a call of this work, after elapsed of its budget.
+func (s *seek) answer(now, granted Time, w work, elapsed, budget time.Duration) {
+	of := float64(w) / float64(workUnit)
 	s.now.answers++
 	if budget > 0 {
 		s.now.lateness += min(1, float64(elapsed)/float64(budget))
 	}
+	if granted < s.opened || granted >= s.closed {
+		return
+	}
+	s.now.out--
+	s.intake.end(of, float64(now-granted))
 }
 
 // end judges an arm, and a pair.
 func (s *seek) end(now Time, ceiling int) {
 	a := s.now
-	if a.answers >= arrivalsNeeded && a.lateness > budgetUsedMax*a.answers {
+	if a.answers >= callsNeeded && a.lateness > budgetUsedMax*a.answers {
 		s.point -= stepMax
 		s.slope = -0.5
 		s.limitTo(ceiling)
@@ -251,53 +284,22 @@ func (s *seek) end(now Time, ceiling int) {
 		return
 	}
 	switch {
-	case s.climbing:
-		s.climb()
-		s.limitTo(ceiling)
-		s.open(now, ceiling)
+	case s.another(&a): // a pair, or a stride, of two cores would tell nothing
+	case s.strides.on:
+		s.stride()
 	case !s.trying:
 		s.trying = a.wanted > usedToSeek*a.length
-		s.limitTo(ceiling)
-		s.open(now, ceiling)
-	case s.another(a):
-		s.open(now, ceiling) // a pair of two cores would tell nothing
 	case !s.second:
 		s.done[s.arm] = a
 		s.second, s.arm = true, 1-s.arm
 		s.begin(now, ceiling)
+		return
 	default:
 		s.done[s.arm] = a
 		s.judge()
-		s.limitTo(ceiling)
-		s.open(now, ceiling)
 	}
-}
-
-// climb takes another stride if the last one was worth it. A limit that the demand does not fill proves nothing, and stays.
-func (s *seek) climb() {
-	a, last := s.now, s.before
-	if s.unevenness() > unevenMuch {
-		s.climbing, s.trying = false, true
-		return
-	}
-	if !a.tells() {
-		return
-	}
-	s.before = a
-	if last.length > 0 {
-		gained := a.done() - last.done()
-		if gained < climbSlope*(a.calls()-last.calls()) {
-			if gained < 0 {
-				s.point -= climbStride
-			}
-			if gained < climbLost { // the start itself was too high
-				s.point -= climbStride
-			}
-			s.climbing, s.trying, s.proved = false, true, s.point
-			return
-		}
-	}
-	s.point += climbStride
+	s.limitTo(ceiling)
+	s.open(now, ceiling)
 }
 
 // judge moves the point by what a pair has shown.
@@ -308,11 +310,15 @@ func (s *seek) judge() {
 		apart = high.calls() - low.calls()
 	}
 	switch {
-	case low.tells() && high.tells() && apart > 0.5*s.spread:
-		excess := min(max((high.done()-low.done())/apart, -slopeMax), slopeMax) - slopeWanted - s.illusion()
+	case low.speaks() && high.speaks() && apart > 0.5*s.spread:
+		excess := min(max((high.done()-low.done())/apart, -slopeMax), slopeMax) - slopeWanted
 		s.slope += slopeGain * (excess - s.slope)
 		s.remind(0.5*(high.done()+low.done()), 0.5*(high.calls()+low.calls()))
-		s.move(excess, noiseOfAnswer*(1/low.answers+1/high.answers)/(apart*apart))
+		noise := (low.noise + high.noise) / (apart * apart)
+		if steep := math.Abs(excess); steep > strideSteep && steep > strideClear*math.Sqrt(noise) {
+			s.strides = strides{on: true, length: math.Copysign(strideBack, excess), turned: true, since: s.last}
+		}
+		s.move(excess, noise)
 		s.proved += provedGain * (s.point - s.proved)
 		s.spread = min(max(spreadPerSlope*math.Abs(s.slope), spreadMin), spreadMax)
 	case high.wanted < usedToJudge*high.length:
@@ -322,36 +328,33 @@ func (s *seek) judge() {
 }
 
 // move takes the step that a slope deserves, by its noise, which is a variance. While nothing changes, steps become shorter, since each pair tells little, and all together
-// tell much; but only as often as the way changes, so that a point that is far off gets there soon (accelerated stochastic approximation, Kesten, Ann. Math. Stat. 1958). Before another core a slope that is clear is believed at once, if it leads
-// down: what is too much does harm; up it goes as always.
+// tell much; but only as often as the way changes, so that a point that is far off gets there soon (accelerated stochastic approximation, Kesten, Ann. Math. Stat. 1958).
 func (s *seek) move(excess, noise float64) {
-	trusted, step, most := noiseTrusted, stepPerSlope*max(settledStep, 1/(1+s.settled/settlePairs)), stepMax
-	if s.changed > 0 {
-		s.changed--
-		if excess < -changeClear*math.Sqrt(noise) {
-			trusted, step, most = changeTrusted, changeStep, changeStepMax
-		}
-	}
+	step := stepPerSlope * max(settledStep, 1/(1+s.settled/settlePairs))
 	if up := excess > 0; up != s.upward {
 		s.upward = up
 		s.settled++
 	}
-	s.point += min(max(step/(1+noise/trusted)*excess, -most), most)
+	s.point += min(max(step/(1+noise/noiseTrusted)*excess, -stepMax), stepMax)
 }
 
 // another holds an arm against what is usual, and reports whether this must be another core: it does much more or less, and not because there are more or fewer calls
-// inside. Then what was found says nothing any more.
-func (s *seek) another(a arm) bool {
+// inside. Then what was found says nothing any more, and strides look for it anew.
+func (s *seek) another(a *arm) bool {
 	if s.usual == 0 || !a.tells() {
 		return false
 	}
-	differs := max(changeMin*s.unevenness(), changeNoise*math.Sqrt(noiseOfAnswer/a.answers)) + math.Abs(a.calls()-s.usualInside)
-	if math.Abs(a.done()-s.usual) <= differs {
+	differs := max(changeMin, changeNoise*math.Sqrt(a.noise)) + math.Abs(a.calls()-s.usualInside)
+	off := a.done() - s.usual
+	if math.Abs(off) <= differs {
 		return false
 	}
-	s.usual, s.changed, s.settled = 0, changePairs, 0
-	s.slope = math.Copysign(1, s.slope)
-	s.spread = spreadMax
+	s.usual, s.settled = 0, 0
+	s.strides = strides{on: true, length: strideBack, since: s.last}
+	if off < 0 { // more often than not it is its knee that has come down, if the core does less; too much does harm
+		s.strides.length = -strideLong
+	}
+	s.trying = false
 	return true
 }
 
