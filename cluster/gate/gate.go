@@ -43,6 +43,9 @@ type Gate struct {
 	others work // admitted of what is no flow's, less what was dropped again
 	tally  Tally
 	seek   seek
+
+	swallowed  int // calls that are probably lost, and have no part in the limit that seek has found
+	swallowsAt Time
 }
 
 // New makes a gate of a configuration that Validate accepts. A configuration that it does not accept is replaced
@@ -241,6 +244,9 @@ func (g *Gate) Next(now Time) (Time, bool) {
 			if at, any := g.seek.next(g.stalled); any {
 				earliest(at)
 			}
+			if g.swallowsAt != never {
+				earliest(g.swallowsAt)
+			}
 		}
 	}
 	return max(next, g.now, now), any
@@ -253,15 +259,16 @@ func (g *Gate) pass(now Time, out []Decision) []Decision {
 		g.stalled, g.probes = true, 0
 		g.stall++
 	}
-	moved := false
-	if g.seek.enabled && g.seek.pass(g.now, g.shared(), g.wanted(), g.stalled, g.limit.ceiling) {
-		moved = true
-		g.limit.wish(g.seek.seats)
+	if g.seek.enabled {
+		g.seek.pass(g.now, max(g.shared()-g.swallowed, 0), g.wanted(), g.stalled, g.limit.ceiling)
 	}
-	taken := g.taken
+	taken, seats := g.taken, g.limit.seats()
 	for g.oldest != none && g.entries[g.oldest].granted+g.coreLimit <= g.now {
 		g.tally.Expired++
 		g.unseat(g.oldest)
+	}
+	if g.seek.enabled {
+		g.swallow()
 	}
 	for g.queue.length > 0 {
 		slot := g.queue.byDeadline.nodes[0].slot
@@ -270,7 +277,7 @@ func (g *Gate) pass(now Time, out []Decision) []Decision {
 		}
 		out = g.drop(slot, TooLate, out)
 	}
-	if g.taken < taken || moved {
+	if g.taken < taken || g.limit.seats() != seats {
 		out = g.fill(out)
 	}
 	return out

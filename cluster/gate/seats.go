@@ -202,6 +202,22 @@ func (g *Gate) patience() time.Duration {
 	return min(max(patienceMin, expected), g.coreLimit)
 }
 
+// swallow finds how many calls inside the core, or the way to it, has probably lost: they have been inside for twenty times as long as a debit takes.
+// With few seats these would soon hold all of them, until the core limit. So they do not count among the seats that the search has found, as far as those need no proof. When
+// the next one will count is in swallowsAt, or never.
+func (g *Gate) swallow() {
+	after := max(patienceMin, min(time.Duration(patienceAnswers*g.seek.slowness), g.coreLimit))
+	g.swallowed, g.swallowsAt = 0, never
+	for slot := g.oldest; slot != none && g.swallowed < seekRoom-g.seek.seats; slot = g.entries[slot].next {
+		if at := g.entries[slot].granted + after; at > g.now {
+			g.swallowsAt = at
+			break
+		}
+		g.swallowed++
+	}
+	g.limit.wish(g.seek.seats + g.swallowed)
+}
+
 // heard notes a sign of life. A stall ends with the next answer and with nothing else: not with the calls that are given
 // up at the core limit, or a dead core would be filled to its limit every time.
 func (g *Gate) heard() {
