@@ -96,6 +96,7 @@ type Room struct {
 	used     float64 // part of the seats, smoothed
 	others   float64 // of this, what others bring, smoothed
 	brought  float64 // by others, up to now
+	queue    float64 // of others, smoothed
 	rate     float64 // flows a second that can be carried
 	signIns  bool    // and that is because no more passwords can be checked
 	lasting  float64 // flows a second that could be carried for ever, whoever is inside at the moment
@@ -135,7 +136,7 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 	if !r.begun {
 		r.begun, r.since, r.now, r.windowAt, r.calm = true, now, now, now, now
 		r.calls.second, r.flows.second = int64(now/time.Second), int64(now/time.Second)
-		r.used, r.brought = usedOf(load), load.Others
+		r.used, r.brought, r.queue = usedOf(load), load.Others, load.OtherQueue
 		r.capacity = r.full.bound(capacityOf(load), r.used)
 		r.usual = r.carried(load, signIns)
 	}
@@ -149,6 +150,7 @@ func (r *Room) Pass(now Time, load Load, waiting int, signIns float64) {
 			age := min((r.now - r.since).Seconds(), roomSmooth.Seconds())
 			r.others += (1 - math.Exp(-dt/age)) * (max(load.Others-r.brought, 0)/dt - r.others)
 		}
+		r.queue += gain * (load.OtherQueue - r.queue)
 		r.used += gain * (usedOf(load) - r.used)
 		r.capacity += gain * (r.full.bound(capacityOf(load), r.used) - r.capacity)
 	}
@@ -223,8 +225,9 @@ func (r *Room) carried(l Load, signIns float64) float64 {
 		r.signIns = false
 		return 0
 	}
-	// Who is called now comes when some of the queue is gone.
-	others := r.others + max(l.OtherQueue-r.capacity*r.notice()/2, 0)/queueDrained
+	// Who is called now comes when a queue that becomes shorter has become so. One that stays says that others bring more than they get.
+	left := l.OtherQueue + min(l.OtherQueue-r.queue, 0)/roomSmooth.Seconds()*r.notice()
+	others := r.others + max(left, 0)/queueDrained
 	free := r.capacity - min(others, othersMost*r.capacity)
 	whole := r.cost.SignIn + r.cost.View + r.flows.goOn*r.cost.Confirm
 	if signIns > 0 {

@@ -408,3 +408,20 @@ func TestRoom_WhatWaitsForSeatsWhileItIsOpenClosesItSooner(t *testing.T) {
 	f(0, 20, 50)
 	f(20, 0, 0.1)
 }
+
+// TestRoom_OthersWhoseQueueStaysBringMoreThanTheyGet, however short it is: what they get says only how much the flows have left them.
+func TestRoom_OthersWhoseQueueStaysBringMoreThanTheyGet(t *testing.T) {
+	r := NewRoom(FlowCost{SignIn: 0.3, View: 0.1, Confirm: 1})
+	load := Load{Seats: 10, Taken: 10, SeatTime: 100 * time.Millisecond, OtherQueue: 50, Wanted: true} // 100 a second
+	for now := Time(0); now < 20*time.Second; now += 10 * time.Millisecond {
+		load.Others += 0.85
+		load.Done++
+		r.Pass(now, load, 1000, 0)
+		if now == 500*time.Millisecond {
+			r.Close()
+		}
+	}
+	if rate := r.Snapshot().Rate; rate > 8 {
+		t.Errorf("%.1f flows a second are called beside others who fill the core", rate)
+	}
+}
