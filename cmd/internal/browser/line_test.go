@@ -34,10 +34,10 @@ func TestTheLineInABrowser(t *testing.T) {
 	lab.closeLine(t)
 	var turns []func()
 	for i, v := range visitors {
-		lab.crowd(t, 4) // some for each: a browser that is slow would find the line open again
+		lab.crowd(t, 15) // some for each: a browser that is slow would find the line open again, and nobody of them comes when he is called
 		turns = append(turns, takesAPlace(v, languages[i]))
 	}
-	lab.crowd(t, 120) // for as long as the pages are looked at
+	lab.crowd(t, 400) // for as long as the pages are looked at
 	tooLate(t, browser, lab)
 	leaves(t, browser, lab)
 	for _, language := range languages {
