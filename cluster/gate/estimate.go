@@ -4,11 +4,11 @@ import "time"
 
 // Constants of the estimators, tuned in simulation of the gate before processor-sharing, convoying and flat cores.
 const (
-	stretchGain  = 0.01 // of the moving average: about the last hundred answers
-	quantileGain = 0.02 // of the running quantiles
-	ageGain      = 0.002
-	agedPart     = 0.5 // of the age of the calls inside, that counts as the time which they will have taken
-	priorAnswers = 10  // what the expected service time counts for, so that one odd first answer is not believed
+	stretchGain  = 0.01  // of the moving average: about the last hundred answers
+	quantileGain = 0.02  // of the running quantiles
+	ageGain      = 0.002 // of the usual age: about the last five hundred
+	agedPart     = 0.5   // of the age of the calls inside, that counts as the time which they will have taken
+	priorAnswers = 10    // what the expected service time counts for, so that one odd first answer is not believed
 	// Where the quantiles start: those of a lognormal service time with coefficient of variation 1, over its mean.
 	medianStart = 0.71
 	tailStart   = 2.8

@@ -174,8 +174,7 @@ func (g *Gate) Answer(now Time, t Ticket, elapsed time.Duration, late bool, out 
 			if g.seek.enabled {
 				g.seek.answer(g.now, e.granted, e.cost, elapsed, e.budget)
 			}
-		}
-		if elapsed <= 0 && g.seek.enabled {
+		} else if g.seek.enabled {
 			g.seek.unsent(g.entries[slot].granted, g.entries[slot].cost)
 		}
 		g.unseat(slot)

@@ -147,8 +147,8 @@ func (s *seek) begin(now Time, ceiling int) {
 	s.opened, s.closed = now, never
 }
 
-// pass lets time pass in which so many calls were inside, and says whether the limit may have moved.
-func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) bool {
+// pass lets time pass in which so many calls were inside.
+func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) {
 	since := s.last
 	s.last = now
 	s.remember(now, inside)
@@ -156,10 +156,10 @@ func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) boo
 		s.held = stalled
 		s.trying = s.trying && !stalled
 		s.open(now, ceiling) // with the point where it is: losing capacity does not move the knee
-		return true
+		return
 	}
 	if stalled {
-		return false
+		return
 	}
 	dt := float64(max(now-since, 0))
 	s.now.length += dt
@@ -171,13 +171,12 @@ func (s *seek) pass(now Time, inside int, wanted, stalled bool, ceiling int) boo
 		s.closed = now
 	}
 	if s.closed == never || now < s.ends() {
-		return false
+		return
 	}
 	if s.look(); now < s.ends() {
-		return false
+		return
 	}
 	s.end(now, ceiling)
-	return true
 }
 
 // closes is when the present arm takes no more calls, with those that it has.
